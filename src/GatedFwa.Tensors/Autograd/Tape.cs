@@ -1,0 +1,171 @@
+namespace GatedFwa.Tensors.Autograd;
+
+/// <summary>
+/// Records operations while it is open and owns every tensor they make; closing it gives all of that back to the pool.
+/// </summary>
+/// <example>
+/// <code>
+/// using var tape = new Tape();
+/// Tensor loss = model.Loss(tape, tokens, targets);
+/// tape.Backward(loss);   // gradients are in the parameters; everything else goes with the tape
+/// </code>
+/// </example>
+public sealed class Tape : IDisposable
+{
+    private readonly List<Tensor> _owned = [];
+    private readonly List<Node> _nodes = [];
+    private readonly List<Tensor> _withGradient = [];
+    private bool _closed;
+
+    /// <summary>Opens a tape.</summary>
+    /// <param name="recording">False for inference: nothing is kept for a backward pass.</param>
+    public Tape(bool recording = true) => IsRecording = recording;
+
+    /// <summary>Whether operations are recorded for a backward pass.</summary>
+    public bool IsRecording { get; }
+
+    /// <summary>The names of the recorded operations, in order.</summary>
+    public IEnumerable<string> Operations => _nodes.Select(node => node.Operation);
+
+    /// <summary>A tensor owned by this tape, elements not set.</summary>
+    /// <param name="shape">The extents.</param>
+    /// <param name="type">The element type.</param>
+    /// <param name="device">The device; the CPU unless given.</param>
+    public Tensor Allocate(Shape shape, DType type = DType.F32, Device device = default) => Own(Tensor.Empty(shape, type, device));
+
+    /// <summary>Hands a tensor to the tape, which disposes it when it closes.</summary>
+    /// <param name="tensor">The tensor.</param>
+    /// <returns>The same tensor.</returns>
+    public Tensor Own(Tensor tensor)
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        _owned.Add(tensor);
+        return tensor;
+    }
+
+    /// <summary>The same elements under another shape, owned by this tape; gradients pass through.</summary>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="shape">The new extents.</param>
+    public Tensor View(Tensor tensor, Shape shape) => Own(tensor.View(shape));
+
+    /// <summary>Asks for the gradient with respect to a tensor that is not a parameter; read it with <see cref="Gradient"/>.</summary>
+    /// <param name="tensor">The tensor.</param>
+    /// <returns>The same tensor.</returns>
+    public Tensor Watch(Tensor tensor)
+    {
+        tensor.RequiresGradient = true;
+        return tensor;
+    }
+
+    /// <summary>The gradient of a watched tensor after a backward pass, valid until the tape closes; null where none flowed.</summary>
+    /// <param name="tensor">The tensor.</param>
+    public Tensor? Gradient(Tensor tensor) => tensor.Gradient;
+
+    /// <summary>
+    /// Runs a part of a forward pass whose intermediates nobody needs afterwards. While recording it changes nothing; for
+    /// inference everything made inside is given back at once, but for the result.
+    /// </summary>
+    /// <param name="body">Makes the result on this tape.</param>
+    public Tensor Scoped(Func<Tensor> body)
+    {
+        if (IsRecording) return body();
+        int start = _owned.Count;
+        Tensor result = body();
+        for (int i = start; i < _owned.Count; i++)
+        {
+            if (_owned[i] != result) _owned[i].Dispose();
+        }
+
+        bool isNew = _owned.IndexOf(result, start) >= 0;
+        _owned.RemoveRange(start, _owned.Count - start);
+        if (isNew) _owned.Add(result);
+        return result;
+    }
+
+    /// <summary>Runs the recorded operations backwards, adding to the gradients of parameters and watched tensors.</summary>
+    /// <param name="loss">A tensor that was made on this tape.</param>
+    /// <param name="seed">The gradient of every element of <paramref name="loss"/>: 1 unless gradients are accumulated over parts.</param>
+    /// <exception cref="InvalidOperationException">The tape does not record, or nothing that led to the loss needs a gradient.</exception>
+    public void Backward(Tensor loss, float seed = 1)
+    {
+        using Tensor upstream = Tensor.Empty(loss.Shape, loss.Type, loss.Device);
+        var values = new float[loss.Count];
+        Array.Fill(values, seed);
+        upstream.CopyFrom(values);
+        Backward(loss, upstream);
+    }
+
+    /// <summary>Runs the recorded operations backwards from a given gradient of an output.</summary>
+    /// <param name="output">A tensor that was made on this tape.</param>
+    /// <param name="upstream">The gradient with respect to it, in its shape; copied.</param>
+    /// <exception cref="InvalidOperationException">The tape does not record, or nothing that led to the output needs a gradient.</exception>
+    public void Backward(Tensor output, Tensor upstream)
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        if (!IsRecording) throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
+        Tensor seeded = Accumulator(output) ?? throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
+        seeded.CopyFrom(upstream.ToArray());
+        for (int i = _nodes.Count - 1; i >= 0; i--)
+        {
+            Node node = _nodes[i];
+            if (node.Output.Gradient is not { } gradient) continue;
+            node.Backward(gradient);
+            // Nobody upstream of this operation reads the gradient of its output again.
+            gradient.Dispose();
+            node.Output.Gradient = null;
+        }
+
+        _nodes.Clear();
+    }
+
+    /// <summary>Whether an operation with these inputs must be recorded.</summary>
+    internal bool NeedsGradient(params ReadOnlySpan<Tensor?> inputs)
+    {
+        if (!IsRecording) return false;
+        foreach (Tensor? input in inputs)
+        {
+            if (input is { RequiresGradient: true }) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Records an operation whose output needs a gradient.</summary>
+    /// <param name="operation">Its name.</param>
+    /// <param name="output">Its output, made on this tape.</param>
+    /// <param name="backward">Given the gradient of the output, adds to the accumulators of the inputs.</param>
+    internal void Record(string operation, Tensor output, Action<Tensor> backward)
+    {
+        output.RequiresGradient = true;
+        _nodes.Add(new Node(operation, output, backward));
+    }
+
+    /// <summary>The tensor that a backward kernel adds an input's gradient to (zeros at first), or null where none is needed.</summary>
+    internal Tensor? Accumulator(Tensor? input)
+    {
+        if (input is not { RequiresGradient: true }) return null;
+        if (input.Basis is { } basis) return View(Accumulator(basis)!, input.Shape);
+        if (input.IsParameter) return input.Gradient ??= Tensor.Zeros(input.Shape, input.Type, input.Device);
+        if (input.Gradient is null)
+        {
+            input.Gradient = Own(Tensor.Zeros(input.Shape, input.Type, input.Device));
+            _withGradient.Add(input);
+        }
+
+        return input.Gradient;
+    }
+
+    /// <summary>Gives back everything the tape owns.</summary>
+    public void Dispose()
+    {
+        if (_closed) return;
+        _closed = true;
+        foreach (Tensor tensor in _withGradient) tensor.Gradient = null;
+        foreach (Tensor tensor in _owned) tensor.Dispose();
+        _owned.Clear();
+        _nodes.Clear();
+        _withGradient.Clear();
+    }
+
+    private sealed record Node(string Operation, Tensor Output, Action<Tensor> Backward);
+}

@@ -1,0 +1,30 @@
+using System.Runtime.InteropServices;
+
+namespace GatedFwa.Tensors.Memory;
+
+/// <summary>Host memory, aligned to a cache line. Also serves kernels directly as scratch: <c>using var panel = CpuMemory.Rent(floats)</c>.</summary>
+internal sealed unsafe class CpuStorage : Storage, IDisposable
+{
+    private readonly CpuMemory _pool;
+
+    internal CpuStorage(CpuMemory pool, byte* pointer, long bytes)
+        : base(Device.Cpu, bytes)
+    {
+        _pool = pool;
+        Pointer = pointer;
+    }
+
+    internal byte* Pointer { get; }
+
+    internal float* Floats => (float*)Pointer;
+
+    internal override void CopyFromHost(ReadOnlySpan<byte> source) => source.CopyTo(new Span<byte>(Pointer, checked((int)Bytes)));
+
+    internal override void CopyToHost(Span<byte> destination) => new ReadOnlySpan<byte>(Pointer, destination.Length).CopyTo(destination);
+
+    internal override void Clear() => NativeMemory.Clear(Pointer, (nuint)Bytes);
+
+    private protected override void ReturnToPool() => _pool.Return(this);
+
+    public void Dispose() => Release();
+}

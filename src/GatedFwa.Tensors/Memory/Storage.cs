@@ -1,0 +1,37 @@
+namespace GatedFwa.Tensors.Memory;
+
+/// <summary>A block of device memory, shared by a tensor and its views and returned to its pool with the last of them.</summary>
+public abstract class Storage
+{
+    private int _references = 1;
+
+    private protected Storage(Device device, long bytes)
+    {
+        Device = device;
+        Bytes = bytes;
+    }
+
+    /// <summary>Where the block lies.</summary>
+    public Device Device { get; }
+
+    /// <summary>The bytes that were asked for (the block itself may be larger).</summary>
+    public long Bytes { get; }
+
+    /// <summary>Copies host bytes into the block, from its start.</summary>
+    internal abstract void CopyFromHost(ReadOnlySpan<byte> source);
+
+    /// <summary>Copies the block's first bytes to the host.</summary>
+    internal abstract void CopyToHost(Span<byte> destination);
+
+    /// <summary>Sets every byte to zero.</summary>
+    internal abstract void Clear();
+
+    private protected abstract void ReturnToPool();
+
+    internal void Retain() => Interlocked.Increment(ref _references);
+
+    internal void Release()
+    {
+        if (Interlocked.Decrement(ref _references) == 0) ReturnToPool();
+    }
+}

@@ -1,0 +1,30 @@
+using GatedFwa.Tensors.Autograd;
+
+namespace GatedFwa.Tensors.Operations;
+
+/// <summary>y = a + b, of one shape (a residual connection).</summary>
+public static class Add
+{
+    /// <summary>Adds two tensors element by element.</summary>
+    /// <param name="tape">Owns the result and records the operation.</param>
+    /// <param name="a">F32, any shape.</param>
+    /// <param name="b">F32, the shape of <paramref name="a"/>.</param>
+    /// <returns>The sum, in the same shape.</returns>
+    /// <exception cref="OperandException">The shapes differ.</exception>
+    public static Tensor Apply(Tape tape, Tensor a, Tensor b)
+    {
+        if (a.Shape != b.Shape) throw new OperandException(nameof(Add), $"two tensors of one shape, {a.Shape}", $"{b.Shape}");
+        Tensor y = tape.Allocate(a.Shape, a.Type, a.Device);
+        AddCpu.Forward(a, b, y);
+        if (tape.NeedsGradient(a, b))
+        {
+            tape.Record(nameof(Add), y, dy =>
+            {
+                if (tape.Accumulator(a) is { } da) AddCpu.Accumulate(dy, da);
+                if (tape.Accumulator(b) is { } db) AddCpu.Accumulate(dy, db);
+            });
+        }
+
+        return y;
+    }
+}

@@ -1,0 +1,16 @@
+using GatedFwa.Tensors.Autograd;
+
+namespace GatedFwa.Tensors.Operations;
+
+/// <summary>y = x / (1 − p) with probability 1 − p, else 0. The mask is a function of the stream and the position: nothing is kept for the backward pass.</summary>
+public static class Dropout
+{
+    /// <summary>Drops elements.</summary>
+    /// <param name="tape">Owns the result and records the operation; an inference tape drops nothing.</param>
+    /// <param name="x">F32, any shape.</param>
+    /// <param name="probability">The share of elements to drop, in [0, 1).</param>
+    /// <param name="random">The stream of the mask.</param>
+    /// <returns>F32, the same shape (<paramref name="x"/> itself where nothing is dropped).</returns>
+    /// <exception cref="OperandException">The probability is out of range.</exception>
+    public static Tensor Apply(Tape tape, Tensor x, float probability, CounterRandom random) => throw new NotImplementedException();
+}

@@ -1,0 +1,162 @@
+using System.Runtime.InteropServices;
+using GatedFwa.Tensors.Memory;
+
+namespace GatedFwa.Tensors;
+
+/// <summary>
+/// A row-major, contiguous array on a device. Whoever makes a tensor disposes it; results of operations belong to the
+/// <see cref="Autograd.Tape"/> they were recorded on and go with it.
+/// </summary>
+public sealed unsafe class Tensor : IDisposable
+{
+    private Storage? _storage;
+
+    internal Tensor(Storage storage, Shape shape, DType type, Tensor? basis = null)
+    {
+        _storage = storage;
+        Shape = shape;
+        Type = type;
+        Basis = basis;
+    }
+
+    /// <summary>The extents, outermost first.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>The type of the elements.</summary>
+    public DType Type { get; }
+
+    /// <summary>The device that holds the elements.</summary>
+    public Device Device => Storage.Device;
+
+    /// <summary>The number of elements.</summary>
+    public long Count => Shape.Count;
+
+    /// <summary>Whether a gradient flows to this tensor.</summary>
+    public bool RequiresGradient { get; internal set; }
+
+    /// <summary>The tensor this one is a view of, if it is one.</summary>
+    internal Tensor? Basis { get; }
+
+    /// <summary>The gradient, while a tape or a parameter holds one.</summary>
+    internal Tensor? Gradient { get; set; }
+
+    /// <summary>True for the value of a <see cref="Parameter"/>, whose gradient outlives every tape.</summary>
+    internal bool IsParameter { get; set; }
+
+    internal Storage Storage => _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its tape was closed.");
+
+    /// <summary>Host address of F32 elements; kernels only.</summary>
+    internal float* Floats => (float*)Host(DType.F32).Pointer;
+
+    /// <summary>Host address of I32 elements; kernels only.</summary>
+    internal int* Integers => (int*)Host(DType.I32).Pointer;
+
+    /// <summary>A tensor whose elements are not set.</summary>
+    /// <param name="shape">The extents.</param>
+    /// <param name="type">The element type.</param>
+    /// <param name="device">The device; the CPU unless given.</param>
+    public static Tensor Empty(Shape shape, DType type = DType.F32, Device device = default) =>
+        new(DeviceMemory.Rent(device, shape.Count * type.Bytes()), shape, type);
+
+    /// <summary>A tensor of zeros.</summary>
+    /// <param name="shape">The extents.</param>
+    /// <param name="type">The element type.</param>
+    /// <param name="device">The device; the CPU unless given.</param>
+    public static Tensor Zeros(Shape shape, DType type = DType.F32, Device device = default)
+    {
+        Tensor tensor = Empty(shape, type, device);
+        tensor.Clear();
+        return tensor;
+    }
+
+    /// <summary>A tensor with the given F32 elements.</summary>
+    /// <param name="values">The elements, row-major.</param>
+    /// <param name="shape">The extents.</param>
+    /// <param name="device">The device; the CPU unless given.</param>
+    /// <exception cref="OperandException">The number of values is not that of the shape.</exception>
+    public static Tensor From(ReadOnlySpan<float> values, Shape shape, Device device = default)
+    {
+        Tensor tensor = Empty(shape, DType.F32, device);
+        tensor.CopyFrom(values);
+        return tensor;
+    }
+
+    /// <summary>A tensor with the given I32 elements.</summary>
+    /// <param name="values">The elements, row-major.</param>
+    /// <param name="shape">The extents.</param>
+    /// <param name="device">The device; the CPU unless given.</param>
+    /// <exception cref="OperandException">The number of values is not that of the shape.</exception>
+    public static Tensor From(ReadOnlySpan<int> values, Shape shape, Device device = default)
+    {
+        Tensor tensor = Empty(shape, DType.I32, device);
+        tensor.CopyFrom(values);
+        return tensor;
+    }
+
+    /// <summary>The same elements under another shape. The gradient of a view is a view of the gradient.</summary>
+    /// <param name="shape">The new extents, with the same number of elements.</param>
+    /// <exception cref="OperandException">The number of elements differs.</exception>
+    public Tensor View(Shape shape)
+    {
+        if (shape.Count != Count) throw new OperandException(nameof(View), $"a shape of {Count} elements, as {Shape} has", $"{shape}");
+        Storage.Retain();
+        return new Tensor(Storage, shape, Type, Basis ?? this) { RequiresGradient = RequiresGradient };
+    }
+
+    /// <summary>The F32 elements in place; CPU only.</summary>
+    /// <exception cref="NotSupportedException">The tensor lies on a device whose memory the host cannot address.</exception>
+    public Span<float> AsSpan() => new(Floats, checked((int)Count));
+
+    /// <summary>The I32 elements in place; CPU only.</summary>
+    /// <exception cref="NotSupportedException">The tensor lies on a device whose memory the host cannot address.</exception>
+    public Span<int> AsIntegerSpan() => new(Integers, checked((int)Count));
+
+    /// <summary>Sets all elements from host values.</summary>
+    /// <param name="values">As many values as there are elements.</param>
+    /// <exception cref="OperandException">The number of values differs, or the tensor is not F32.</exception>
+    public void CopyFrom(ReadOnlySpan<float> values) => CopyFromHost(values, DType.F32);
+
+    /// <summary>Sets all elements from host values.</summary>
+    /// <param name="values">As many values as there are elements.</param>
+    /// <exception cref="OperandException">The number of values differs, or the tensor is not I32.</exception>
+    public void CopyFrom(ReadOnlySpan<int> values) => CopyFromHost(values, DType.I32);
+
+    /// <summary>Copies all F32 elements to the host.</summary>
+    public float[] ToArray()
+    {
+        if (Type != DType.F32) throw new OperandException(nameof(ToArray), "an F32 tensor", $"{Type}");
+        var values = new float[Count];
+        Storage.CopyToHost(MemoryMarshal.AsBytes(values.AsSpan()));
+        return values;
+    }
+
+    /// <summary>The single F32 element of a tensor that has just one (a loss).</summary>
+    public float Item() => Count == 1 ? ToArray()[0] : throw new OperandException(nameof(Item), "a tensor of one element", $"{Shape}");
+
+    /// <summary>Sets all elements to zero.</summary>
+    public void Clear() => Storage.Clear();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _storage?.Release();
+        _storage = null;
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Type} {Shape}{(_storage is null ? ", disposed" : "")}";
+
+    private CpuStorage Host(DType expected)
+    {
+        if (Type != expected) throw new OperandException("This kernel", $"a tensor of {expected}", $"{Type}");
+        return Storage as CpuStorage ?? throw new NotSupportedException($"The host cannot address memory on {Device}; copy it with ToArray.");
+    }
+
+    private void CopyFromHost<T>(ReadOnlySpan<T> values, DType expected)
+        where T : unmanaged
+    {
+        if (Type != expected || values.Length != Count)
+            throw new OperandException(nameof(CopyFrom), $"{Count} values of {Type}", $"{values.Length} of {expected}");
+        Storage.CopyFromHost(MemoryMarshal.AsBytes(values));
+    }
+}

@@ -1,0 +1,31 @@
+namespace GatedFwa.Testing;
+
+/// <summary>How far a result is from its reference: the measure of operator.md §6.</summary>
+public static class ErrorNorm
+{
+    /// <summary>‖actual − expected‖ / ‖expected‖, absolute where the expected norm is zero. NaN gives +∞: it must fail every tolerance.</summary>
+    public static double Relative(ReadOnlySpan<float> actual, ReadOnlySpan<double> expected)
+    {
+        if (actual.Length != expected.Length) throw new ArgumentException($"Compared {actual.Length} values with {expected.Length}.");
+        double difference = 0, norm = 0;
+        for (int i = 0; i < actual.Length; i++)
+        {
+            // Equal infinities (the lse of a row that sees nothing) differ by nothing and have no norm.
+            if (double.IsInfinity(expected[i]) && actual[i] == expected[i]) continue;
+            double d = actual[i] - expected[i];
+            if (!double.IsFinite(d)) return double.PositiveInfinity;
+            difference += d * d;
+            norm += expected[i] * expected[i];
+        }
+
+        return norm == 0 ? Math.Sqrt(difference) : Math.Sqrt(difference / norm);
+    }
+
+    /// <inheritdoc cref="Relative(ReadOnlySpan{float}, ReadOnlySpan{double})"/>
+    public static double Relative(ReadOnlySpan<float> actual, ReadOnlySpan<float> expected)
+    {
+        var wide = new double[expected.Length];
+        for (int i = 0; i < wide.Length; i++) wide[i] = expected[i];
+        return Relative(actual, wide);
+    }
+}
