@@ -1,0 +1,104 @@
+using System.Text;
+
+namespace GatedFwa.Checkpoints;
+
+/// <summary>
+/// Writes files that are either the old one or the new one, whatever happens in between: the content goes to
+/// <c>NAME.partial</c> beside the target, then to the disk, and then takes the target's place in one step.
+/// </summary>
+public static class AtomicFile
+{
+    private const int BufferBytes = 1 << 16;
+
+    // errno ENOSPC and EDQUOT, and the Windows codes for a full disk: what IOException.HResult carries.
+    private static readonly int[] s_diskFull = [28, 122, unchecked((int)0x80070070), unchecked((int)0x80070027)];
+
+    /// <summary>Replaces a file, or makes it.</summary>
+    /// <param name="path">The file; its folder must exist. A device such as <c>/dev/stdout</c> is written in place.</param>
+    /// <param name="write">Writes the content.</param>
+    /// <exception cref="InputException">The file cannot be written. What was there before is untouched.</exception>
+    public static void Write(string path, Action<Stream> write)
+    {
+        string full = Path.GetFullPath(path);
+        try
+        {
+            if (Directory.Exists(full)) throw new InputException($"{Phrase.Quote(path)} is a folder; name a file to write.");
+            if (IsDevice(full)) WriteDurably(full, FileMode.Open, write);
+            else Replace(full, write);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unwritable(path, e);
+        }
+    }
+
+    /// <summary>Replaces a file with text in UTF-8, or makes it.</summary>
+    /// <param name="path">The file; its folder must exist.</param>
+    /// <param name="text">The new content.</param>
+    /// <exception cref="InputException">The file cannot be written. What was there before is untouched.</exception>
+    public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>Makes a folder and those above it, where they do not exist yet.</summary>
+    /// <param name="path">The folder.</param>
+    /// <exception cref="InputException">It cannot be made.</exception>
+    public static void CreateDirectory(string path)
+    {
+        try
+        {
+            Directory.CreateDirectory(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new InputException($"The folder {Phrase.Quote(path)} cannot be made; choose one in a place where you may write.", e);
+        }
+    }
+
+    private static void Replace(string target, Action<Stream> write)
+    {
+        string partial = target + ".partial";
+        try
+        {
+            WriteDurably(partial, FileMode.Create, write);
+            File.Move(partial, target, overwrite: true);
+        }
+        catch
+        {
+            TryDelete(partial);
+            throw;
+        }
+    }
+
+    private static void WriteDurably(string path, FileMode mode, Action<Stream> write)
+    {
+        using var stream = new FileStream(path, mode, FileAccess.Write, FileShare.None, BufferBytes);
+        write(stream);
+        stream.Flush(flushToDisk: true);
+    }
+
+    // Renaming over /dev/null would replace the device itself for everyone on the machine.
+    private static bool IsDevice(string path) => !OperatingSystem.IsWindows() && path.StartsWith("/dev/", StringComparison.Ordinal) && File.Exists(path);
+
+    private static void TryDelete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The error that led here is the one to tell.
+        }
+    }
+
+    private static InputException Unwritable(string path, Exception cause)
+    {
+        string name = Phrase.Quote(path);
+        return cause switch
+        {
+            IOException when s_diskFull.Contains(cause.HResult) => new($"{name} cannot be written because the disk is full; free some space or write elsewhere.", cause),
+            DirectoryNotFoundException => new($"{name} cannot be written because its folder does not exist; make the folder first.", cause),
+            UnauthorizedAccessException => new($"{name} cannot be written because its folder is read-only for you; write elsewhere.", cause),
+            _ => new($"{name} cannot be written; write elsewhere (the system says: {cause.Message})", cause),
+        };
+    }
+}

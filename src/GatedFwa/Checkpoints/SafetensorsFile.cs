@@ -1,0 +1,215 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using GatedFwa.Tensors;
+
+namespace GatedFwa.Checkpoints;
+
+/// <summary>
+/// A safetensors file, open for reading. The header is checked in full when the file is opened: from then on every tensor is
+/// known to lie inside the file, and reading one allocates that tensor and nothing more.
+/// </summary>
+/// <example>
+/// <code>
+/// using SafetensorsFile file = SafetensorsFile.Open("model.safetensors");
+/// float[] weight = file.ReadFloats("embedding.weight");
+/// </code>
+/// </example>
+public sealed class SafetensorsFile : IDisposable
+{
+    private const int LengthBytes = 8;
+    private const long MaxHeaderBytes = 100_000_000; // The reference implementation's limit.
+
+    private readonly Stream _stream;
+    private readonly long _dataStart;
+    private readonly Dictionary<string, SafetensorsEntry> _byName;
+
+    private SafetensorsFile(Stream stream, string name)
+    {
+        _stream = stream;
+        Name = name;
+        FileBytes = stream.Length;
+        byte[] header = ReadHeader();
+        _dataStart = LengthBytes + header.Length;
+        (Entries, Metadata) = SafetensorsHeader.Parse(header);
+        CheckLayout(Entries, FileBytes - _dataStart);
+        _byName = Entries.ToDictionary(entry => entry.Name);
+    }
+
+    /// <summary>The path, or what the stream was called.</summary>
+    public string Name { get; }
+
+    /// <summary>The size of the whole file.</summary>
+    public long FileBytes { get; }
+
+    /// <summary>The tensors, in the order of their data.</summary>
+    public IReadOnlyList<SafetensorsEntry> Entries { get; }
+
+    /// <summary>The header's <c>__metadata__</c>; empty where there is none.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>The entry of a tensor.</summary>
+    /// <param name="name">Its name.</param>
+    /// <exception cref="InputException">The file has no tensor of that name.</exception>
+    public SafetensorsEntry this[string name] => _byName.TryGetValue(name, out SafetensorsEntry? entry)
+        ? entry
+        : throw new InputException($"{Phrase.Quote(Name)} has no tensor {Phrase.Quote(name)}{Phrase.DidYouMean(name, _byName.Keys)}; add it to the file.");
+
+    /// <summary>Opens a file and checks its header.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InputException">The file cannot be opened, or is damaged, or is not a safetensors file.</exception>
+    public static SafetensorsFile Open(string path) => Open(InputFile.Open(path), path);
+
+    /// <summary>Reads from a stream that can seek, such as a file in memory.</summary>
+    /// <param name="stream">The stream; disposed with the result, or at once where this throws.</param>
+    /// <param name="name">What to call it in errors.</param>
+    /// <exception cref="InputException">The stream does not hold a safetensors file.</exception>
+    public static SafetensorsFile Open(Stream stream, string name)
+    {
+        try
+        {
+            return new SafetensorsFile(stream, name);
+        }
+        catch (Exception e)
+        {
+            stream.Dispose();
+            if (e is FormatException) throw new InputException($"Cannot read {Phrase.Quote(name)}: {e.Message}; it is damaged or not a safetensors file, copy or download it again.", e);
+            if (e is IOException or NotSupportedException) throw InputFile.Unreadable(name, e);
+            throw;
+        }
+    }
+
+    /// <summary>Whether there is a tensor of that name.</summary>
+    /// <param name="name">The name.</param>
+    public bool Contains(string name) => _byName.ContainsKey(name);
+
+    /// <summary>Reads a tensor of F32, F16, BF16 or F64 elements.</summary>
+    /// <param name="name">Its name.</param>
+    /// <returns>The elements, row-major; F64 is rounded to float32.</returns>
+    /// <exception cref="InputException">There is no such tensor, or its elements are of another type.</exception>
+    public float[] ReadFloats(string name)
+    {
+        var values = new float[ArrayLength(this[name])];
+        ReadFloats(name, values);
+        return values;
+    }
+
+    /// <summary>Reads a tensor of F32, F16, BF16 or F64 elements into memory that is there already.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="destination">As many places as the tensor has elements.</param>
+    /// <exception cref="InputException">There is no such tensor, or its elements are of another type or number.</exception>
+    public void ReadFloats(string name, Span<float> destination)
+    {
+        SafetensorsEntry entry = this[name];
+        if (entry.Shape.Count != destination.Length)
+            throw new InputException($"{Tensor(entry)} has {entry.Shape.Count} elements where {destination.Length} are expected; give a file of that size.");
+        SafetensorsConversion.Check(entry.Type, integers: false, Tensor(entry));
+        Seek(entry);
+        if (entry.Type == SafetensorsType.F32)
+        {
+            Fill(MemoryMarshal.AsBytes(destination));
+            if (!BitConverter.IsLittleEndian) BinaryPrimitives.ReverseEndianness(MemoryMarshal.Cast<float, int>(destination), MemoryMarshal.Cast<float, int>(destination));
+            return;
+        }
+
+        Span<byte> buffer = stackalloc byte[SafetensorsConversion.BufferBytes];
+        int perBuffer = buffer.Length / entry.Type.Bytes();
+        for (int done = 0; done < destination.Length; done += perBuffer)
+        {
+            Span<float> part = destination.Slice(done, Math.Min(perBuffer, destination.Length - done));
+            Span<byte> bytes = buffer[..(part.Length * entry.Type.Bytes())];
+            Fill(bytes);
+            SafetensorsConversion.ToFloats(entry.Type, bytes, part);
+        }
+    }
+
+    /// <summary>Reads a tensor of I32 or I64 elements.</summary>
+    /// <param name="name">Its name.</param>
+    /// <returns>The elements, row-major.</returns>
+    /// <exception cref="InputException">There is no such tensor, its elements are of another type, or one does not fit 32 bits.</exception>
+    public int[] ReadIntegers(string name)
+    {
+        SafetensorsEntry entry = this[name];
+        SafetensorsConversion.Check(entry.Type, integers: true, Tensor(entry));
+        var values = new int[ArrayLength(entry)];
+        Seek(entry);
+        Span<byte> buffer = stackalloc byte[SafetensorsConversion.BufferBytes];
+        int perBuffer = buffer.Length / entry.Type.Bytes();
+        for (int done = 0; done < values.Length; done += perBuffer)
+        {
+            Span<int> part = values.AsSpan(done, Math.Min(perBuffer, values.Length - done));
+            Span<byte> bytes = buffer[..(part.Length * entry.Type.Bytes())];
+            Fill(bytes);
+            if (!SafetensorsConversion.TryToIntegers(entry.Type, bytes, part))
+                throw new InputException($"{Tensor(entry)} holds a number that does not fit 32 bits; use numbers from {int.MinValue} to {int.MaxValue}.");
+        }
+
+        return values;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _stream.Dispose();
+
+    private byte[] ReadHeader()
+    {
+        if (FileBytes < LengthBytes) throw new FormatException($"it has {FileBytes} bytes and a safetensors file has at least {LengthBytes}");
+        Span<byte> prefix = stackalloc byte[LengthBytes];
+        _stream.Position = 0;
+        _stream.ReadExactly(prefix);
+        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
+        if (length > (ulong)(FileBytes - LengthBytes)) throw new FormatException($"it claims a header of {length} bytes and has {FileBytes} in all");
+        if (length > MaxHeaderBytes) throw new FormatException($"its header of {length} bytes is longer than the format's {MaxHeaderBytes}");
+        var header = new byte[length];
+        _stream.ReadExactly(header);
+        return header;
+    }
+
+    /// <summary>Data must follow on data, from the end of the header to the end of the file, and be of the size its shape says.</summary>
+    private static void CheckLayout(IReadOnlyList<SafetensorsEntry> entries, long dataBytes)
+    {
+        long end = 0;
+        foreach (SafetensorsEntry entry in entries)
+        {
+            string tensor = $"its tensor {Phrase.Quote(entry.Name)}";
+            if (entry.End < entry.Start) throw new FormatException($"{tensor} ends at byte {entry.End} before its start at {entry.Start}");
+            if (entry.End > dataBytes) throw new FormatException($"{tensor} ends at byte {entry.End} of {dataBytes}");
+            if (entry.Start < end) throw new FormatException($"{tensor} overlaps the one before it");
+            if (entry.Start > end) throw new FormatException($"there is a hole of {entry.Start - end} bytes before {tensor["its ".Length..]}");
+            if (!HasBytes(entry)) throw new FormatException($"{tensor} of shape {entry.Shape} and type {entry.Type} cannot take {entry.Bytes} bytes");
+            end = entry.End;
+        }
+
+        if (end != dataBytes) throw new FormatException($"{dataBytes - end} bytes at its end belong to no tensor");
+    }
+
+    private static bool HasBytes(SafetensorsEntry entry)
+    {
+        try
+        {
+            return checked(entry.Shape.Count * entry.Type.Bytes()) == entry.Bytes;
+        }
+        catch (OverflowException)
+        {
+            return false;
+        }
+    }
+
+    private int ArrayLength(SafetensorsEntry entry) => entry.Shape.Count <= Array.MaxLength
+        ? (int)entry.Shape.Count
+        : throw new InputException($"{Tensor(entry)} has {entry.Shape.Count} elements, more than one array can hold; split it.");
+
+    private string Tensor(SafetensorsEntry entry) => $"Tensor {Phrase.Quote(entry.Name)} of {Phrase.Quote(Name)}";
+
+    private void Seek(SafetensorsEntry entry) => _stream.Position = _dataStart + entry.Start;
+
+    private void Fill(Span<byte> bytes)
+    {
+        try
+        {
+            _stream.ReadExactly(bytes);
+        }
+        catch (IOException e)
+        {
+            throw InputFile.Unreadable(Name, e);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+using System.Buffers.Binary;
+using GatedFwa.Checkpoints;
+using GatedFwa.Tensors;
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tests.Checkpoints;
+
+public sealed class SafetensorsWriterTests : TensorTest
+{
+    private readonly TemporaryFolder _folder = new();
+
+    [Fact]
+    public void What_is_written_is_read_back()
+    {
+        float[] floats = Samples.Normal(15, 1);
+        int[] integers = [-1, 0, int.MaxValue];
+        using Tensor tensor = Tensor.From([1.5f, float.NegativeInfinity], [2, 1]);
+        var metadata = new Dictionary<string, string> { ["format"] = "pt", ["Größe \"1\""] = "\n" };
+
+        SafetensorsWriter.Write(
+            _folder["a.safetensors"],
+            [SafetensorsTensor.Floats("b", [3, 5], floats), SafetensorsTensor.Integers("a", [3], integers), SafetensorsTensor.From("täns or", tensor), SafetensorsTensor.Floats("empty", [0, 4], default)],
+            metadata);
+
+        using SafetensorsFile file = SafetensorsFile.Open(_folder["a.safetensors"]);
+        Assert.Equal(["a", "b", "empty", "täns or"], file.Entries.Select(entry => entry.Name).Order(StringComparer.Ordinal));
+        Assert.Equal(metadata, file.Metadata);
+        Assert.Equal(floats, file.ReadFloats("b"));
+        Assert.Equal([3, 5], file["b"].Shape.ToArray());
+        Assert.Equal(integers, file.ReadIntegers("a"));
+        Assert.Equal([1.5f, float.NegativeInfinity], file.ReadFloats("täns or"));
+        Assert.Empty(file.ReadFloats("empty"));
+    }
+
+    [Fact]
+    public void The_data_begins_at_a_multiple_of_eight_bytes()
+    {
+        for (int letters = 1; letters <= 8; letters++)
+        {
+            using var stream = new MemoryStream();
+            SafetensorsWriter.Write(stream, [SafetensorsTensor.Floats(new string('x', letters), [1], new float[1])]);
+            Assert.Equal(0, BinaryPrimitives.ReadInt64LittleEndian(stream.ToArray()) % 8);
+        }
+    }
+
+    [Fact]
+    public void The_same_content_gives_the_same_bytes_whatever_its_order()
+    {
+        SafetensorsTensor[] tensors = [.. Enumerable.Range(0, 5).Select(i => SafetensorsTensor.Floats($"t{i}", [2], Samples.Normal(2, (ulong)i)))];
+        using var one = new MemoryStream();
+        using var other = new MemoryStream();
+        SafetensorsWriter.Write(one, tensors, new Dictionary<string, string> { ["a"] = "1", ["b"] = "2" });
+        SafetensorsWriter.Write(other, tensors.Reverse(), new Dictionary<string, string> { ["b"] = "2", ["a"] = "1" });
+        Assert.Equal(one.ToArray(), other.ToArray());
+    }
+
+    [Fact]
+    public void Two_tensors_of_one_name_are_refused_before_anything_is_written()
+    {
+        SafetensorsTensor tensor = SafetensorsTensor.Floats("x", [1], new float[1]);
+        Assert.Throws<ArgumentException>(() => SafetensorsWriter.Write(_folder["a"], [tensor, tensor]));
+        Assert.Throws<ArgumentException>(() => SafetensorsWriter.Write(_folder["a"], [SafetensorsTensor.Floats("__metadata__", [1], new float[1])]));
+        Assert.Throws<OperandException>(() => SafetensorsTensor.Floats("x", [2], new float[1]));
+        Assert.Empty(_folder.Names);
+    }
+
+    protected override void Cleanup() => _folder.Dispose();
+}
