@@ -1,1 +1,4 @@
-return args.Length;
+using GatedFwa.Cli;
+using GatedFwa.Cli.Commands;
+
+return CommandLine.Run(args, RootCommandTree.Create());

@@ -1,0 +1,60 @@
+using System.CommandLine;
+using GatedFwa.Tensors.Cpu;
+
+namespace GatedFwa.Cli.Commands.Bench;
+
+/// <summary><c>gatedfwa bench</c>: how fast this machine runs this library, against what the machine could do.</summary>
+internal static class BenchCommand
+{
+    private static readonly IBenchmark[] Benchmarks = [new MatMulBench(), new GateBench(), new AttentionBench()];
+
+    public static Command Create()
+    {
+        var kind = new Argument<string>("kind") { Description = "What to measure.", HelpName = string.Join('|', Benchmarks.Select(benchmark => benchmark.Name)) };
+        kind.AcceptOnlyFromAmong([.. Benchmarks.Select(benchmark => benchmark.Name)]);
+        var threads = new Option<int[]>("--threads")
+        {
+            Description = $"Numbers of threads to measure, one after the other. [default: 1 and all {Environment.ProcessorCount}]",
+            HelpName = "N",
+            AllowMultipleArgumentsPerToken = true,
+        };
+        threads.Validators.Add(result =>
+        {
+            if (!result.Errors.Any() && result.GetValueOrDefault<int[]>() is { } counts && counts.Any(count => count < 1)) result.AddError("--threads must be at least 1.");
+        });
+        Option<string> device = SharedOptions.Device();
+        Option<bool> json = SharedOptions.Json();
+        var command = new Command("bench", "Measures speed in under a minute: median, spread, and the share of what the machine could do at that very moment (FMA peak or memory bandwidth).")
+        {
+            kind, threads, device, json,
+        };
+        command.SetAction(result =>
+        {
+            SharedOptions.ParseDevice(result.GetValue(device)!);
+            IBenchmark benchmark = Benchmarks.Single(benchmark => benchmark.Name == result.GetValue(kind));
+            int[] counts = result.GetValue(threads) is { Length: > 0 } given ? given : [1, Environment.ProcessorCount];
+            Run(benchmark, [.. counts.Distinct()], result.GetValue(json));
+        });
+        return command.WithExamples(
+            ("Matrix products on one thread and on all:", "gatedfwa bench matmul"),
+            ("Attention on two threads, for a program:", "gatedfwa bench attention --threads 2 --json"));
+    }
+
+    private static void Run(IBenchmark benchmark, int[] threads, bool json)
+    {
+        TextWriter output = json ? TextWriter.Null : Console.Out;
+        BenchReport.PrintHeader(benchmark, output);
+        var rows = new List<Row>();
+        foreach (int count in threads)
+        {
+            BenchReport.PrintThreads(count, output);
+            foreach (Row row in benchmark.Measure(count))
+            {
+                rows.Add(row);
+                BenchReport.PrintRow(row, output);
+            }
+        }
+
+        if (json) JsonOutput.Write(BenchReport.ToDocument(benchmark, rows));
+    }
+}

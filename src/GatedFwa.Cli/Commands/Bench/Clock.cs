@@ -1,0 +1,50 @@
+using System.Diagnostics;
+using GatedFwa.Tensors.Cpu;
+
+namespace GatedFwa.Cli.Commands.Bench;
+
+/// <summary>Times work between two looks at what the machine can do at that moment.</summary>
+internal static class Clock
+{
+    private const double ShortestSampleSeconds = 0.02;
+
+    public static double Seconds(Action work)
+    {
+        long start = Stopwatch.GetTimestamp();
+        work();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    /// <summary>GF/s of a piece of work, with the FMA peak of the same threads measured before and after each sample.</summary>
+    /// <param name="what">The row's name.</param>
+    /// <param name="threads">How many threads work.</param>
+    /// <param name="flops">Floating-point operations of one run.</param>
+    /// <param name="samples">How many samples.</param>
+    /// <param name="run">One run; gives the seconds that count.</param>
+    public static Row Gigaflops(string what, int threads, double flops, int samples, Func<double> run)
+    {
+        WorkerPool.Shared.Threads = threads;
+        run();
+        int repeats = Math.Max(1, (int)Math.Ceiling(ShortestSampleSeconds / run()));
+        return new Row(what, threads, "GF/s", Take(samples, () => MachinePeak.FmaGigaflops(threads), () =>
+        {
+            double seconds = 0;
+            for (int i = 0; i < repeats; i++) seconds += run();
+            return repeats * flops / seconds / 1e9;
+        }));
+    }
+
+    /// <summary>Samples, each with the mean of a limit measured before and after it.</summary>
+    public static Sample[] Take(int samples, Func<double> limit, Func<double> value)
+    {
+        var taken = new Sample[samples];
+        for (int i = 0; i < samples; i++)
+        {
+            double before = limit();
+            double measured = value();
+            taken[i] = new Sample(measured, (before + limit()) / 2);
+        }
+
+        return taken;
+    }
+}

@@ -1,0 +1,35 @@
+namespace GatedFwa.Cli.Commands.Bench;
+
+/// <summary>One timed sample.</summary>
+/// <param name="Value">What was measured, in the row's unit.</param>
+/// <param name="Limit">What the machine could do at that moment, in the same unit; none where there is no such limit.</param>
+internal readonly record struct Sample(double Value, double? Limit = null);
+
+/// <summary>What one line of a report says: several samples of one thing.</summary>
+/// <param name="What">What was measured.</param>
+/// <param name="Threads">How many threads worked.</param>
+/// <param name="Unit">The unit of the values.</param>
+/// <param name="Samples">At least one sample.</param>
+internal sealed record Row(string What, int Threads, string Unit, IReadOnlyList<Sample> Samples)
+{
+    public double Median => MedianOf(Samples.Select(sample => sample.Value));
+
+    public double Min => Samples.Min(sample => sample.Value);
+
+    public double Max => Samples.Max(sample => sample.Value);
+
+    /// <summary>The median of what the machine could do beside each sample.</summary>
+    public double? Limit => Samples[0].Limit is null ? null : MedianOf(Samples.Select(sample => sample.Limit!.Value));
+
+    /// <summary>Each sample divided by the limit measured beside it, the worst first; none where there is no limit.</summary>
+    public IReadOnlyList<double>? Shares => Samples[0].Limit is null ? null : [.. Samples.Select(sample => sample.Value / sample.Limit!.Value).Order()];
+
+    public double? MedianShare => Shares is { } shares ? MedianOf(shares) : null;
+
+    private static double MedianOf(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        int middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}

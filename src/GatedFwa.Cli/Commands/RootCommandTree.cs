@@ -1,0 +1,31 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using GatedFwa.Cli.Commands.Bench;
+
+namespace GatedFwa.Cli.Commands;
+
+/// <summary>The whole tree: one line a command.</summary>
+internal static class RootCommandTree
+{
+    public static Command Create()
+    {
+        var help = new HelpOption { Recursive = true };
+        var version = new Option<bool>("--version") { Description = "Show the version and the commit it was built from." };
+        // A plain command: a RootCommand would take its name from the file it lies in.
+        var root = new Command("gatedfwa", "Trains, evaluates and runs GatedFWA language models: sliding-window attention with a learned decay (arXiv 2512.07782).")
+        {
+            help,
+            version,
+            InfoCommand.Create(),
+            BenchCommand.Create(),
+        };
+        root.SetAction(result =>
+        {
+            if (result.GetValue(version)) Console.Out.WriteLine(Machine.Current.VersionInWords);
+            else ((System.CommandLine.Invocation.SynchronousCommandLineAction)help.Action!).Invoke(result);
+        });
+        return root.WithExamples(
+            ("Train a model on the documentation of this machine's .NET SDK, in about two minutes:", "gatedfwa train"),
+            ("Let it write:", "gatedfwa generate runs/nano --prompt \"Returns the\""));
+    }
+}
