@@ -8,15 +8,18 @@ internal static class Phrase
     private const int LongestQuote = 80;
 
     /// <summary>The text in quotation marks, cut where it is long, without characters that could upset a terminal.</summary>
-    public static string Quote(string text)
+    public static string Quote(string text) => $"\"{Printable(text)}\"";
+
+    /// <summary>The text, cut where it is long, without characters that could upset a terminal.</summary>
+    public static string Printable(string text)
     {
-        var quoted = new StringBuilder("\"");
+        var printable = new StringBuilder();
         foreach (char letter in text.AsSpan(0, Math.Min(text.Length, LongestQuote)))
-            quoted.Append(char.IsControl(letter) || char.IsSurrogate(letter) ? '\uFFFD' : letter);
-        return quoted.Append(text.Length > LongestQuote ? "…\"" : "\"").ToString();
+            printable.Append(char.IsControl(letter) || char.IsSurrogate(letter) ? '\uFFFD' : letter);
+        return printable.Append(text.Length > LongestQuote ? "…" : "").ToString();
     }
 
-    /// <summary>", did you mean "x"?" as part of a sentence, or nothing where no candidate is near.</summary>
+    /// <summary>" (did you mean "x"?)" to go on with a sentence, or nothing where no candidate is near.</summary>
     public static string DidYouMean(string text, IEnumerable<string> candidates)
     {
         string? nearest = Nearest(text, candidates);

@@ -1,0 +1,100 @@
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+
+namespace GatedFwa.Checkpoints;
+
+/// <summary>
+/// Settings as JSON, read without guessing: keys are snake_case and known, values have the right type, nothing is named twice.
+/// Everything else is one sentence that names the file, the key and the remedy.
+/// </summary>
+internal static class StrictJson
+{
+    // Settings are a page or two of text; more is another kind of file.
+    private const int MaxBytes = 1 << 20;
+    private const int MaxDepth = 16;
+
+    private static readonly JsonSerializerOptions s_options = new(JsonSerializerDefaults.Strict)
+    {
+        TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        IgnoreReadOnlyProperties = true, // What a record computes from its settings is not a setting.
+        MaxDepth = MaxDepth,
+        WriteIndented = true,
+        NewLine = "\n",
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // Text for people; no browser reads it.
+    };
+
+    /// <summary>Reads settings from a file.</summary>
+    /// <typeparam name="T">A record of settings.</typeparam>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InputException">The file cannot be read, or does not hold such settings.</exception>
+    public static T Read<T>(string path) => Parse<T>(ReadBytes(path), path);
+
+    /// <summary>The content of a file that is small enough to hold settings.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InputException">The file cannot be read, or is too large.</exception>
+    public static byte[] ReadBytes(string path) => InputFile.ReadAll(path, MaxBytes);
+
+    /// <summary>Reads settings from text.</summary>
+    /// <typeparam name="T">A record of settings.</typeparam>
+    /// <param name="json">The text.</param>
+    /// <param name="source">What to call it in errors, such as <c>config.json</c>.</param>
+    /// <exception cref="InputException">The text does not hold such settings.</exception>
+    public static T Parse<T>(string json, string source) => Parse<T>(Encoding.UTF8.GetBytes(json), source);
+
+    /// <summary>Reads settings from UTF-8.</summary>
+    /// <typeparam name="T">A record of settings.</typeparam>
+    /// <param name="json">The text, with or without a byte order mark.</param>
+    /// <param name="source">What to call it in errors, such as <c>config.json</c>.</param>
+    /// <exception cref="InputException">The text does not hold such settings.</exception>
+    public static T Parse<T>(ReadOnlyMemory<byte> json, string source) => Guarded(json, source, root =>
+    {
+        JsonSchema.Check(root, s_options.GetTypeInfo(typeof(T)), source);
+        return root.Deserialize<T>(s_options)!;
+    });
+
+    /// <summary>The text under one key of an object whose other keys are not known yet: the type of a file. Null where there is none.</summary>
+    /// <param name="json">UTF-8, with or without a byte order mark.</param>
+    /// <param name="source">What to call it in errors.</param>
+    /// <param name="key">The key.</param>
+    /// <exception cref="InputException">The text is not JSON.</exception>
+    public static string? Text(ReadOnlyMemory<byte> json, string source, string key) => Guarded(json, source, root =>
+        root.ValueKind == JsonValueKind.Object && root.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()
+            : null);
+
+    /// <summary>The settings as indented JSON, ending in a new line.</summary>
+    /// <typeparam name="T">A record of settings.</typeparam>
+    /// <param name="settings">The settings.</param>
+    public static string Write<T>(T settings) => JsonSerializer.Serialize(settings, s_options) + "\n";
+
+    private static T Guarded<T>(ReadOnlyMemory<byte> json, string source, Func<JsonElement, T> read)
+    {
+        string name = Phrase.Quote(source);
+        if (json.Length > MaxBytes) throw new InputException($"{name} has {json.Length} bytes where at most {MaxBytes} make sense; is it the right file?");
+        if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
+            return read(document.RootElement);
+        }
+        catch (JsonException e)
+        {
+            string place = e.LineNumber is { } line ? $" in line {line + 1}" : "";
+            throw new InputException($"{name} is not valid JSON{place}: {FirstSentence(e.Message)}; correct it.", e);
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new InputException($"{name} holds text that is not valid Unicode; correct it.", e);
+        }
+    }
+
+    // The serializer appends its own idea of path and position.
+    private static string FirstSentence(string message)
+    {
+        int end = message.IndexOf(". ", StringComparison.Ordinal);
+        return Phrase.Printable(end < 0 ? message.TrimEnd('.') : message[..end]);
+    }
+}
