@@ -1,0 +1,138 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+
+namespace GatedFwa.Attention;
+
+/// <summary>
+/// The last W keys, values and decays of a text: decoding in constant memory. Without a window nothing is ever overwritten and the
+/// memory doubles whenever the text has filled it.
+/// </summary>
+public sealed class KeyValueRing : IDisposable
+{
+    private const int FirstCapacity = 64;
+
+    private readonly int _batch;
+    private readonly int _limit;
+
+    /// <summary>Makes an empty ring.</summary>
+    /// <param name="batch">Texts that advance together, B.</param>
+    /// <param name="heads">Query heads, H (each has its own decay).</param>
+    /// <param name="keyHeads">Key and value heads, Hkv.</param>
+    /// <param name="headSize">Features of a head, D.</param>
+    /// <param name="window">Keys a query sees, its own included; null keeps all.</param>
+    /// <param name="gated">Whether decays are kept.</param>
+    /// <param name="device">Where it lives; the CPU unless given.</param>
+    public KeyValueRing(int batch, int heads, int keyHeads, int headSize, int? window, bool gated, Device device = default)
+    {
+        _batch = batch;
+        _limit = window ?? int.MaxValue;
+        Window = window;
+        QueryShape = [batch, 1, heads, headSize];
+        int capacity = Math.Min(_limit, FirstCapacity);
+        Keys = new(batch, keyHeads, capacity, headSize, device);
+        Values = new(batch, keyHeads, capacity, headSize, device);
+        if (gated) Alpha = new(batch, heads, capacity, 1, device);
+    }
+
+    private KeyValueRing(KeyValueRing other)
+    {
+        (_batch, _limit, Window, QueryShape, Count, Next) = (other._batch, other._limit, other.Window, other.QueryShape, other.Count, other.Next);
+        (Keys, Values, Alpha) = (other.Keys.Clone(), other.Values.Clone(), other.Alpha?.Clone());
+    }
+
+    /// <summary>Keys a query sees, its own included; null for all.</summary>
+    public int? Window { get; }
+
+    /// <summary>Positions held: at most the window.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Bytes of keys, values and decays, held or reserved for the next.</summary>
+    public long Bytes => Keys.Bytes + Values.Bytes + (Alpha?.Bytes ?? 0);
+
+    /// <summary>One past the slot of the newest position; older ones lie before it, wrapping around.</summary>
+    internal int Next { get; private set; }
+
+    internal Shape QueryShape { get; }
+
+    internal RingBuffer Keys { get; }
+
+    internal RingBuffer Values { get; }
+
+    internal RingBuffer? Alpha { get; }
+
+    /// <summary>Adds new positions; those that leave the window are overwritten.</summary>
+    /// <param name="k">F32 [B, T, Hkv, D].</param>
+    /// <param name="v">F32 [B, T, Hkv, D].</param>
+    /// <param name="alpha">F32 [B, T, H], or none as when the ring was made.</param>
+    /// <exception cref="OperandException">The shapes do not match.</exception>
+    public void Append(Tensor k, Tensor v, Tensor? alpha)
+    {
+        Check(k, v, alpha);
+        int kept = Math.Min(k.Shape[1], _limit);
+        Reserve((int)Math.Min(_limit, (long)Count + kept));
+        Keys.Write(k, kept, Next);
+        Values.Write(v, kept, Next);
+        Alpha?.Write(alpha!, kept, Next);
+        Next = (int)(((long)Next + kept) % Keys.Capacity);
+        Count = (int)Math.Min(Keys.Capacity, (long)Count + kept);
+    }
+
+    /// <summary>Adds new positions and gives what their queries attend to: the visible past followed by them, in order of time.</summary>
+    /// <param name="tape">Owns the results; no gradient flows through them.</param>
+    /// <param name="k">F32 [B, T, Hkv, D].</param>
+    /// <param name="v">F32 [B, T, Hkv, D].</param>
+    /// <param name="alpha">F32 [B, T, H], or none as when the ring was made.</param>
+    /// <returns>Keys and values [B, S, Hkv, D], decays [B, S, H] or none; S ≤ W − 1 + T.</returns>
+    /// <exception cref="OperandException">The shapes do not match.</exception>
+    public (Tensor Keys, Tensor Values, Tensor? Alpha) Extend(Tape tape, Tensor k, Tensor v, Tensor? alpha)
+    {
+        Check(k, v, alpha);
+        // The first new query sees the W − 1 positions before it.
+        int past = Math.Min(Count, _limit - 1), positions = checked(past + k.Shape[1]);
+        int oldest = Next >= past ? Next - past : Next - past + Keys.Capacity;
+        Tensor keys = tape.Allocate([_batch, positions, k.Shape[2], k.Shape[3]], DType.F32, k.Device);
+        Tensor values = tape.Allocate(keys.Shape, DType.F32, k.Device);
+        Keys.Join(oldest, past, k, keys);
+        Values.Join(oldest, past, v, values);
+        Tensor? decays = alpha is null ? null : tape.Allocate([_batch, positions, alpha.Shape[2]], DType.F32, k.Device);
+        if (decays is not null) Alpha!.Join(oldest, past, alpha!, decays);
+        Append(k, v, alpha);
+        return (keys, values, decays);
+    }
+
+    /// <summary>A copy that goes its own way.</summary>
+    public KeyValueRing Clone() => new(this);
+
+    /// <summary>Forgets everything; the memory is kept.</summary>
+    public void Clear() => (Next, Count) = (0, 0);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Keys.Dispose();
+        Values.Dispose();
+        Alpha?.Dispose();
+    }
+
+    private void Check(Tensor k, Tensor v, Tensor? alpha)
+    {
+        int tokens = k.Shape.Rank == 4 ? k.Shape[1] : 0;
+        Shape expected = [_batch, tokens, Keys.Heads, Keys.Size];
+        if (tokens == 0 || k.Shape != expected || v.Shape != expected)
+            throw new OperandException(nameof(KeyValueRing), $"keys and values [{_batch}, T ≥ 1, {Keys.Heads}, {Keys.Size}]", $"{k.Shape} and {v.Shape}");
+        bool gateMatches = Alpha is null ? alpha is null : alpha is not null && alpha.Shape == [_batch, tokens, Alpha.Heads];
+        if (!gateMatches)
+            throw new OperandException(nameof(KeyValueRing), Alpha is null ? "no decays" : $"decays [{_batch}, {tokens}, {Alpha.Heads}]", alpha is null ? "none" : $"{alpha.Shape}");
+    }
+
+    /// <summary>Makes room for so many positions. Slots wrap around only once the capacity is the window's, so until then they lie in order of time.</summary>
+    private void Reserve(int positions)
+    {
+        if (positions <= Keys.Capacity) return;
+        int capacity = (int)Math.Min(_limit, Math.Max(positions, 2L * Keys.Capacity));
+        Keys.Grow(capacity, Count);
+        Values.Grow(capacity, Count);
+        Alpha?.Grow(capacity, Count);
+        Next = Count;
+    }
+}

@@ -1,0 +1,98 @@
+using GatedFwa.Tensors;
+
+namespace GatedFwa.Attention;
+
+/// <summary>One kind of memory of a <see cref="KeyValueRing"/>: <c>[B, heads, capacity, size]</c>, each head's slots together, so that a
+/// decoding thread reads its head as one stream. Where the newest slot is, the ring knows.</summary>
+internal sealed unsafe class RingBuffer : IDisposable
+{
+    private Tensor _slots;
+
+    public RingBuffer(int batch, int heads, int capacity, int size, Device device) =>
+        _slots = Tensor.Empty([batch, heads, capacity, size], DType.F32, device);
+
+    private RingBuffer(Tensor slots) => _slots = slots;
+
+    public int Heads => _slots.Shape[1];
+
+    public int Capacity => _slots.Shape[2];
+
+    public int Size => _slots.Shape[3];
+
+    public long Bytes => _slots.Count * sizeof(float);
+
+    private int Batch => _slots.Shape[0];
+
+    /// <summary>The slots of one head.</summary>
+    public float* Head(int row, int head) => _slots.Floats + ((((long)row * Heads) + head) * Capacity * Size);
+
+    /// <summary>Writes the last <paramref name="kept"/> tokens of [B, T, heads, size] from slot <paramref name="next"/> on, wrapping around.</summary>
+    public void Write(Tensor tokens, int kept, int next)
+    {
+        int length = tokens.Shape[1];
+        for (int row = 0; row < Batch; row++)
+        {
+            for (int head = 0; head < Heads; head++)
+            {
+                float* slots = Head(row, head);
+                int slot = next;
+                for (int token = length - kept; token < length; token++)
+                {
+                    Copy(Token(tokens, row, token, head), slots + ((long)slot * Size));
+                    if (++slot == Capacity) slot = 0;
+                }
+            }
+        }
+    }
+
+    /// <summary>Writes the <paramref name="count"/> slots from <paramref name="oldest"/> on, wrapping around, to the first positions of
+    /// [B, S, heads, size] and the given tokens to the rest.</summary>
+    public void Join(int oldest, int count, Tensor tokens, Tensor joined)
+    {
+        for (int row = 0; row < Batch; row++)
+        {
+            for (int head = 0; head < Heads; head++)
+            {
+                float* slots = Head(row, head);
+                int slot = oldest;
+                for (int position = 0; position < count; position++)
+                {
+                    Copy(slots + ((long)slot * Size), Token(joined, row, position, head));
+                    if (++slot == Capacity) slot = 0;
+                }
+            }
+
+            long width = (long)Heads * Size, bytes = tokens.Shape[1] * width * sizeof(float);
+            Buffer.MemoryCopy(Token(tokens, row, 0, 0), Token(joined, row, count, 0), bytes, bytes);
+        }
+    }
+
+    /// <summary>Makes room for more slots, keeping the first <paramref name="count"/> of each head.</summary>
+    public void Grow(int capacity, int count)
+    {
+        var grown = new RingBuffer(Batch, Heads, capacity, Size, _slots.Device);
+        long bytes = (long)count * Size * sizeof(float);
+        for (int row = 0; row < Batch; row++)
+        {
+            for (int head = 0; head < Heads; head++) Buffer.MemoryCopy(Head(row, head), grown.Head(row, head), bytes, bytes);
+        }
+
+        _slots.Dispose();
+        _slots = grown._slots;
+    }
+
+    public RingBuffer Clone()
+    {
+        var copy = new RingBuffer(Tensor.Empty(_slots.Shape, DType.F32, _slots.Device));
+        Buffer.MemoryCopy(_slots.Floats, copy._slots.Floats, Bytes, Bytes);
+        return copy;
+    }
+
+    public void Dispose() => _slots.Dispose();
+
+    /// <summary>Where a token's head begins in [B, T, heads, size].</summary>
+    private float* Token(Tensor tokens, int row, int token, int head) =>
+        tokens.Floats + ((((((long)row * tokens.Shape[1]) + token) * Heads) + head) * Size);
+
+    private void Copy(float* source, float* target) => new ReadOnlySpan<float>(source, Size).CopyTo(new Span<float>(target, Size));
+}

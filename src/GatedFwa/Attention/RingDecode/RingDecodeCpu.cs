@@ -1,0 +1,223 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cpu;
+
+namespace GatedFwa.Attention;
+
+/// <summary>
+/// Walks a ring from the newest key to the oldest in blocks of 64 with an online softmax: decays only lower the scores on the way,
+/// so the running maximum seldom changes, and scratch does not grow with the window.
+/// </summary>
+internal static unsafe class RingDecodeCpu
+{
+    private const int BlockKeys = 64;
+
+    /// <summary>Query heads of a group that share one reading of their keys; the rest of a large group is another thread's work.</summary>
+    private const int HeadsPerItem = 4;
+
+    /// <summary>Below this many floats of keys a hand-over costs more than it saves.</summary>
+    private const long WorthSharingFloats = 16 * 1024;
+
+    private const float Log2E = 1.44269504f;
+
+    public static void Forward(Tensor q, KeyValueRing ring, float scale, Tensor o)
+    {
+        int batch = q.Shape[0], heads = q.Shape[2], keyHeads = ring.Keys.Heads, group = heads / keyHeads;
+        int slices = (group + HeadsPerItem - 1) / HeadsPerItem, items = batch * keyHeads * slices;
+
+        void Work(int item)
+        {
+            (int rest, int slice) = Math.DivRem(item, slices);
+            (int row, int keyHead) = Math.DivRem(rest, keyHeads);
+            int first = (keyHead * group) + (slice * HeadsPerItem), count = Math.Min(HeadsPerItem, group - (slice * HeadsPerItem));
+            var work = new Slice(ring, row, keyHead, first, count, scale * Log2E, q.Floats, o.Floats, heads);
+            // A head size of 8, 24, 40, … fills no 16 lanes.
+            if (Simd.Width == 16 && ring.Keys.Size % 16 == 0) Attend<Vector512<float>, Simd512>(work);
+            else if (Simd.Width >= 8) Attend<Vector256<float>, Simd256>(work);
+            else Attend<Vector128<float>, Simd128>(work);
+        }
+
+        bool isWorthSharing = (long)ring.Count * ring.Keys.Size * batch * heads >= WorthSharingFloats;
+        if (isWorthSharing) WorkerPool.Shared.For(items, Work);
+        else for (int item = 0; item < items; item++) Work(item);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Attend<V, S>(Slice slice)
+        where V : struct
+        where S : ISimd<V>
+    {
+        int size = slice.Size;
+        float* weights = stackalloc float[BlockKeys];
+        float* highest = stackalloc float[HeadsPerItem];
+        float* sum = stackalloc float[HeadsPerItem];
+        double* decay = stackalloc double[HeadsPerItem];
+        for (int h = 0; h < slice.Count; h++)
+        {
+            (highest[h], sum[h], decay[h]) = (float.NegativeInfinity, 0, 0);
+            new Span<float>(slice.O + (h * size), size).Clear();
+        }
+
+        for (int remaining = slice.Positions, end = slice.Next; remaining > 0;)
+        {
+            if (end == 0) end = slice.Capacity;
+            int keys = Math.Min(BlockKeys, Math.Min(end, remaining)), start = end - keys;
+            for (int h = 0; h < slice.Count; h++)
+            {
+                float blockHighest = Scores<V, S>(slice.Q + (h * size), slice.Keys + ((long)start * size), size, keys, slice.ScaleLog2, weights);
+                if (slice.Alpha(h) is var alpha && alpha != null) blockHighest = Decay(alpha + start, keys, ref decay[h], weights);
+                float rescale = 1;
+                if (blockHighest > highest[h])
+                {
+                    rescale = float.Exp2(highest[h] - blockHighest);
+                    highest[h] = blockHighest;
+                }
+
+                sum[h] = (sum[h] * rescale) + Exponentials<V, S>(weights, keys, highest[h]);
+                AddValues<V, S>(weights, slice.Values + ((long)start * size), size, keys, rescale, slice.O + (h * size));
+            }
+
+            (end, remaining) = (start, remaining - keys);
+        }
+
+        for (int h = 0; h < slice.Count; h++)
+        {
+            V inverse = S.Create(1 / sum[h]);
+            float* o = slice.O + (h * size);
+            for (int d = 0; d < size; d += S.Width) S.Store(S.Multiply(S.Load(o + d), inverse), o + d);
+        }
+    }
+
+    /// <summary>scores[j] = scale · q·k_j.</summary>
+    /// <returns>The highest.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Scores<V, S>(float* q, float* k, int size, int keys, float scale, float* scores)
+        where V : struct
+        where S : ISimd<V>
+    {
+        float highest = float.NegativeInfinity;
+        int j = 0;
+        for (; j + 4 <= keys; j += 4, k += 4 * size)
+        {
+            V a = S.Zero, b = S.Zero, c = S.Zero, d = S.Zero;
+            for (int i = 0; i < size; i += S.Width)
+            {
+                V x = S.Load(q + i);
+                a = S.MultiplyAdd(x, S.Load(k + i), a);
+                b = S.MultiplyAdd(x, S.Load(k + size + i), b);
+                c = S.MultiplyAdd(x, S.Load(k + (2 * size) + i), c);
+                d = S.MultiplyAdd(x, S.Load(k + (3 * size) + i), d);
+            }
+
+            scores[j] = S.Sum(a) * scale;
+            scores[j + 1] = S.Sum(b) * scale;
+            scores[j + 2] = S.Sum(c) * scale;
+            scores[j + 3] = S.Sum(d) * scale;
+            highest = MathF.Max(highest, MathF.Max(MathF.Max(scores[j], scores[j + 1]), MathF.Max(scores[j + 2], scores[j + 3])));
+        }
+
+        for (; j < keys; j++, k += size)
+        {
+            V a = S.Zero;
+            for (int i = 0; i < size; i += S.Width) a = S.MultiplyAdd(S.Load(q + i), S.Load(k + i), a);
+            scores[j] = S.Sum(a) * scale;
+            highest = MathF.Max(highest, scores[j]);
+        }
+
+        return highest;
+    }
+
+    /// <summary>scores[j] −= Σ of the decays after j. The sum goes on in double from block to block.</summary>
+    /// <returns>The highest.</returns>
+    private static float Decay(float* alpha, int keys, ref double decay, float* scores)
+    {
+        float highest = float.NegativeInfinity;
+        double sum = decay;
+        for (int j = keys - 1; j >= 0; j--)
+        {
+            scores[j] = (float)(scores[j] - (sum * Log2E));
+            highest = MathF.Max(highest, scores[j]);
+            sum += alpha[j];
+        }
+
+        decay = sum;
+        return highest;
+    }
+
+    /// <summary>weights[j] = 2^(weights[j] − highest).</summary>
+    /// <returns>Their sum.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Exponentials<V, S>(float* weights, int keys, float highest)
+        where V : struct
+        where S : ISimd<V>
+    {
+        // The lanes past the last key weigh nothing; the block's scratch has room for them.
+        for (int j = keys; j % S.Width != 0; j++) weights[j] = float.NegativeInfinity;
+        V sum = S.Zero;
+        for (int j = 0; j < keys; j += S.Width)
+        {
+            V weight = S.Exp2(S.Subtract(S.Load(weights + j), S.Create(highest)));
+            S.Store(weight, weights + j);
+            sum = S.Add(sum, weight);
+        }
+
+        return S.Sum(sum);
+    }
+
+    /// <summary>o = rescale · o + Σ weights[j] v_j.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddValues<V, S>(float* weights, float* v, int size, int keys, float rescale, float* o)
+        where V : struct
+        where S : ISimd<V>
+    {
+        int d = 0;
+        for (; d + (4 * S.Width) <= size; d += 4 * S.Width)
+        {
+            V factor = S.Create(rescale);
+            V a = S.Multiply(factor, S.Load(o + d)), b = S.Multiply(factor, S.Load(o + d + S.Width));
+            V c = S.Multiply(factor, S.Load(o + d + (2 * S.Width))), e = S.Multiply(factor, S.Load(o + d + (3 * S.Width)));
+            float* value = v + d;
+            for (int j = 0; j < keys; j++, value += size)
+            {
+                V weight = S.Create(weights[j]);
+                a = S.MultiplyAdd(weight, S.Load(value), a);
+                b = S.MultiplyAdd(weight, S.Load(value + S.Width), b);
+                c = S.MultiplyAdd(weight, S.Load(value + (2 * S.Width)), c);
+                e = S.MultiplyAdd(weight, S.Load(value + (3 * S.Width)), e);
+            }
+
+            S.Store(a, o + d);
+            S.Store(b, o + d + S.Width);
+            S.Store(c, o + d + (2 * S.Width));
+            S.Store(e, o + d + (3 * S.Width));
+        }
+
+        for (; d < size; d += S.Width)
+        {
+            V a = S.Multiply(S.Create(rescale), S.Load(o + d));
+            float* value = v + d;
+            for (int j = 0; j < keys; j++, value += size) a = S.MultiplyAdd(S.Create(weights[j]), S.Load(value), a);
+            S.Store(a, o + d);
+        }
+    }
+
+    /// <summary>A few query heads over the key head they share.</summary>
+    private readonly struct Slice(KeyValueRing ring, int row, int keyHead, int firstHead, int count, float scaleLog2, float* q, float* o, int heads)
+    {
+        public readonly int Count = count;
+        public readonly int Size = ring.Keys.Size;
+        public readonly int Capacity = ring.Keys.Capacity;
+        public readonly int Positions = ring.Count;
+        public readonly int Next = ring.Next;
+        public readonly float ScaleLog2 = scaleLog2;
+        public readonly float* Keys = ring.Keys.Head(row, keyHead);
+        public readonly float* Values = ring.Values.Head(row, keyHead);
+        public readonly float* Q = q + ((((long)row * heads) + firstHead) * ring.Keys.Size);
+        public readonly float* O = o + ((((long)row * heads) + firstHead) * ring.Keys.Size);
+        private readonly float* _alpha = ring.Alpha is null ? null : ring.Alpha.Head(row, firstHead);
+
+        /// <summary>The decays of one of the heads, by slot; null without a gate.</summary>
+        public float* Alpha(int head) => _alpha == null ? null : _alpha + ((long)head * Capacity);
+    }
+}

@@ -1,0 +1,60 @@
+using GatedFwa.Attention;
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+
+namespace GatedFwa.Generation;
+
+/// <summary>One layer's part of a <see cref="DecodeState"/>.</summary>
+internal sealed class LayerState : IDisposable
+{
+    public LayerState(ModelConfig config, int batch, Device device)
+    {
+        Ring = new(batch, config.Heads, config.KeyHeads, config.HeadSize, config.Window, config.Gate, device);
+        if (!config.TokenShift) return;
+        // The token before the first is 0.
+        PreviousKey = Tensor.Zeros([batch, config.KeyHeads, config.HeadSize], DType.F32, device);
+        PreviousValue = Tensor.Zeros(PreviousKey.Shape, DType.F32, device);
+    }
+
+    private LayerState(KeyValueRing ring, Tensor? previousKey, Tensor? previousValue) =>
+        (Ring, PreviousKey, PreviousValue) = (ring, previousKey, previousValue);
+
+    public KeyValueRing Ring { get; }
+
+    /// <summary>The last token's key before its shift, [B, Hkv, D]; null in models without token shift.</summary>
+    public Tensor? PreviousKey { get; }
+
+    /// <summary>The last token's value before its shift, [B, Hkv, D]; null in models without token shift.</summary>
+    public Tensor? PreviousValue { get; }
+
+    public long Bytes => Ring.Bytes + (((PreviousKey?.Count ?? 0) + (PreviousValue?.Count ?? 0)) * sizeof(float));
+
+    /// <summary>Copies the last token of [B, T, Hkv, D] to [B, Hkv, D].</summary>
+    public static void Remember(Tensor tokens, Tensor last)
+    {
+        int width = (int)(last.Count / last.Shape[0]);
+        ReadOnlySpan<float> source = tokens.AsSpan();
+        Span<float> target = last.AsSpan();
+        int rowFloats = tokens.Shape[1] * width;
+        for (int row = 0; row < last.Shape[0]; row++)
+            source.Slice(((row + 1) * rowFloats) - width, width).CopyTo(target[(row * width)..]);
+    }
+
+    public LayerState Clone() => new(Ring.Clone(), Copy(PreviousKey), Copy(PreviousValue));
+
+    public void Reset()
+    {
+        Ring.Clear();
+        PreviousKey?.Clear();
+        PreviousValue?.Clear();
+    }
+
+    public void Dispose()
+    {
+        Ring.Dispose();
+        PreviousKey?.Dispose();
+        PreviousValue?.Dispose();
+    }
+
+    private static Tensor? Copy(Tensor? tensor) => tensor is null ? null : Tensor.From(tensor.AsSpan(), tensor.Shape, tensor.Device);
+}

@@ -1,0 +1,75 @@
+using GatedFwa.Attention;
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
+
+namespace GatedFwa.Layers;
+
+/// <summary>The token mixer of operator.md §4. Every piece but the projections is an option of the configuration.</summary>
+internal sealed class AttentionLayer
+{
+    private readonly ModelConfig _config;
+    private readonly Parameter _query, _key, _value, _output;
+    private readonly Parameter? _keyShift, _valueShift, _queryNorm, _keyNorm;
+    private readonly Parameter? _gate, _gateBias, _gateAmplitude;
+
+    public AttentionLayer(ModelConfig config, ParameterSet parameters)
+    {
+        _config = config;
+        _query = parameters["query.weight"];
+        _key = parameters["key.weight"];
+        _value = parameters["value.weight"];
+        _output = parameters["output.weight"];
+        if (config.TokenShift) (_keyShift, _valueShift) = (parameters["key_shift.weight"], parameters["value_shift.weight"]);
+        if (config.QkNorm) (_queryNorm, _keyNorm) = (parameters["query_norm.weight"], parameters["key_norm.weight"]);
+        if (config.Gate) (_gate, _gateBias, _gateAmplitude) = (parameters["gate.weight"], parameters["gate.bias"], parameters["gate.amplitude.weight"]);
+    }
+
+    /// <summary>[B, T, C], normalised → [B, T, C].</summary>
+    public Tensor Apply(Tape tape, Tensor x, ForwardPass pass)
+    {
+        Tensor q = Linear.Apply(tape, x, _query);
+        q = Rotate(tape, Normalise(tape, q, _queryNorm), _config.Heads, pass);
+        Tensor k = Shift(tape, x, _key, _keyShift, pass, pass.State?.PreviousKey);
+        k = Rotate(tape, Normalise(tape, k, _keyNorm), _config.KeyHeads, pass);
+        Tensor v = Shift(tape, x, _value, _valueShift, pass, pass.State?.PreviousValue);
+        v = Heads(tape, v, _config.KeyHeads);
+        Tensor? alpha = _gate is null ? null : DecayGate.Apply(tape, x, _gate, _gateBias!, _gateAmplitude!);
+
+        Tensor o = Attend(tape, q, k, v, alpha, pass);
+        return Linear.Apply(tape, tape.View(o, x.Shape), _output);
+    }
+
+    private Tensor Attend(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, ForwardPass pass)
+    {
+        var options = new AttentionOptions { Window = _config.Window, Layout = pass.Layout };
+        if (pass.State?.Ring is not { } ring) return GatedWindowAttention.Apply(tape, q, k, v, alpha, options);
+        bool isSingleToken = q.Shape[1] == 1;
+        if (!isSingleToken) (k, v, alpha) = ring.Extend(tape, k, v, alpha);
+        else ring.Append(k, v, alpha);
+        return isSingleToken ? RingDecode.Apply(tape, q, ring) : GatedWindowAttention.Apply(tape, q, k, v, alpha, options);
+    }
+
+    /// <summary>A projection of x, each key head of it mixed with that of the token before.</summary>
+    private Tensor Shift(Tape tape, Tensor x, Parameter weight, Parameter? shift, ForwardPass pass, Tensor? previous)
+    {
+        Tensor projected = Linear.Apply(tape, x, weight);
+        if (shift is null) return projected;
+        Tensor heads = Heads(tape, projected, _config.KeyHeads);
+        Tensor mixed = TokenShift.Apply(tape, heads, Linear.Apply(tape, x, shift), pass.Layout, previous);
+        if (previous is not null) Generation.LayerState.Remember(heads, previous);
+        return tape.View(mixed, projected.Shape);
+    }
+
+    private Tensor Normalise(Tape tape, Tensor x, Parameter? weight) =>
+        weight is null ? x : RmsNorm.Apply(tape, x, weight, _config.NormEpsilon);
+
+    private Tensor Rotate(Tape tape, Tensor x, int heads, ForwardPass pass)
+    {
+        x = Heads(tape, x, heads);
+        return _config.Rotary ? Rotary.Apply(tape, x, pass.FirstPosition, _config.RotaryBase) : x;
+    }
+
+    private Tensor Heads(Tape tape, Tensor x, int heads) => tape.View(x, [x.Shape[0], x.Shape[1], heads, _config.HeadSize]);
+}

@@ -1,0 +1,24 @@
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
+
+namespace GatedFwa.Layers;
+
+/// <summary>x + attention(norm(x)), then x + feedForward(norm(x)).</summary>
+internal sealed class TransformerBlock(ModelConfig config, ParameterSet parameters)
+{
+    private readonly Parameter _attentionNorm = parameters["attention_norm.weight"];
+    private readonly AttentionLayer _attention = new(config, parameters.In("attention"));
+    private readonly Parameter _feedForwardNorm = parameters["feed_forward_norm.weight"];
+    private readonly FeedForwardLayer _feedForward = new(parameters.In("feed_forward"));
+
+    /// <summary>[B, T, C] → [B, T, C].</summary>
+    public Tensor Apply(Tape tape, Tensor x, ForwardPass pass)
+    {
+        Tensor attended = _attention.Apply(tape, RmsNorm.Apply(tape, x, _attentionNorm, config.NormEpsilon), pass);
+        x = Add.Apply(tape, x, pass.Drop(tape, attended, config.Dropout, 0));
+        Tensor fed = _feedForward.Apply(tape, RmsNorm.Apply(tape, x, _feedForwardNorm, config.NormEpsilon));
+        return Add.Apply(tape, x, pass.Drop(tape, fed, config.Dropout, 1));
+    }
+}

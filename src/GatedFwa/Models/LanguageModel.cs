@@ -1,0 +1,141 @@
+using GatedFwa.Generation;
+using GatedFwa.Layers;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
+
+namespace GatedFwa.Models;
+
+/// <summary>An autoregressive language model of pre-norm blocks (operator.md §4): embedding, L × (attention, SwiGLU), norm, output projection.</summary>
+/// <example>
+/// <code>
+/// using var model = new LanguageModel(ModelConfig.Preset("tiny"));
+/// using (var tape = new Tape()) tape.Backward(model.Loss(tape, tokens, targets));
+///
+/// using DecodeState state = model.NewState();
+/// using (var tape = new Tape(recording: false)) float[] logits = model.Advance(tape, state, prompt).ToArray();
+/// </code>
+/// </example>
+public sealed class LanguageModel : IDisposable
+{
+    private readonly TransformerBlock[] _blocks;
+    private readonly Parameter _embedding;
+    private readonly Parameter _norm;
+    private readonly Parameter _head;
+
+    /// <summary>Makes a model with random weights: functions of the seed and each parameter's name alone, so that neither threads nor
+    /// other options change them.</summary>
+    /// <param name="config">Its configuration.</param>
+    /// <param name="seed">Names the weights.</param>
+    /// <param name="device">Where it lives; the CPU unless given.</param>
+    /// <exception cref="InputException">The configuration makes no model.</exception>
+    public LanguageModel(ModelConfig config, ulong seed = 0, Device device = default)
+        : this(config, device) => ParameterInitialiser.Fill(Parameters, ParameterPlan.Of(config), seed);
+
+    private LanguageModel(ModelConfig config, Device device)
+    {
+        Config = config.Validate();
+        Device = device;
+        Parameters = [.. ParameterPlan.Of(config).Select(spec => new Parameter(spec.Name, Tensor.Empty(spec.Shape, DType.F32, device), spec.Decays))];
+        var byName = new ParameterSet(Parameters);
+        _embedding = byName["embedding.weight"];
+        _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new TransformerBlock(config, byName.In($"layers.{layer}")))];
+        _norm = byName["norm.weight"];
+        _head = config.TiedEmbedding ? _embedding : byName["head.weight"];
+    }
+
+    /// <summary>Its configuration.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>Where it lives.</summary>
+    public Device Device { get; }
+
+    /// <summary>All that is learned, in the order of the forward pass.</summary>
+    public IReadOnlyList<Parameter> Parameters { get; }
+
+    /// <summary>The number of learned numbers.</summary>
+    public long ParameterCount => Parameters.Sum(parameter => parameter.Value.Count);
+
+    /// <summary>A model whose weights are not set: for a loader that sets them all.</summary>
+    /// <param name="config">Its configuration.</param>
+    /// <param name="device">Where it lives; the CPU unless given.</param>
+    /// <exception cref="InputException">The configuration makes no model.</exception>
+    public static LanguageModel Uninitialised(ModelConfig config, Device device = default) => new(config, device);
+
+    /// <summary>The mean negative log-likelihood of the targets.</summary>
+    /// <param name="tape">Owns the result and records the operations.</param>
+    /// <param name="tokens">I32 [B, T].</param>
+    /// <param name="targets">I32 [B, T]: the token after each; a negative one is ignored.</param>
+    /// <param name="layout">Where documents lie; one a row unless given.</param>
+    /// <param name="perToken">F32 [B, T]: receives each token's loss in nats (0 where ignored), when given.</param>
+    /// <param name="dropout">The stream of the dropout masks; none are applied without it.</param>
+    /// <param name="state">A text these tokens continue, and which they then belong to; dense layout and an inference tape only.</param>
+    /// <returns>F32 scalar: the mean loss in nats over targets that are not ignored.</returns>
+    /// <exception cref="OperandException">The shapes do not match, or a token is out of range.</exception>
+    public Tensor Loss(
+        Tape tape, Tensor tokens, Tensor targets, SequenceLayout? layout = null, Tensor? perToken = null, CounterRandom? dropout = null, DecodeState? state = null) =>
+        LinearCrossEntropy.Apply(tape, Features(tape, tokens, layout, dropout, state), _head, targets, perToken);
+
+    /// <summary>The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.</summary>
+    /// <param name="tape">Owns the result and records the operations.</param>
+    /// <param name="tokens">I32 [B, T].</param>
+    /// <param name="layout">Where documents lie; one a row unless given.</param>
+    /// <returns>F32 [B, T, V].</returns>
+    /// <exception cref="OperandException">The shapes do not match, or a token is out of range.</exception>
+    public Tensor Logits(Tape tape, Tensor tokens, SequenceLayout? layout = null) =>
+        Linear.Apply(tape, Features(tape, tokens, layout, null, null), _head);
+
+    /// <summary>An empty text to <see cref="Advance"/>.</summary>
+    /// <param name="batch">How many texts advance together.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The batch is below 1.</exception>
+    public DecodeState NewState(int batch = 1) => new(Config, batch, Device);
+
+    /// <summary>Feeds tokens that continue a text. Any split of a text into calls gives the same scores as one pass over all of it.</summary>
+    /// <param name="tape">Owns the result; opened for inference.</param>
+    /// <param name="state">The text so far, B rows; afterwards it holds the tokens, too.</param>
+    /// <param name="tokens">I32 [B, T], T ≥ 1. A long prompt is best fed in pieces of about the window.</param>
+    /// <returns>F32 [B, V]: the scores of the token after the last.</returns>
+    /// <exception cref="OperandException">The shapes do not match, a token is out of range, or the tape records.</exception>
+    public Tensor Advance(Tape tape, DecodeState state, Tensor tokens)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        return tape.Scoped(() => Linear.Apply(tape, LastToken(tape, Features(tape, tokens, null, null, state)), _head));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (Parameter parameter in Parameters) parameter.Dispose();
+    }
+
+    /// <summary>Normalised features [B, T, C].</summary>
+    private Tensor Features(Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state)
+    {
+        if (tokens.Shape.Rank != 2 || tokens.Type != DType.I32 || tokens.Count == 0)
+            throw new OperandException(nameof(LanguageModel), "I32 tokens [B, T], T ≥ 1", $"{tokens.Type} {tokens.Shape}");
+        state?.CheckContinuation(Config, tape, tokens.Shape, layout);
+
+        Tensor x = Embedding.Apply(tape, tokens, _embedding);
+        if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
+        for (int layer = 0; layer < _blocks.Length; layer++)
+        {
+            Tensor input = x;
+            var pass = new ForwardPass(layout ?? SequenceLayout.Dense, dropout?.Split((ulong)layer + 1), state?.Position ?? 0, state?.Layers[layer]);
+            TransformerBlock block = _blocks[layer];
+            x = tape.Scoped(() => block.Apply(tape, input, pass));
+        }
+
+        state?.MoveOn(tokens.Shape[1]);
+        return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
+    }
+
+    /// <summary>[B, T, C] → [B, C]. Looking rows up in a table is what an embedding does, on any device.</summary>
+    private Tensor LastToken(Tape tape, Tensor features)
+    {
+        int batch = features.Shape[0], length = features.Shape[1];
+        Tensor rows = tape.View(features, [batch * length, Config.Width]);
+        if (length == 1) return rows;
+        int[] last = [.. Enumerable.Range(1, batch).Select(row => (row * length) - 1)];
+        return Embedding.Apply(tape, tape.Own(Tensor.From(last, [batch], Device)), rows);
+    }
+}
