@@ -12,5 +12,33 @@ public static class Linear
     /// <param name="bias">F32 [N], or none.</param>
     /// <returns>F32 [..., N].</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, Tensor weight, Tensor? bias = null) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor x, Tensor weight, Tensor? bias = null)
+    {
+        Check(x, weight, bias);
+        int[] extents = x.Shape.ToArray();
+        extents[^1] = weight.Shape[0];
+        Tensor y = tape.Allocate(Shape.Create(extents), DType.F32, x.Device);
+        LinearCpu.Forward(x, weight, bias, y);
+        if (tape.NeedsGradient(x, weight, bias))
+        {
+            tape.Record(nameof(Linear), y, dy =>
+            {
+                if (tape.Accumulator(x) is { } dx) LinearCpu.AccumulateInput(dy, weight, dx);
+                if (tape.Accumulator(weight) is { } dWeight) LinearCpu.AccumulateWeight(dy, x, dWeight);
+                if (tape.Accumulator(bias) is { } dBias) LinearCpu.AccumulateBias(dy, dBias);
+            });
+        }
+
+        return y;
+    }
+
+    private static void Check(Tensor x, Tensor weight, Tensor? bias)
+    {
+        if (x.Type != DType.F32 || weight.Type != DType.F32) throw new OperandException(nameof(Linear), "F32 input and weight", $"{x.Type} and {weight.Type}");
+        if (weight.Shape.Rank != 2) throw new OperandException(nameof(Linear), "a weight [outputs, inputs]", $"{weight.Shape}");
+        if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
+            throw new OperandException(nameof(Linear), $"an input [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");
+        if (bias is not null && (bias.Type != DType.F32 || bias.Shape != [weight.Shape[0]]))
+            throw new OperandException(nameof(Linear), $"an F32 bias [{weight.Shape[0]}]", $"{bias.Type} {bias.Shape}");
+    }
 }

@@ -13,5 +13,39 @@ public static class LinearCrossEntropy
     /// <param name="perToken">F32, N elements: receives each token's loss (0 where ignored), when given.</param>
     /// <returns>F32 scalar, shape []: the mean over targets that are not ignored (0 where all are).</returns>
     /// <exception cref="OperandException">The shapes do not match, or a target is not below V.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, Tensor weight, Tensor targets, Tensor? perToken = null) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor x, Tensor weight, Tensor targets, Tensor? perToken = null)
+    {
+        Check(x, weight, targets, perToken);
+        Tensor loss = tape.Allocate([], DType.F32, x.Device);
+        bool records = tape.NeedsGradient(x, weight);
+
+        // Both gradients are made in the forward pass, while a chunk's logits are at hand; the backward pass only scales them.
+        Tensor? dx = records && x.RequiresGradient ? tape.Allocate(x.Shape, DType.F32, x.Device) : null;
+        Tensor? dWeight = records && weight.RequiresGradient ? tape.Allocate(weight.Shape, DType.F32, x.Device) : null;
+        LinearCrossEntropyCpu.Forward(x, weight, targets, perToken, loss, dx, dWeight);
+        if (records)
+        {
+            tape.Record(nameof(LinearCrossEntropy), loss, dLoss =>
+            {
+                if (dx is not null) LinearCrossEntropyCpu.AddScaled(dx, dLoss, tape.Accumulator(x)!);
+                if (dWeight is not null) LinearCrossEntropyCpu.AddScaled(dWeight, dLoss, tape.Accumulator(weight)!);
+            });
+        }
+
+        return loss;
+    }
+
+    private static void Check(Tensor x, Tensor weight, Tensor targets, Tensor? perToken)
+    {
+        const string Name = nameof(LinearCrossEntropy);
+        if (x.Type != DType.F32 || weight.Type != DType.F32) throw new OperandException(Name, "F32 features and weight", $"{x.Type} and {weight.Type}");
+        if (weight.Shape.Rank != 2) throw new OperandException(Name, "a weight [vocabulary, width]", $"{weight.Shape}");
+        if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
+            throw new OperandException(Name, $"features [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");
+        int tokens = x.Shape.Rows;
+        if (targets.Type != DType.I32 || targets.Count != tokens) throw new OperandException(Name, $"{tokens} I32 targets for the features {x.Shape}", $"{targets.Type} {targets.Shape}");
+        if (perToken is not null && (perToken.Type != DType.F32 || perToken.Count != tokens))
+            throw new OperandException(Name, $"F32 room for the losses of {tokens} tokens", $"{perToken.Type} {perToken.Shape}");
+        LinearCrossEntropyCpu.CheckTargets(targets, weight.Shape[0]);
+    }
 }

@@ -13,5 +13,28 @@ public static class MatMul
     /// <param name="transposeB">Read <paramref name="b"/> as its transpose.</param>
     /// <returns>F32 [M, N].</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
-    public static Tensor Apply(Tape tape, Tensor a, Tensor b, bool transposeA = false, bool transposeB = false) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor a, Tensor b, bool transposeA = false, bool transposeB = false)
+    {
+        Check(a, b, transposeA, transposeB);
+        Tensor c = tape.Allocate([a.Shape[transposeA ? 1 : 0], b.Shape[transposeB ? 0 : 1]], DType.F32, a.Device);
+        MatMulCpu.Forward(a, b, c, transposeA, transposeB);
+        if (tape.NeedsGradient(a, b))
+        {
+            tape.Record(nameof(MatMul), c, dc =>
+            {
+                if (tape.Accumulator(a) is { } da) MatMulCpu.AccumulateA(dc, b, da, transposeA, transposeB);
+                if (tape.Accumulator(b) is { } db) MatMulCpu.AccumulateB(dc, a, db, transposeA, transposeB);
+            });
+        }
+
+        return c;
+    }
+
+    private static void Check(Tensor a, Tensor b, bool transposeA, bool transposeB)
+    {
+        if (a.Type != DType.F32 || b.Type != DType.F32) throw new OperandException(nameof(MatMul), "two F32 matrices", $"{a.Type} and {b.Type}");
+        if (a.Shape.Rank != 2 || b.Shape.Rank != 2) throw new OperandException(nameof(MatMul), "two matrices", $"{a.Shape} and {b.Shape}");
+        if (a.Shape[transposeA ? 0 : 1] != b.Shape[transposeB ? 1 : 0])
+            throw new OperandException(nameof(MatMul), "matrices whose inner extents agree", $"{a.Shape}{(transposeA ? "ᵀ" : "")} · {b.Shape}{(transposeB ? "ᵀ" : "")}");
+    }
 }

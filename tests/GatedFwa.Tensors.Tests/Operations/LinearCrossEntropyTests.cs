@@ -1,0 +1,157 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Cpu;
+using GatedFwa.Tensors.Memory;
+using GatedFwa.Tensors.Operations;
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tensors.Tests.Operations;
+
+public sealed class LinearCrossEntropyTests : TensorTest
+{
+    private readonly int _threads = WorkerPool.Shared.Threads;
+
+    protected override void Cleanup() => WorkerPool.Shared.Threads = _threads;
+
+    [Theory]
+    [InlineData(1, 2, 1)]
+    [InlineData(7, 33, 20)]
+    [InlineData(60, 257, 48)]
+    [InlineData(700, 65, 24)] // two chunks
+    [InlineData(5, 9000, 8)] // a sum in several parts
+    public void Follows_the_reference_in_both_directions(int tokens, int vocabulary, int width)
+    {
+        float[] x = Samples.Normal(tokens * width, 1), weight = Samples.Normal(vocabulary * width, 2, 0.5f);
+        int[] targets = Targets(tokens, vocabulary);
+        const float Upstream = 2.5f;
+        using var tape = new Tape();
+        Tensor tx = tape.Watch(tape.Own(Tensor.From(x, [1, tokens, width]))), tw = tape.Watch(tape.Own(Tensor.From(weight, [vocabulary, width])));
+        Tensor perToken = tape.Own(Tensor.Empty([1, tokens]));
+        Tensor loss = LinearCrossEntropy.Apply(tape, tx, tw, tape.Own(Tensor.From(targets, [1, tokens])), perToken);
+
+        double[] wideX = Samples.Widen(x), wideW = Samples.Widen(weight);
+        (double expected, double[] expectedPerToken) = LinearCrossEntropyReference.Forward(wideX, wideW, targets, vocabulary, width);
+        Assert.Equal<Shape>([], loss.Shape);
+        Assert.InRange(ErrorNorm.Relative([loss.Item()], [expected]), 0, 3e-6);
+        Assert.InRange(ErrorNorm.Relative(perToken.ToArray(), expectedPerToken), 0, 3e-6);
+
+        tape.Backward(loss, Upstream);
+        (double[] dx, double[] dWeight) = LinearCrossEntropyReference.Backward(wideX, wideW, targets, Upstream, vocabulary, width);
+        Assert.InRange(ErrorNorm.Relative(tape.Gradient(tx)!.ToArray(), dx), 0, 1e-5);
+        Assert.InRange(ErrorNorm.Relative(tape.Gradient(tw)!.ToArray(), dWeight), 0, 1e-5);
+    }
+
+    [Fact]
+    public void The_reference_gradient_is_the_derivative()
+    {
+        const int Tokens = 5, Vocabulary = 7, Width = 4;
+        double[] x = Samples.Widen(Samples.Normal(Tokens * Width, 1)), weight = Samples.Widen(Samples.Normal(Vocabulary * Width, 2));
+        int[] targets = Targets(Tokens, Vocabulary);
+        double Loss() => 3 * LinearCrossEntropyReference.Forward(x, weight, targets, Vocabulary, Width).Loss;
+        (double[] dx, double[] dWeight) = LinearCrossEntropyReference.Backward(x, weight, targets, 3, Vocabulary, Width);
+        Assert.InRange(GradientCheck.WorstDeviation(x, Loss, dx), 0, 1e-8);
+        Assert.InRange(GradientCheck.WorstDeviation(weight, Loss, dWeight), 0, 1e-8);
+    }
+
+    [Fact]
+    public void Huge_logits_do_not_overflow()
+    {
+        using var tape = new Tape();
+        Tensor x = tape.Watch(tape.Own(Tensor.From([1e4f], [1, 1]))), weight = tape.Own(Tensor.From([1f, 0.5f, -1f], [3, 1]));
+        Tensor loss = LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From([1], [1])));
+        Assert.Equal(5000, loss.Item());
+        tape.Backward(loss);
+        Assert.Equal(0.5f, tape.Gradient(x)!.Item());
+    }
+
+    [Fact]
+    public void Ignored_targets_neither_count_nor_learn()
+    {
+        using var tape = new Tape();
+        Tensor x = tape.Watch(tape.Own(Tensor.From(Samples.Normal(8, 1), [2, 4]))), weight = tape.Watch(tape.Own(Tensor.From(Samples.Normal(12, 2), [3, 4])));
+        Tensor perToken = tape.Own(Tensor.Empty([2]));
+        Tensor loss = LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From([-1, -7], [2])), perToken);
+        Assert.Equal(0, loss.Item());
+        Assert.Equal([0f, 0f], perToken.ToArray());
+        tape.Backward(loss);
+        Assert.Equal(new float[8], tape.Gradient(x)!.ToArray());
+        Assert.Equal(new float[12], tape.Gradient(weight)!.ToArray());
+    }
+
+    [Fact]
+    public void Adds_to_the_gradients_that_are_there()
+    {
+        using var weight = new Parameter("weight", Tensor.From(Samples.Normal(12, 2), [3, 4]));
+        float[] once = [], twice = [];
+        for (int pass = 0; pass < 2; pass++)
+        {
+            using var tape = new Tape();
+            tape.Backward(LinearCrossEntropy.Apply(tape, tape.Own(Tensor.From(Samples.Normal(8, 1), [2, 4])), weight, tape.Own(Tensor.From([0, 2], [2]))));
+            (once, twice) = (twice, weight.Gradient.ToArray());
+        }
+
+        Assert.Equal(once.Select(value => 2 * value), twice);
+        Assert.Contains(once, value => value != 0);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_logits_of_the_batch_never_exist_at_once(bool recording)
+    {
+        const int Tokens = 16_384, Vocabulary = 1000, Width = 8;
+        using var tape = new Tape(recording);
+        Tensor x = tape.Watch(tape.Own(Tensor.From(Samples.Normal(Tokens * Width, 1), [Tokens, Width])));
+        Tensor weight = tape.Watch(tape.Own(Tensor.From(Samples.Normal(Vocabulary * Width, 2), [Vocabulary, Width])));
+        Tensor targets = tape.Own(Tensor.From(Targets(Tokens, Vocabulary), [Tokens]));
+        DeviceMemory.ResetPeak(Device.Cpu);
+        long before = DeviceMemory.Statistics(Device.Cpu).PeakBytes;
+        Tensor loss = LinearCrossEntropy.Apply(tape, x, weight, targets);
+        if (recording) tape.Backward(loss);
+        long peakBytes = DeviceMemory.Statistics(Device.Cpu).PeakBytes - before, logitsBytes = (long)Tokens * Vocabulary * sizeof(float);
+        Assert.InRange(peakBytes, 1, logitsBytes / 10);
+    }
+
+    [Fact]
+    public void Any_number_of_threads_gives_the_same_bits()
+    {
+        float[][] expected = Run(threads: 1);
+        for (int threads = 2; threads <= 3; threads++)
+        {
+            float[][] actual = Run(threads);
+            for (int i = 0; i < expected.Length; i++) Assert.Equal(expected[i], actual[i]);
+        }
+    }
+
+    [Fact]
+    public void Refuses_what_does_not_fit()
+    {
+        using var tape = new Tape();
+        Tensor x = tape.Own(Tensor.Zeros([2, 3])), weight = tape.Own(Tensor.Zeros([5, 3])), targets = tape.Own(Tensor.From([0, 4], [2]));
+        Assert.Equal(
+            "LinearCrossEntropy expects targets below the vocabulary of 5, but got 5.",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From([0, 5], [2])))).Message);
+        Assert.Contains("2 I32 targets", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From([0], [1])))).Message);
+        Assert.Contains("2 I32 targets", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.Zeros([2])))).Message);
+        Assert.Contains("features [..., 4]", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, tape.Own(Tensor.Zeros([5, 4])), targets)).Message);
+        Assert.Contains("[vocabulary, width]", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, tape.Own(Tensor.Zeros([3])), targets)).Message);
+        Assert.Contains("losses of 2 tokens", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, targets, tape.Own(Tensor.Zeros([3])))).Message);
+        Assert.Contains("F32", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, tape.Own(Tensor.Zeros([2, 3], DType.I32)), weight, targets)).Message);
+    }
+
+    /// <summary>All over the vocabulary, its last entry among them; every fifth ignored, but not the first.</summary>
+    private static int[] Targets(int tokens, int vocabulary) =>
+        [.. Enumerable.Range(0, tokens).Select(token => token % 5 == 4 ? -1 : (vocabulary - 1 + (token * 37)) % vocabulary)];
+
+    private static float[][] Run(int threads)
+    {
+        const int Tokens = 600, Vocabulary = 300, Width = 70;
+        WorkerPool.Shared.Threads = threads;
+        using var tape = new Tape();
+        Tensor x = tape.Watch(tape.Own(Tensor.From(Samples.Normal(Tokens * Width, 1), [Tokens, Width])));
+        Tensor weight = tape.Watch(tape.Own(Tensor.From(Samples.Normal(Vocabulary * Width, 2), [Vocabulary, Width])));
+        Tensor loss = LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From(Targets(Tokens, Vocabulary), [Tokens])));
+        tape.Backward(loss);
+        return [loss.ToArray(), tape.Gradient(x)!.ToArray(), tape.Gradient(weight)!.ToArray()];
+    }
+}
