@@ -1,0 +1,65 @@
+using System.Security.Cryptography;
+using System.Buffers.Binary;
+
+namespace GatedFwa.Training.Data;
+
+/// <summary>Documents divided into those a model learns from and those it is measured on.</summary>
+/// <param name="Training">What the model learns from, in the order of the corpus.</param>
+/// <param name="Validation">What it never sees while learning.</param>
+public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
+{
+    // A twentieth measures well where text is scarce; beyond this many bytes more of it only takes time.
+    private const double Share = 0.05;
+    private const long MostValidationBytes = 256 << 10;
+
+    /// <summary>
+    /// Holds out whole documents, drawn by a hash of seed and text, so that neither the order of files nor a file more or less
+    /// moves the others. Where every document is too large for that, the tail of one is held out.
+    /// </summary>
+    /// <param name="documents">The corpus.</param>
+    /// <param name="seed">Draws the documents.</param>
+    /// <exception cref="InputException">There is no text, or more than can be held.</exception>
+    public static DocumentSplit Of(IReadOnlyList<Document> documents, ulong seed)
+    {
+        if (documents.Count == 0) throw new InputException("There is no text to learn from; name at least one text file.");
+        long wanted = Math.Min((long)(documents.Sum(document => (long)document.Text.Length) * Share), MostValidationBytes);
+        int[] drawn = [.. Enumerable.Range(0, documents.Count).OrderBy(i => Draw(documents[i], seed))];
+        var held = new HashSet<int>();
+        long heldBytes = 0;
+        foreach (int i in drawn)
+        {
+            if (heldBytes >= wanted) break;
+            if (heldBytes + documents[i].Text.Length > wanted * 5 / 4) continue;
+            held.Add(i);
+            heldBytes += documents[i].Text.Length;
+        }
+
+        return held.Count > 0 ? ByDocument(documents, held) : ByTail(documents, drawn[0], (int)wanted);
+    }
+
+    private static DocumentSplit ByDocument(IReadOnlyList<Document> documents, HashSet<int> held) => new(
+        TokenStream.Join([.. documents.Where((_, i) => !held.Contains(i)).Select(document => document.Text)]),
+        TokenStream.Join([.. documents.Where((_, i) => held.Contains(i)).Select(document => document.Text)]));
+
+    private static DocumentSplit ByTail(IReadOnlyList<Document> documents, int divided, int tailBytes)
+    {
+        ReadOnlyMemory<byte> text = documents[divided].Text;
+        int cut = text.Length - tailBytes;
+        // Not inside a character: its continuation bytes are 10xxxxxx.
+        while (cut > 0 && cut < text.Length && (text.Span[cut] & 0xC0) == 0x80) cut--;
+        return new(
+            TokenStream.Join([.. documents.Select((document, i) => i == divided ? text[..cut] : document.Text)]),
+            TokenStream.Join([text[cut..]]));
+    }
+
+    private static ulong Draw(Document document, ulong seed)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<byte> key = stackalloc byte[SHA256.HashSizeInBytes];
+        BinaryPrimitives.WriteUInt64LittleEndian(key, seed);
+        hash.AppendData(key[..sizeof(ulong)]);
+        hash.AppendData(document.Text.Span);
+        hash.GetHashAndReset(key);
+        return BinaryPrimitives.ReadUInt64LittleEndian(key);
+    }
+}
