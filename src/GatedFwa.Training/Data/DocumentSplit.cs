@@ -1,5 +1,5 @@
-using System.Security.Cryptography;
 using System.Buffers.Binary;
+using System.Security.Cryptography;
 
 namespace GatedFwa.Training.Data;
 
@@ -44,9 +44,10 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
     private static DocumentSplit ByTail(IReadOnlyList<Document> documents, int divided, int tailBytes)
     {
         ReadOnlyMemory<byte> text = documents[divided].Text;
-        int cut = text.Length - tailBytes;
+        int cut = text.Length - Math.Max(1, tailBytes);
         // Not inside a character: its continuation bytes are 10xxxxxx.
         while (cut > 0 && cut < text.Length && (text.Span[cut] & 0xC0) == 0x80) cut--;
+        if (cut <= 0) throw new InputException($"The text '{documents[divided].Name}' is too short to learn from and to measure on; give more text.");
         return new(
             TokenStream.Join([.. documents.Select((document, i) => i == divided ? text[..cut] : document.Text)]),
             TokenStream.Join([text[cut..]]));

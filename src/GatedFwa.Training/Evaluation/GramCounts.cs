@@ -22,12 +22,13 @@ internal sealed class GramCounts
         int slot = Find(gram);
         if (_counts[slot] == 0)
         {
-            _keys[slot] = gram;
             if (++_used > _keys.Length / 2)
             {
                 Grow();
                 slot = Find(gram);
             }
+
+            _keys[slot] = gram;
         }
 
         _counts[slot] += count;
