@@ -57,6 +57,9 @@ public sealed class SequenceLayout
         return new(Kind.LeftPadded, starts.ToArray());
     }
 
+    /// <summary>Whether every row of the batch is one sequence from its first position on.</summary>
+    public bool IsDense => _kind == Kind.Dense;
+
     /// <summary>Whether every position belongs to a segment (no padding).</summary>
     public bool CoversEverything => _kind != Kind.LeftPadded || Array.TrueForAll(_offsets, start => start == 0);
 

@@ -10,6 +10,7 @@ namespace GatedFwa.Tensors;
 public sealed unsafe class Tensor : IDisposable
 {
     private Storage? _storage;
+    private bool _requiresGradient;
 
     internal Tensor(Storage storage, Shape shape, DType type, Tensor? basis = null)
     {
@@ -31,8 +32,16 @@ public sealed unsafe class Tensor : IDisposable
     /// <summary>The number of elements.</summary>
     public long Count => Shape.Count;
 
-    /// <summary>Whether a gradient flows to this tensor.</summary>
-    public bool RequiresGradient { get; internal set; }
+    /// <summary>Whether a gradient flows to this tensor; a view shares the answer of what it is a view of.</summary>
+    public bool RequiresGradient
+    {
+        get => Basis?.RequiresGradient ?? _requiresGradient;
+        internal set
+        {
+            if (Basis is null) _requiresGradient = value;
+            else Basis.RequiresGradient = value;
+        }
+    }
 
     /// <summary>The tensor this one is a view of, if it is one.</summary>
     internal Tensor? Basis { get; }
@@ -100,7 +109,18 @@ public sealed unsafe class Tensor : IDisposable
     {
         if (shape.Count != Count) throw new OperandException(nameof(View), $"a shape of {Count} elements, as {Shape} has", $"{shape}");
         Storage.Retain();
-        return new Tensor(Storage, shape, Type, Basis ?? this) { RequiresGradient = RequiresGradient };
+        return new Tensor(Storage, shape, Type, Basis ?? this);
+    }
+
+    /// <summary>The same elements under another shape for as long as this tensor lives: holds no reference of its own and is never disposed.</summary>
+    internal Tensor Alias(Shape shape) => shape == Shape ? this : new Tensor(Storage, shape, Type, Basis ?? this);
+
+    /// <summary>A tensor of its own with the same elements.</summary>
+    internal Tensor Copy()
+    {
+        Tensor copy = Empty(Shape, Type, Device);
+        copy.Storage.CopyFrom(Storage);
+        return copy;
     }
 
     /// <summary>The F32 elements in place; CPU only.</summary>

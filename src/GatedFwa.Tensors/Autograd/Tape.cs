@@ -15,6 +15,7 @@ public sealed class Tape : IDisposable
     private readonly List<Tensor> _owned = [];
     private readonly List<Node> _nodes = [];
     private readonly List<Tensor> _withGradient = [];
+    private readonly HashSet<Tensor> _watched = [];
     private bool _closed;
 
     /// <summary>Opens a tape.</summary>
@@ -54,12 +55,13 @@ public sealed class Tape : IDisposable
     public Tensor Watch(Tensor tensor)
     {
         tensor.RequiresGradient = true;
+        _watched.Add(tensor.Basis ?? tensor);
         return tensor;
     }
 
     /// <summary>The gradient of a watched tensor after a backward pass, valid until the tape closes; null where none flowed.</summary>
     /// <param name="tensor">The tensor.</param>
-    public Tensor? Gradient(Tensor tensor) => tensor.Gradient;
+    public Tensor? Gradient(Tensor tensor) => (tensor.Basis ?? tensor).Gradient?.Alias(tensor.Shape);
 
     /// <summary>
     /// Runs a part of a forward pass whose intermediates nobody needs afterwards. While recording it changes nothing; for
@@ -111,6 +113,7 @@ public sealed class Tape : IDisposable
             if (node.Output.Gradient is not { } gradient) continue;
             node.Backward(gradient);
             // Nobody upstream of this operation reads the gradient of its output again.
+            if (_watched.Contains(node.Output)) continue;
             gradient.Dispose();
             node.Output.Gradient = null;
         }
@@ -143,16 +146,55 @@ public sealed class Tape : IDisposable
     /// <summary>The tensor that a backward kernel adds an input's gradient to (zeros at first), or null where none is needed.</summary>
     internal Tensor? Accumulator(Tensor? input)
     {
+        Tensor? accumulator = Accumulator(input, out bool isFresh);
+        if (isFresh) accumulator!.Clear();
+        return accumulator;
+    }
+
+    /// <summary>The same for a kernel that can also write every element: spares filling memory with zeros only to add to them.</summary>
+    /// <param name="input">The input of an operation.</param>
+    /// <param name="isFresh">True where the elements are not set and the kernel must store, not add.</param>
+    internal Tensor? Accumulator(Tensor? input, out bool isFresh)
+    {
+        isFresh = false;
         if (input is not { RequiresGradient: true }) return null;
-        if (input.Basis is { } basis) return View(Accumulator(basis)!, input.Shape);
+        if (input.Basis is { } basis) return Accumulator(basis, out isFresh)!.Alias(input.Shape);
         if (input.IsParameter) return input.Gradient ??= Tensor.Zeros(input.Shape, input.Type, input.Device);
         if (input.Gradient is null)
         {
-            input.Gradient = Own(Tensor.Zeros(input.Shape, input.Type, input.Device));
-            _withGradient.Add(input);
+            isFresh = true;
+            return SetGradient(input, Tensor.Empty(input.Shape, input.Type, input.Device));
+        }
+
+        // Handed on and still held by another tensor: add to a copy.
+        if (input.Gradient.Storage.IsShared)
+        {
+            Tensor copy = input.Gradient.Copy();
+            input.Gradient.Dispose();
+            SetGradient(input, copy);
         }
 
         return input.Gradient;
+    }
+
+    /// <summary>
+    /// Lets an input whose gradient is exactly that of the output share its memory. Whoever adds to it later, while others
+    /// still hold it, gets a copy (<see cref="Accumulator(Tensor?)"/>).
+    /// </summary>
+    /// <returns>False where the input already has a gradient to add to: then nothing was done.</returns>
+    internal bool TryHandOn(Tensor gradient, Tensor input)
+    {
+        if (!input.RequiresGradient) return true;
+        Tensor root = input.Basis ?? input;
+        if (root.IsParameter || root.Gradient is not null) return false;
+        SetGradient(root, gradient.View(root.Shape));
+        return true;
+    }
+
+    private Tensor SetGradient(Tensor input, Tensor gradient)
+    {
+        _withGradient.Add(input);
+        return input.Gradient = Own(gradient);
     }
 
     /// <summary>Gives back everything the tape owns.</summary>
@@ -165,6 +207,7 @@ public sealed class Tape : IDisposable
         _owned.Clear();
         _nodes.Clear();
         _withGradient.Clear();
+        _watched.Clear();
     }
 
     private sealed record Node(string Operation, Tensor Output, Action<Tensor> Backward);

@@ -20,7 +20,13 @@ internal unsafe interface ISimd<V>
 
     static abstract V Load(float* source);
 
+    /// <summary>The first <paramref name="lanes"/> (1 … Width) floats; the other lanes are 0 and their memory is not touched.</summary>
+    static abstract V Load(float* source, int lanes);
+
     static abstract void Store(V value, float* destination);
+
+    /// <summary>Stores the first <paramref name="lanes"/> (1 … Width) lanes and touches no other memory.</summary>
+    static abstract void Store(V value, float* destination, int lanes);
 
     static abstract V Add(V a, V b);
 
@@ -33,10 +39,10 @@ internal unsafe interface ISimd<V>
     /// <summary>a·b + c, fused where the hardware can.</summary>
     static abstract V MultiplyAdd(V a, V b, V c);
 
-    /// <summary>One instruction: which operand comes back for NaN is not defined.</summary>
+    /// <summary>One instruction. A NaN in <paramref name="b"/> comes back; one in <paramref name="a"/> may be lost.</summary>
     static abstract V Max(V a, V b);
 
-    /// <summary>One instruction: which operand comes back for NaN is not defined.</summary>
+    /// <summary>One instruction. A NaN in <paramref name="b"/> comes back; one in <paramref name="a"/> may be lost.</summary>
     static abstract V Min(V a, V b);
 
     static abstract V Abs(V a);
@@ -54,6 +60,12 @@ internal unsafe interface ISimd<V>
 
     /// <summary>Lane by lane: <paramref name="ifSet"/> where the mask's bits are set, otherwise <paramref name="ifClear"/>.</summary>
     static abstract V Select(V mask, V ifSet, V ifClear);
+
+    /// <summary>The nearest whole number, halves to even.</summary>
+    static abstract V Round(V a);
+
+    /// <summary>a · 2^n for whole n in −250 … 250, subnormal results and overflow to infinity included.</summary>
+    static abstract V Scale(V a, V n);
 
     /// <summary>2^x to 1e-7 relative; 0 below −126, for −∞ and masked scores alike. x ≤ 127.</summary>
     static abstract V Exp2(V x);

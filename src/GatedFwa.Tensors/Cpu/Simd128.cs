@@ -31,7 +31,25 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     public static Vector128<float> Load(float* source) => Vector128.Load(source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Load(float* source, int lanes) =>
+        lanes == 4 ? Vector128.Load(source) : Vector128.Create(source[0], lanes > 1 ? source[1] : 0, lanes > 2 ? source[2] : 0, 0);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector128<float> value, float* destination) => value.Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector128<float> value, float* destination, int lanes)
+    {
+        if (lanes == 4)
+        {
+            value.Store(destination);
+            return;
+        }
+
+        destination[0] = value.ToScalar();
+        if (lanes > 1) destination[1] = value.GetElement(1);
+        if (lanes > 2) destination[2] = value.GetElement(2);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Add(Vector128<float> a, Vector128<float> b) => a + b;
@@ -80,6 +98,17 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     public static Vector128<float> Select(Vector128<float> mask, Vector128<float> ifSet, Vector128<float> ifClear) => Vector128.ConditionalSelect(mask, ifSet, ifClear);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Round(Vector128<float> a) => Vector128.Round(a);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Scale(Vector128<float> a, Vector128<float> n)
+    {
+        // In two steps, because the exponent of one factor alone holds only −126 … 127.
+        Vector128<float> half = Vector128.Floor(n * 0.5f);
+        return a * PowerOfTwo(half) * PowerOfTwo(n - half);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Exp2(Vector128<float> x)
     {
         x = Vector128.MaxNative(x, Vector128.Create(-127f));
@@ -95,4 +124,8 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
         Vector128<int> exponent = Vector128.ConvertToInt32(floor) + Vector128.Create(127);
         return p * Vector128.ShiftLeft(exponent, 23).AsSingle();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> PowerOfTwo(Vector128<float> n) =>
+        Vector128.ShiftLeft(Vector128.ConvertToInt32(n) + Vector128.Create(127), 23).AsSingle();
 }

@@ -32,7 +32,18 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     public static Vector512<float> Load(float* source) => Vector512.Load(source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Load(float* source, int lanes) =>
+        lanes == 16 ? Vector512.Load(source) : Avx512F.MaskLoad(source, FirstLanes(lanes), Vector512<float>.Zero);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<float> value, float* destination) => value.Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector512<float> value, float* destination, int lanes)
+    {
+        if (lanes == 16) value.Store(destination);
+        else Avx512F.MaskStore(destination, FirstLanes(lanes), value);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(Vector512<float> a, Vector512<float> b) => a + b;
@@ -77,6 +88,12 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     public static Vector512<float> Select(Vector512<float> mask, Vector512<float> ifSet, Vector512<float> ifClear) => Vector512.ConditionalSelect(mask, ifSet, ifClear);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Round(Vector512<float> a) => Vector512.Round(a);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Scale(Vector512<float> a, Vector512<float> n) => Avx512F.Scale(a, n);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Exp2(Vector512<float> x)
     {
         if (Avx512DQ.IsSupported)
@@ -104,4 +121,7 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
         Vector512<int> exponent = Vector512.ConvertToInt32(floor) + Vector512.Create(127);
         return p * Vector512.ShiftLeft(exponent, 23).AsSingle();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> FirstLanes(int lanes) => Vector512.LessThan(Vector512<float>.Indices, Vector512.Create((float)lanes));
 }

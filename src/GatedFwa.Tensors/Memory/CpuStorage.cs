@@ -22,6 +22,8 @@ internal sealed unsafe class CpuStorage : Storage, IDisposable
 
     internal override void CopyToHost(Span<byte> destination) => new ReadOnlySpan<byte>(Pointer, destination.Length).CopyTo(destination);
 
+    internal override void CopyFrom(Storage source) => NativeMemory.Copy(((CpuStorage)source).Pointer, Pointer, (nuint)Bytes);
+
     internal override void Clear() => NativeMemory.Clear(Pointer, (nuint)Bytes);
 
     private protected override void ReturnToPool() => _pool.Return(this);

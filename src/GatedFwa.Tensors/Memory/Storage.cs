@@ -23,10 +23,16 @@ public abstract class Storage
     /// <summary>Copies the block's first bytes to the host.</summary>
     internal abstract void CopyToHost(Span<byte> destination);
 
+    /// <summary>Copies as many bytes as this block has from another on the same device.</summary>
+    internal abstract void CopyFrom(Storage source);
+
     /// <summary>Sets every byte to zero.</summary>
     internal abstract void Clear();
 
     private protected abstract void ReturnToPool();
+
+    /// <summary>Whether more than one tensor holds this block.</summary>
+    internal bool IsShared => Volatile.Read(ref _references) > 1;
 
     internal void Retain() => Interlocked.Increment(ref _references);
 

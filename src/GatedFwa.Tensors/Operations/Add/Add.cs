@@ -13,6 +13,7 @@ public static class Add
     /// <exception cref="OperandException">The shapes differ.</exception>
     public static Tensor Apply(Tape tape, Tensor a, Tensor b)
     {
+        Operands.RequireFloats(nameof(Add), a, b);
         if (a.Shape != b.Shape) throw new OperandException(nameof(Add), $"two tensors of one shape, {a.Shape}", $"{b.Shape}");
         Tensor y = tape.Allocate(a.Shape, a.Type, a.Device);
         AddCpu.Forward(a, b, y);
@@ -20,8 +21,8 @@ public static class Add
         {
             tape.Record(nameof(Add), y, dy =>
             {
-                if (tape.Accumulator(a) is { } da) AddCpu.Accumulate(dy, da);
-                if (tape.Accumulator(b) is { } db) AddCpu.Accumulate(dy, db);
+                if (!tape.TryHandOn(dy, a)) AddCpu.Accumulate(dy, tape.Accumulator(a)!);
+                if (!tape.TryHandOn(dy, b)) AddCpu.Accumulate(dy, tape.Accumulator(b)!);
             });
         }
 

@@ -12,5 +12,22 @@ public static class Dropout
     /// <param name="random">The stream of the mask.</param>
     /// <returns>F32, the same shape (<paramref name="x"/> itself where nothing is dropped).</returns>
     /// <exception cref="OperandException">The probability is out of range.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, float probability, CounterRandom random) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor x, float probability, CounterRandom random)
+    {
+        Operands.RequireFloats(nameof(Dropout), x);
+        if (!(probability is >= 0 and < 1)) throw new OperandException(nameof(Dropout), "a probability in [0, 1)", $"{probability}");
+        if (probability == 0 || !tape.IsRecording) return x;
+        Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
+        DropoutCpu.Forward(x, probability, random, y);
+        if (tape.NeedsGradient(x))
+        {
+            tape.Record(nameof(Dropout), y, dy =>
+            {
+                Tensor dx = tape.Accumulator(x, out bool storeDx)!;
+                DropoutCpu.Backward(dy, probability, random, dx, storeDx);
+            });
+        }
+
+        return y;
+    }
 }

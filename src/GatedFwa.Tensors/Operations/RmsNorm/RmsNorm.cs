@@ -12,5 +12,22 @@ public static class RmsNorm
     /// <param name="epsilon">Added to the mean square.</param>
     /// <returns>F32 [..., C].</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, Tensor weight, float epsilon = 1e-6f) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor x, Tensor weight, float epsilon = 1e-6f)
+    {
+        Operands.RequireFloats(nameof(RmsNorm), x, weight);
+        if (x.Shape.Rank == 0 || x.Shape[^1] == 0) throw new OperandException(nameof(RmsNorm), "x of shape [..., C], C at least 1", $"{x.Shape}");
+        if (weight.Shape != [x.Shape[^1]]) throw new OperandException(nameof(RmsNorm), $"a weight of shape [{x.Shape[^1]}] for x {x.Shape}", $"{weight.Shape}");
+        Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
+        RmsNormCpu.Forward(x, weight, epsilon, y);
+        if (tape.NeedsGradient(x, weight))
+        {
+            tape.Record(nameof(RmsNorm), y, dy =>
+            {
+                Tensor? dx = tape.Accumulator(x, out bool storeDx);
+                RmsNormCpu.Backward(x, weight, epsilon, dy, dx, storeDx, tape.Accumulator(weight));
+            });
+        }
+
+        return y;
+    }
 }

@@ -12,5 +12,22 @@ public static class Rotary
     /// <param name="frequencyBase">The base of the wavelengths.</param>
     /// <returns>F32 [B, T, H, D].</returns>
     /// <exception cref="OperandException">D is odd, or <paramref name="x"/> has not four axes.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, long firstPosition = 0, float frequencyBase = 10_000) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor x, long firstPosition = 0, float frequencyBase = 10_000)
+    {
+        Operands.RequireFloats(nameof(Rotary), x);
+        if (x.Shape.Rank != 4 || x.Shape[3] % 2 != 0) throw new OperandException(nameof(Rotary), "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
+        if (firstPosition < 0) throw new OperandException(nameof(Rotary), "a first position of at least 0", $"{firstPosition}");
+        Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
+        RotaryCpu.Forward(x, firstPosition, frequencyBase, y);
+        if (tape.NeedsGradient(x))
+        {
+            tape.Record(nameof(Rotary), y, dy =>
+            {
+                Tensor dx = tape.Accumulator(x, out bool storeDx)!;
+                RotaryCpu.Backward(dy, firstPosition, frequencyBase, dx, storeDx);
+            });
+        }
+
+        return y;
+    }
 }

@@ -11,5 +11,22 @@ public static class SwiGlu
     /// <param name="value">F32, the shape of <paramref name="gate"/>.</param>
     /// <returns>F32, the same shape.</returns>
     /// <exception cref="OperandException">The shapes differ.</exception>
-    public static Tensor Apply(Tape tape, Tensor gate, Tensor value) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor gate, Tensor value)
+    {
+        Operands.RequireFloats(nameof(SwiGlu), gate, value);
+        if (gate.Shape != value.Shape) throw new OperandException(nameof(SwiGlu), $"a value of the gate's shape, {gate.Shape}", $"{value.Shape}");
+        Tensor y = tape.Allocate(gate.Shape, DType.F32, gate.Device);
+        SwiGluCpu.Forward(gate, value, y);
+        if (tape.NeedsGradient(gate, value))
+        {
+            tape.Record(nameof(SwiGlu), y, dy =>
+            {
+                Tensor? dgate = tape.Accumulator(gate, out bool storeDgate);
+                Tensor? dvalue = tape.Accumulator(value, out bool storeDvalue);
+                SwiGluCpu.Backward(gate, value, dy, dgate, storeDgate, dvalue, storeDvalue);
+            });
+        }
+
+        return y;
+    }
 }

@@ -1,0 +1,41 @@
+using GatedFwa.Tensors.Cpu;
+
+namespace GatedFwa.Tensors.Operations;
+
+/// <summary>
+/// Cosines and sines of positions × frequencies, exact to float32 at any position: angles are double. Only every 32nd
+/// position is evaluated; those between follow by the addition theorem, in double, from a table of 32 offsets.
+/// </summary>
+internal static unsafe class RotaryTable
+{
+    private const int Stride = 32;
+
+    /// <summary>Fills a table [T, D]: a row holds D/2 cosines, then D/2 sines.</summary>
+    public static void Fill(float* table, int tokens, int size, long firstPosition, double frequencyBase)
+    {
+        int half = size / 2;
+        var frequencies = new double[half];
+        for (int j = 0; j < half; j++) frequencies[j] = Math.Pow(frequencyBase, -2.0 * j / size);
+
+        int offsets = Math.Min(Stride, tokens);
+        var offsetCos = new double[offsets * half];
+        var offsetSin = new double[offsets * half];
+        for (int i = 0; i < offsets * half; i++) (offsetSin[i], offsetCos[i]) = Math.SinCos(i / half * frequencies[i % half]);
+
+        WorkerPool.Shared.For((tokens + Stride - 1) / Stride, block =>
+        {
+            int first = block * Stride, rows = Math.Min(Stride, tokens - first);
+            for (int j = 0; j < half; j++)
+            {
+                (double sin, double cos) = Math.SinCos((firstPosition + first) * frequencies[j]);
+                for (int row = 0; row < rows; row++)
+                {
+                    (double c, double s) = (offsetCos[(row * half) + j], offsetSin[(row * half) + j]);
+                    float* target = table + ((long)(first + row) * size) + j;
+                    target[0] = (float)((cos * c) - (sin * s));
+                    target[half] = (float)((sin * c) + (cos * s));
+                }
+            }
+        });
+    }
+}
