@@ -28,4 +28,12 @@ public static class ErrorNorm
         for (int i = 0; i < wide.Length; i++) wide[i] = expected[i];
         return Relative(actual, wide);
     }
+
+    /// <summary>Throws unless the result is within the tolerance and a result of zeros would not be: a comparison that cannot fail is none.</summary>
+    public static void Require(ReadOnlySpan<float> actual, ReadOnlySpan<double> expected, double tolerance)
+    {
+        double error = Relative(actual, expected);
+        if (error > tolerance) throw new InvalidOperationException($"The error is {error:g3}; at most {tolerance:g3} is allowed.");
+        if (Relative(new float[expected.Length], expected) <= tolerance) throw new InvalidOperationException("The reference is zero: this comparison could not fail.");
+    }
 }

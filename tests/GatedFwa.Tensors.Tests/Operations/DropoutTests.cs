@@ -1,0 +1,81 @@
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tensors.Tests.Operations;
+
+public sealed class DropoutTests : TensorTest
+{
+    private static readonly CounterRandom Random = new(42);
+
+    [Theory]
+    [InlineData(1, 0.01f)]
+    [InlineData(21, 0.5f)]
+    [InlineData(40_001, 0.1f)]
+    public void Follows_the_reference_in_both_directions(int count, float probability)
+    {
+        float[] x = Samples.Normal(count, 1), dy = Samples.Normal(count, 2);
+        Differentiated result = Run(x, dy, probability);
+        ErrorNorm.Require(result.Y, DropoutReference.Forward(Samples.Widen(x), probability, Random), 1e-6);
+        ErrorNorm.Require(result.Gradients[0], DropoutReference.Forward(Samples.Widen(dy), probability, Random), 1e-6);
+    }
+
+    [Fact]
+    public void The_reference_gradient_is_the_derivative()
+    {
+        double[] x = Samples.Widen(Samples.Normal(20, 1)), dy = Samples.Widen(Samples.Normal(20, 2));
+        double Loss() => DropoutReference.Forward(x, 0.3f, Random).Zip(dy, (y, g) => y * g).Sum();
+        Assert.InRange(GradientCheck.WorstDeviation(x, Loss, DropoutReference.Forward(dy, 0.3f, Random)), 0, 1e-8);
+    }
+
+    [Fact]
+    public void Gives_the_same_bits_for_any_number_of_threads()
+    {
+        float[] x = Samples.Normal(70_001, 1), dy = Samples.Normal(70_001, 2);
+        ThreadInvariance.Check(() => Run(x, dy, 0.2f));
+    }
+
+    [Fact]
+    public void Drops_the_asked_share_and_keeps_the_mean()
+    {
+        var ones = new float[200_000];
+        Array.Fill(ones, 1);
+        float[] y = Run(ones, ones, 0.25f).Y;
+        // Four standard deviations of a share of 200,000 draws: 0.004.
+        Assert.InRange(y.Count(value => value == 0) / 200_000.0, 0.246, 0.254);
+        Assert.InRange(y.Average(), 0.994, 1.006);
+    }
+
+    [Fact]
+    public void Another_stream_drops_other_elements()
+    {
+        var ones = new float[1000];
+        Array.Fill(ones, 1);
+        using var tape = new Tape();
+        Tensor x = tape.Own(Tensor.From(ones, [1000]));
+        Assert.NotEqual(Dropout.Apply(tape, x, 0.5f, Random.Split(1)).ToArray(), Dropout.Apply(tape, x, 0.5f, Random.Split(2)).ToArray());
+    }
+
+    [Fact]
+    public void Returns_its_input_where_nothing_is_dropped()
+    {
+        using Tape training = new(), inference = new(recording: false);
+        using Tensor x = Tensor.Zeros([3]);
+        Assert.Same(x, Dropout.Apply(training, x, 0, Random));
+        Assert.Same(x, Dropout.Apply(inference, x, 0.5f, Random));
+    }
+
+    [Theory]
+    [InlineData(-0.1f)]
+    [InlineData(1f)]
+    [InlineData(float.NaN)]
+    public void Refuses_a_probability_out_of_range(float probability)
+    {
+        using var tape = new Tape();
+        Tensor x = tape.Own(Tensor.Zeros([3]));
+        Assert.Equal($"Dropout expects a probability in [0, 1), but got {probability}.", Assert.Throws<OperandException>(() => Dropout.Apply(tape, x, probability, Random)).Message);
+    }
+
+    private static Differentiated Run(float[] x, float[] dy, float probability) =>
+        Differentiated.Run(dy, (tape, inputs) => Dropout.Apply(tape, inputs[0], probability, Random), (x, [x.Length]));
+}

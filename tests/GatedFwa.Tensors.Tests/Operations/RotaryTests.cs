@@ -1,0 +1,85 @@
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tensors.Tests.Operations;
+
+public sealed class RotaryTests : TensorTest
+{
+    private const float Base = 10_000;
+
+    [Theory]
+    [InlineData(1, 1, 1, 2, 0)]
+    [InlineData(2, 5, 3, 8, 0)]
+    [InlineData(1, 33, 2, 40, 7)]
+    [InlineData(2, 131, 2, 64, 1000)]
+    [InlineData(1, 70, 1, 256, 1_000_000)]
+    [InlineData(1, 40, 2, 64, 1_000_000_000)]
+    public void Follows_the_reference_in_both_directions_at_any_position(int batch, int tokens, int heads, int size, long firstPosition)
+    {
+        Shape shape = [batch, tokens, heads, size];
+        float[] x = Samples.Normal(shape.Count, 1), dy = Samples.Normal(shape.Count, 2);
+        Differentiated result = Run(x, dy, shape, firstPosition);
+        ErrorNorm.Require(result.Y, RotaryReference.Forward(Samples.Widen(x), shape, firstPosition, Base), 3e-7);
+        ErrorNorm.Require(result.Gradients[0], RotaryReference.Backward(Samples.Widen(dy), shape, firstPosition, Base), 3e-7);
+    }
+
+    [Fact]
+    public void The_reference_gradient_is_the_derivative()
+    {
+        Shape shape = [2, 3, 2, 4];
+        double[] x = Samples.Widen(Samples.Normal(shape.Count, 1)), dy = Samples.Widen(Samples.Normal(shape.Count, 2));
+        double Loss() => RotaryReference.Forward(x, shape, 5, Base).Zip(dy, (y, g) => y * g).Sum();
+        Assert.InRange(GradientCheck.WorstDeviation(x, Loss, RotaryReference.Backward(dy, shape, 5, Base)), 0, 1e-8);
+    }
+
+    [Fact]
+    public void Gives_the_same_bits_for_any_number_of_threads()
+    {
+        Shape shape = [2, 150, 3, 24];
+        float[] x = Samples.Normal(shape.Count, 1), dy = Samples.Normal(shape.Count, 2);
+        ThreadInvariance.Check(() => Run(x, dy, shape, 3));
+    }
+
+    [Fact]
+    public void Products_of_two_rotated_heads_depend_on_their_distance_alone()
+    {
+        float[] q = Samples.Normal(64, 1), k = Samples.Normal(64, 2);
+        double near = Product(12, 5), far = Product(1_000_012, 1_000_005);
+        Assert.Equal(near, far, 1e-4);
+        Assert.NotEqual(near, Product(12, 6), 1e-2);
+
+        double Product(long queryPosition, long keyPosition)
+        {
+            using var tape = new Tape(recording: false);
+            float[] rotatedQ = Rotary.Apply(tape, tape.Own(Tensor.From(q, [1, 1, 1, 64])), queryPosition).ToArray();
+            float[] rotatedK = Rotary.Apply(tape, tape.Own(Tensor.From(k, [1, 1, 1, 64])), keyPosition).ToArray();
+            return rotatedQ.Zip(rotatedK, (a, b) => (double)a * b).Sum();
+        }
+    }
+
+    [Fact]
+    public void A_text_in_two_parts_is_rotated_like_the_whole()
+    {
+        float[] x = Samples.Normal(100 * 8, 1);
+        using var tape = new Tape(recording: false);
+        float[] whole = Rotary.Apply(tape, tape.Own(Tensor.From(x, [1, 100, 1, 8]))).ToArray();
+        float[] head = Rotary.Apply(tape, tape.Own(Tensor.From(x.AsSpan(0, 37 * 8), [1, 37, 1, 8]))).ToArray();
+        float[] tail = Rotary.Apply(tape, tape.Own(Tensor.From(x.AsSpan(37 * 8), [1, 63, 1, 8])), 37).ToArray();
+        ErrorNorm.Require([.. head, .. tail], Samples.Widen(whole), 1e-7);
+    }
+
+    [Fact]
+    public void Refuses_an_odd_head_and_a_negative_position()
+    {
+        using var tape = new Tape();
+        Assert.Equal(
+            "Rotary expects x of shape [B, T, H, D] with an even D, but got [1, 1, 1, 3].",
+            Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Tensor.Zeros([1, 1, 1, 3])))).Message);
+        Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Tensor.Zeros([1, 1, 4]))));
+        Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Tensor.Zeros([1, 1, 1, 4])), -1));
+    }
+
+    private static Differentiated Run(float[] x, float[] dy, Shape shape, long firstPosition) =>
+        Differentiated.Run(dy, (tape, inputs) => Rotary.Apply(tape, inputs[0], firstPosition, Base), (x, shape));
+}
