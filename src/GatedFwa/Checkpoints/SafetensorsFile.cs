@@ -146,6 +146,24 @@ public sealed class SafetensorsFile : IDisposable
         return values;
     }
 
+    /// <summary>Reads all data once and holds it against the checksum that this library keeps in the metadata; files of others have none.</summary>
+    /// <exception cref="InputException">The data is not what was written.</exception>
+    public void VerifyData()
+    {
+        if (!Metadata.TryGetValue(SafetensorsHeader.ChecksumKey, out string? expected)) return;
+        using var checksum = new Crc32C();
+        Span<byte> buffer = stackalloc byte[SafetensorsConversion.BufferBytes];
+        _stream.Position = _dataStart;
+        for (long left = FileBytes - _dataStart; left > 0; left -= buffer.Length)
+        {
+            buffer = buffer[..(int)Math.Min(buffer.Length, left)];
+            Fill(buffer);
+            checksum.Write(buffer);
+        }
+
+        if (checksum.Text != expected) throw new InputException($"The numbers in {Phrase.Quote(Name)} are not those that were written (its checksum differs); it is damaged, copy it again or go back to another checkpoint.");
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _stream.Dispose();
 

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace GatedFwa.Checkpoints;
 
-/// <summary>Writes safetensors files, whole or not at all.</summary>
+/// <summary>Writes safetensors files, whole or not at all, with a checksum of the data that <see cref="SafetensorsFile.VerifyData"/> checks.</summary>
 public static class SafetensorsWriter
 {
     private const int AlignmentBytes = 8;
@@ -12,7 +12,7 @@ public static class SafetensorsWriter
     /// <summary>Replaces a file, or makes it; a failure at any moment leaves what was there.</summary>
     /// <param name="path">The file; its folder must exist.</param>
     /// <param name="tensors">The tensors, each under a name of its own.</param>
-    /// <param name="metadata">Strings to keep beside them.</param>
+    /// <param name="metadata">Strings to keep beside them; the key <c>crc32c</c> is the writer's own.</param>
     /// <exception cref="InputException">The file cannot be written: the disk is full, the folder read-only or missing.</exception>
     /// <exception cref="ArgumentException">Two tensors have one name, or one has the name that the format keeps for metadata.</exception>
     public static void Write(string path, IEnumerable<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null)
@@ -24,14 +24,14 @@ public static class SafetensorsWriter
     /// <summary>Writes the format to a stream.</summary>
     /// <param name="stream">The stream.</param>
     /// <param name="tensors">The tensors, each under a name of its own.</param>
-    /// <param name="metadata">Strings to keep beside them.</param>
+    /// <param name="metadata">Strings to keep beside them; the key <c>crc32c</c> is the writer's own.</param>
     /// <exception cref="ArgumentException">Two tensors have one name, or one has the name that the format keeps for metadata.</exception>
     public static void Write(Stream stream, IEnumerable<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
         Write(stream, InOrder(tensors), metadata);
 
     private static void Write(Stream stream, List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
-        ReadOnlySpan<byte> header = Header(tensors, metadata);
+        ReadOnlySpan<byte> header = Header(tensors, WithChecksum(tensors, metadata));
         int padding = -header.Length & (AlignmentBytes - 1);
         Span<byte> length = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteInt64LittleEndian(length, header.Length + padding);
@@ -54,17 +54,24 @@ public static class SafetensorsWriter
         return ordered;
     }
 
-    private static ReadOnlySpan<byte> Header(List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
+    /// <summary>The checksum stands before the data, so the data is gone through twice: at the speed of memory, not of the disk.</summary>
+    private static SortedDictionary<string, string> WithChecksum(List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
+    {
+        using var checksum = new Crc32C();
+        foreach (SafetensorsTensor tensor in tensors) tensor.WriteTo(checksum);
+        var all = new SortedDictionary<string, string>(StringComparer.Ordinal) { [SafetensorsHeader.ChecksumKey] = checksum.Text };
+        foreach ((string key, string value) in metadata ?? new Dictionary<string, string>()) all.Add(key, value);
+        return all;
+    }
+
+    private static ReadOnlySpan<byte> Header(List<SafetensorsTensor> tensors, SortedDictionary<string, string> metadata)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using var json = new Utf8JsonWriter(buffer);
         json.WriteStartObject();
-        if (metadata is { Count: > 0 })
-        {
-            json.WriteStartObject(SafetensorsHeader.MetadataKey);
-            foreach ((string key, string value) in metadata.OrderBy(pair => pair.Key, StringComparer.Ordinal)) json.WriteString(key, value);
-            json.WriteEndObject();
-        }
+        json.WriteStartObject(SafetensorsHeader.MetadataKey);
+        foreach ((string key, string value) in metadata) json.WriteString(key, value);
+        json.WriteEndObject();
 
         long offset = 0;
         foreach (SafetensorsTensor tensor in tensors)
