@@ -6,7 +6,7 @@ namespace GatedFwa.Cli.Commands.Bench;
 /// <summary><c>gatedfwa bench</c>: how fast this machine runs this library, against what the machine could do.</summary>
 internal static class BenchCommand
 {
-    private static readonly IBenchmark[] Benchmarks = [new MatMulBench(), new GateBench(), new AttentionBench()];
+    private static readonly IBenchmark[] Benchmarks = [new MatMulBench(), new GateBench(), new AttentionBench(), new TrainBench(), new DecodeBench()];
 
     public static Command Create()
     {

@@ -6,7 +6,11 @@ namespace GatedFwa.Cli.Commands.Bench;
 /// <summary>Times work between two looks at what the machine can do at that moment.</summary>
 internal static class Clock
 {
-    private const double ShortestSampleSeconds = 0.02;
+    private const double ShortestSampleSeconds = 0.025;
+
+    // The longer a sample, the longer the look beside it: both must meet the same share of whatever else the machine is doing.
+    private const double LookPerSample = 0.4;
+    private const double ShortestLookMs = 8, LongestLookMs = 80;
 
     public static double Seconds(Action work)
     {
@@ -25,8 +29,10 @@ internal static class Clock
     {
         WorkerPool.Shared.Threads = threads;
         run();
-        int repeats = Math.Max(1, (int)Math.Ceiling(ShortestSampleSeconds / run()));
-        return new Row(what, threads, "GF/s", Take(samples, () => MachinePeak.FmaGigaflops(threads), () =>
+        double once = run();
+        int repeats = Math.Max(1, (int)Math.Ceiling(ShortestSampleSeconds / once));
+        double lookMs = Math.Clamp(LookPerSample * repeats * once * 1000, ShortestLookMs, LongestLookMs);
+        return new Row(what, threads, "GF/s", Take(samples, () => MachinePeak.FmaGigaflops(threads, lookMs), () =>
         {
             double seconds = 0;
             for (int i = 0; i < repeats; i++) seconds += run();

@@ -1,0 +1,40 @@
+using GatedFwa.Tensors.Cpu;
+
+namespace GatedFwa.Cli.Commands.Info;
+
+/// <summary>What this machine can do.</summary>
+internal static class MachineReport
+{
+    private const string NoGpu = "not in this build (CPU only)";
+    private const int PeakSamples = 5;
+
+    public static void Write(bool measure, bool json)
+    {
+        Machine machine = Machine.Current;
+        Peak[]? peaks = measure ? [.. ThreadCounts(machine).Select(Measure)] : null;
+        if (json)
+        {
+            JsonOutput.Write(new { Machine = machine, Cuda = new { Available = false, Reason = NoGpu }, Peaks = peaks });
+            return;
+        }
+
+        Facts.Print("gatedfwa", machine.VersionInWords);
+        Facts.Print("processor", machine.Processor);
+        Facts.Print("threads", $"{machine.Processors}");
+        Facts.Print("vector unit", machine.Simd);
+        Facts.Print("memory", Words.Bytes(machine.MemoryBytes));
+        Facts.Print("GPU", NoGpu);
+        Facts.Print("system", machine.System);
+        Facts.Print("runtime", machine.Runtime);
+        foreach (Peak peak in peaks ?? [])
+            Facts.Print($"peak, {peak.Threads} {(peak.Threads == 1 ? "thread" : "threads")}", $"{peak.FmaGigaflops:F0} GF/s (float32 FMA), reads {peak.ReadGigabytesPerSecond:F1} GB/s");
+    }
+
+    private static IEnumerable<int> ThreadCounts(Machine machine) => machine.Processors == 1 ? [1] : [1, machine.Processors];
+
+    /// <summary>The best of a few: what the processor can do while nobody else uses it.</summary>
+    private static Peak Measure(int threads) =>
+        new(threads, Enumerable.Range(0, PeakSamples).Max(_ => MachinePeak.FmaGigaflops(threads)), MachinePeak.ReadGigabytesPerSecond(threads));
+
+    private sealed record Peak(int Threads, double FmaGigaflops, double ReadGigabytesPerSecond);
+}
