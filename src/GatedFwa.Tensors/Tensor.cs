@@ -144,10 +144,19 @@ public sealed unsafe class Tensor : IDisposable
     /// <summary>Copies all F32 elements to the host.</summary>
     public float[] ToArray()
     {
-        if (Type != DType.F32) throw new OperandException(nameof(ToArray), "an F32 tensor", $"{Type}");
         var values = new float[Count];
-        Storage.CopyToHost(MemoryMarshal.AsBytes(values.AsSpan()));
+        CopyTo(values);
         return values;
+    }
+
+    /// <summary>Copies all F32 elements to the host, into memory that is there already.</summary>
+    /// <param name="values">Receives as many values as there are elements.</param>
+    /// <exception cref="OperandException">The number of values differs, or the tensor is not F32.</exception>
+    public void CopyTo(Span<float> values)
+    {
+        if (Type != DType.F32 || values.Length != Count)
+            throw new OperandException(nameof(CopyTo), $"an F32 tensor of {values.Length} elements", $"{Type} {Shape}");
+        Storage.CopyToHost(MemoryMarshal.AsBytes(values));
     }
 
     /// <summary>The single F32 element of a tensor that has just one (a loss).</summary>
