@@ -1,0 +1,95 @@
+using GatedFwa.Models;
+
+namespace GatedFwa.Tests.Models;
+
+public sealed class ModelConfigTests
+{
+    private static readonly ModelConfig Small = ModelConfig.Preset("small");
+
+    [Theory]
+    [InlineData("nano")]
+    [InlineData("tiny")]
+    [InlineData("small")]
+    public void What_is_written_reads_back_as_the_same(string preset)
+    {
+        ModelConfig config = ModelConfig.Preset(preset) with { Gate = false, Dropout = 0.1f, GateBias = 3.5f };
+        Assert.Equal(config, ModelConfig.Parse(config.ToJson()));
+        Assert.Equal(config with { Window = null }, ModelConfig.Parse((config with { Window = null }).ToJson()));
+    }
+
+    [Fact]
+    public void Every_setting_is_written_in_snake_case()
+    {
+        string json = Small.ToJson();
+        string[] keys =
+        [
+            "vocabulary_size", "layers", "width", "heads", "key_heads", "window", "gate", "gate_bias", "token_shift", "qk_norm",
+            "rotary", "rotary_base", "feed_forward_width", "tied_embedding", "dropout", "norm_epsilon",
+        ];
+        using var document = System.Text.Json.JsonDocument.Parse(json);
+        Assert.Equal(keys.Order(), document.RootElement.EnumerateObject().Select(property => property.Name).Order());
+    }
+
+    [Fact]
+    public void Any_setting_changes_equality()
+    {
+        Assert.NotEqual(Small, Small with { Window = 511 });
+        Assert.NotEqual(Small, Small with { KeyHeads = 4 });
+        Assert.Equal(Small, Small with { KeyHeads = 12, FeedForwardWidth = 2048 });
+    }
+
+    [Theory]
+    [InlineData(192, 512)]
+    [InlineData(384, 1024)]
+    [InlineData(768, 2048)]
+    [InlineData(1024, 2816)]
+    [InlineData(96, 256)]
+    [InlineData(97, 512)]
+    public void The_feed_forward_width_is_8C_over_3_rounded_up_to_256(int width, int expected) =>
+        Assert.Equal(expected, (Small with { Width = width }).FeedForwardWidth);
+
+    [Fact]
+    public void The_small_preset_has_124_million_parameters()
+    {
+        long parameters = ParameterPlan.Of(Small).Sum(spec => spec.Shape.Count);
+        Assert.InRange(parameters, 123_500_000, 125_500_000);
+    }
+
+    [Theory]
+    [InlineData("{", "not valid JSON")]
+    [InlineData("[]", "must be a JSON object")]
+    [InlineData("""{"layers":1,"width":8,"heads":1}""", "has no vocabulary_size")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":8,"heads":1,"colour":3}""", "unknown key \"colour\"")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"layers":2,"width":8,"heads":1}""", "\"layers\" twice")]
+    [InlineData("""{"vocabulary_size":257,"layers":"two","width":8,"heads":1}""", "layers has a value of the wrong kind")]
+    [InlineData("""{"vocabulary_size":257,"layers":99999999999,"width":8,"heads":1}""", "layers has a value of the wrong kind")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":8,"heads":1,"key_heads":null}""", "key_heads has a value of the wrong kind")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":8,"heads":1,"key_heads":0}""", "key_heads is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":0,"width":8,"heads":1}""", "layers is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":3}""", "heads is 3")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":16}""", "head size of 4")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"key_heads":3}""", "key_heads is 3")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"window":0}""", "window is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"dropout":1}""", "dropout is 1")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"rotary_base":1e99}""", "rotary_base")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"norm_epsilon":0}""", "norm_epsilon is 0")]
+    public void A_configuration_that_makes_no_model_is_refused_in_a_sentence(string json, string expected)
+    {
+        string message = Assert.Throws<InputException>(() => ModelConfig.Parse(json)).Message;
+        Assert.Contains(expected, message);
+        Assert.EndsWith(".", message);
+    }
+
+    [Fact]
+    public void Settings_that_are_left_out_take_their_defaults()
+    {
+        ModelConfig config = ModelConfig.Parse("""{"vocabulary_size":257,"layers":2,"width":64,"heads":4}""");
+        Assert.Equal(new ModelConfig { VocabularySize = 257, Layers = 2, Width = 64, Heads = 4 }, config);
+        Assert.Null(config.Window);
+        Assert.True(config is { Gate: true, TokenShift: true, QkNorm: true, Rotary: true, TiedEmbedding: true, KeyHeads: 4, GateBias: 2 });
+    }
+
+    [Fact]
+    public void An_unknown_preset_is_refused_with_the_known_ones() =>
+        Assert.Contains("nano, tiny or small", Assert.Throws<InputException>(() => ModelConfig.Preset("huge")).Message);
+}
