@@ -1,5 +1,6 @@
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Attention;
 
@@ -15,5 +16,49 @@ public static class DecayGate
     /// <param name="epsilon">Keeps the division by β finite.</param>
     /// <returns>F32 [B, T, H]: α ≥ 0.</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = 1e-3f) => throw new NotImplementedException();
+    public static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = 1e-3f) =>
+        Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix: null);
+
+    /// <summary>The same, and fills the prefix sums of α in the same pass.</summary>
+    internal static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, TwoLevelPrefix? prefix)
+    {
+        Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
+        (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);
+        bool isRecorded = tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight);
+        Tensor alpha = tape.Allocate([batch, tokens, heads], DType.F32, x.Device);
+        Tensor projections = Tensor.Empty([2 * heads, batch * tokens], DType.F32, x.Device);
+        DecayGateCpu.Project(x, gateWeight, amplitudeWeight, projections);
+        DecayGateCpu.Forward(projections, gateBias, epsilon, alpha, prefix);
+        if (isRecorded)
+        {
+            tape.Own(projections);
+            tape.Record(nameof(DecayGate), alpha, dalpha => DecayGateCpu.Backward(
+                x,
+                gateWeight,
+                gateBias,
+                amplitudeWeight,
+                projections,
+                epsilon,
+                dalpha,
+                new(tape.Accumulator(x), tape.Accumulator(gateWeight), tape.Accumulator(gateBias), tape.Accumulator(amplitudeWeight))));
+        }
+        else
+        {
+            projections.Dispose();
+        }
+
+        return alpha;
+    }
+
+    private static void Check(Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon)
+    {
+        Operands.RequireFloats(nameof(DecayGate), x, gateWeight, gateBias, amplitudeWeight);
+        if (x.Shape.Rank != 3) throw new OperandException(nameof(DecayGate), "x of shape [B, T, C]", $"{x.Shape}");
+        if (gateWeight.Shape.Rank != 2 || gateWeight.Shape[1] != x.Shape[2])
+            throw new OperandException(nameof(DecayGate), $"a gate weight of shape [H, {x.Shape[2]}] for x {x.Shape}", $"{gateWeight.Shape}");
+        if (gateBias.Shape != [gateWeight.Shape[0]]) throw new OperandException(nameof(DecayGate), $"a gate bias of shape [{gateWeight.Shape[0]}]", $"{gateBias.Shape}");
+        if (amplitudeWeight.Shape != gateWeight.Shape)
+            throw new OperandException(nameof(DecayGate), $"an amplitude weight of the gate weight's shape, {gateWeight.Shape}", $"{amplitudeWeight.Shape}");
+        if (!(epsilon > 0 && float.IsFinite(epsilon))) throw new OperandException(nameof(DecayGate), "an ε above 0", $"{epsilon}");
+    }
 }
