@@ -26,12 +26,12 @@ internal static class Phrase
         return nearest is null ? "" : $" (did you mean {Quote(nearest)}?)";
     }
 
-    /// <summary>The candidate that the fewest edits lead to; none where that takes more than a third of the letters.</summary>
+    /// <summary>The candidate that the fewest edits lead to; none where that takes more than about a third of the letters.</summary>
     public static string? Nearest(string text, IEnumerable<string> candidates)
     {
         if (text.Length > LongestQuote) return null;
         string? nearest = null;
-        int fewest = Math.Max(2, text.Length / 3) + 1;
+        int fewest = Math.Max(1, (text.Length + 1) / 3) + 1;
         foreach (string candidate in candidates)
         {
             // More letters too many than edits allowed: spares a hostile file's long names the table.

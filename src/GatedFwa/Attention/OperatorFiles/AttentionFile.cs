@@ -1,0 +1,43 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+
+namespace GatedFwa.Attention;
+
+/// <summary>Gated window attention on the tensors of a file.</summary>
+internal static class AttentionFile
+{
+    private static readonly string[] s_optional = ["alpha", "do", "cu_seqlens"];
+    private static readonly string[] s_known = ["q", "k", "v", "o", "lse", "dq", "dk", "dv", "dalpha"];
+
+    public static OperatorResult Run(OperatorInputs inputs, OperatorSettings settings)
+    {
+        inputs.RefuseMisspelt(s_optional, s_known);
+        Shape queries = inputs.Shape("q", "B", "T", "H", "D"), keys = inputs.Shape("k", "B", "S", "Hkv", "D");
+        (int batch, int tokens, int heads, int headSize) = (queries[0], queries[1], queries[2], queries[3]);
+        int positions = keys[1];
+        inputs.Require(headSize % 8 == 0 && headSize <= 256, "q", "a head size that is a multiple of 8 up to 256");
+        inputs.Require(keys[0] == batch && positions >= tokens && keys[3] == headSize, "k", $"[{batch}, {tokens} or more, Hkv, {headSize}]");
+        inputs.Require(heads % keys[2] == 0, "k", $"a number of key heads that divides the {heads} query heads");
+        int? window = inputs.Count("window", settings.Window);
+        float scale = inputs.Number("scale", settings.Scale) ?? 1 / MathF.Sqrt(headSize);
+        bool backward = inputs.Has("do");
+
+        using var tape = new Tape(recording: backward);
+        Tensor Input(string name, Shape shape, float least = float.NegativeInfinity) => tape.Watch(tape.Own(inputs.Read(name, shape, settings, least)));
+        Tensor q = Input("q", queries), k = Input("k", keys), v = Input("v", keys);
+        Tensor? alpha = inputs.Has("alpha") ? Input("alpha", [batch, positions, heads], least: 0) : null;
+        var options = new AttentionOptions { Window = window, Scale = scale, Layout = inputs.Layout(batch, positions) };
+        Tensor lse = tape.Allocate([batch, heads, tokens], DType.F32, settings.Device);
+        Tensor o = GatedWindowAttention.Apply(tape, q, k, v, alpha, options, lse);
+
+        var outputs = new OperatorOutputs(OperatorFile.AttentionKind);
+        outputs.Note("window", window);
+        outputs.Note("scale", scale);
+        outputs.Add("o", o);
+        outputs.Add("lse", lse);
+        if (!backward) return outputs.Result();
+        tape.Backward(o, tape.Own(inputs.Read("do", queries, settings)));
+        outputs.AddGradients(tape, ("q", q), ("k", k), ("v", v), ("alpha", alpha));
+        return outputs.Result();
+    }
+}

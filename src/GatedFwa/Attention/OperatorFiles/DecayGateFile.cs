@@ -1,0 +1,58 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+
+namespace GatedFwa.Attention;
+
+/// <summary>The decay gate on the tensors of a file.</summary>
+internal static class DecayGateFile
+{
+    private const float DefaultEpsilon = 1e-3f;
+    private static readonly string[] s_optional = ["dalpha", "cu_seqlens"];
+    private static readonly string[] s_known = ["x", "gate_weight", "gate_bias", "amplitude_weight", "alpha", "u", "dx", "dgate_weight", "dgate_bias", "damplitude_weight"];
+
+    public static OperatorResult Run(OperatorInputs inputs, OperatorSettings settings)
+    {
+        inputs.RefuseMisspelt(s_optional, s_known);
+        Shape features = inputs.Shape("x", "B", "T", "C"), weights = inputs.Shape("gate_weight", "H", "C");
+        Shape gates = [features[0], features[1], weights[0]];
+        float epsilon = inputs.Number("epsilon", settings.Epsilon) ?? DefaultEpsilon;
+        if (epsilon < 0) throw new InputException($"The epsilon is {epsilon} where a number of at least 0 is expected; give another.");
+        bool backward = inputs.Has("dalpha");
+
+        using var tape = new Tape(recording: backward);
+        Tensor Input(string name, Shape shape) => tape.Watch(tape.Own(inputs.Read(name, shape, settings)));
+        Tensor x = Input("x", features), gateWeight = Input("gate_weight", weights);
+        Tensor gateBias = Input("gate_bias", [weights[0]]), amplitudeWeight = Input("amplitude_weight", weights);
+        SequenceLayout layout = inputs.Layout(features[0], features[1]);
+        Tensor alpha = DecayGate.Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon);
+
+        var outputs = new OperatorOutputs(OperatorFile.GateKind);
+        outputs.Note("epsilon", epsilon);
+        outputs.Add("alpha", alpha);
+        outputs.Add("u", gates, Prefix(alpha, layout));
+        if (!backward) return outputs.Result();
+        tape.Backward(alpha, tape.Own(inputs.Read("dalpha", gates, settings)));
+        outputs.AddGradients(tape, ("x", x), ("gate_weight", gateWeight), ("gate_bias", gateBias), ("amplitude_weight", amplitudeWeight));
+        return outputs.Result();
+    }
+
+    /// <summary>u_i = −Σ_{s≤i} α_s within each document, added up in double: the whole prefix is asked for here, not differences of it.</summary>
+    private static float[] Prefix(Tensor alpha, SequenceLayout layout)
+    {
+        (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
+        float[] decay = alpha.ToArray();
+        var prefix = new float[decay.Length];
+        var sum = new double[heads];
+        foreach (Segment segment in layout.Segments(nameof(DecayGate), batch, positions))
+        {
+            Array.Clear(sum);
+            for (int position = segment.Start; position < segment.End; position++)
+            {
+                int row = ((segment.Batch * positions) + position) * heads;
+                for (int head = 0; head < heads; head++) prefix[row + head] = (float)(sum[head] -= decay[row + head]);
+            }
+        }
+
+        return prefix;
+    }
+}

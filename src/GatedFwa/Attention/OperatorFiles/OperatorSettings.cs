@@ -1,0 +1,22 @@
+using GatedFwa.Tensors;
+
+namespace GatedFwa.Attention;
+
+/// <summary>What a caller of <see cref="OperatorFile"/> decides; everything that is not set is read from the file's metadata.</summary>
+public sealed record OperatorSettings
+{
+    /// <summary>Which operator: <see cref="OperatorFile.AttentionKind"/> or <see cref="OperatorFile.GateKind"/>.</summary>
+    public string? Kind { get; init; }
+
+    /// <summary>Keys a query sees, its own included. Where the file names none either, all earlier ones (full causal attention).</summary>
+    public int? Window { get; init; }
+
+    /// <summary>The factor of q·k; 1/√D where the file names none either.</summary>
+    public float? Scale { get; init; }
+
+    /// <summary>The gate's ε; 1e-3 where the file names none either.</summary>
+    public float? Epsilon { get; init; }
+
+    /// <summary>Where to compute.</summary>
+    public Device Device { get; init; }
+}
