@@ -51,6 +51,9 @@ internal unsafe interface ISimd<V>
 
     static abstract V Sqrt(V a);
 
+    /// <summary>The first lane.</summary>
+    static abstract float First(V a);
+
     static abstract float Sum(V a);
 
     static abstract float MaxAcross(V a);

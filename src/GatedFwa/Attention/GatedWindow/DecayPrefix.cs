@@ -1,0 +1,73 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using GatedFwa.Attention.Kernels;
+
+namespace GatedFwa.Attention;
+
+/// <summary>
+/// The prefix sum of one head's decay over the tiles that one work item touches, in two levels: Σ α inside each tile, and what the
+/// tiles before it add. Nothing reaches further back than the item's first tile, so that a bias is as exact at position 1,000,000
+/// as at position 100. In float64 and log2 units; rounded once, when it is a small difference.
+/// </summary>
+internal readonly unsafe struct DecayPrefix
+{
+    private readonly double* _local;
+    private readonly double* _before;
+    private readonly int _firstTile;
+
+    /// <summary>Sums the decay up.</summary>
+    /// <param name="memory">Room for <see cref="Doubles"/> numbers.</param>
+    /// <param name="alpha">α of the segment's first position; null for no gate.</param>
+    /// <param name="stride">Floats from one position to the next.</param>
+    /// <param name="length">Positions of the segment; the last tile goes on with no decay.</param>
+    /// <param name="firstTile">The item's first tile.</param>
+    /// <param name="tiles">How many tiles it touches.</param>
+    public DecayPrefix(double* memory, float* alpha, nint stride, int length, int firstTile, int tiles)
+    {
+        _firstTile = firstTile;
+        _local = memory;
+        _before = memory + ((long)tiles * Tile.Size);
+        if (alpha == null)
+        {
+            new Span<double>(memory, checked((int)Doubles(tiles))).Clear();
+            return;
+        }
+
+        double before = 0;
+        double* local = _local;
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            _before[tile] = before;
+            double sum = 0;
+            int start = (firstTile + tile) * Tile.Size;
+            for (int i = 0; i < Tile.Size; i++)
+            {
+                if (start + i < length) sum += alpha[(start + i) * stride] * Units.Log2E;
+                *local++ = sum;
+            }
+
+            before += sum;
+        }
+    }
+
+    /// <summary>Numbers that the prefix of so many tiles takes.</summary>
+    public static long Doubles(int tiles) => (long)tiles * (Tile.Size + 1);
+
+    /// <summary>u_row − u_j for each key j of a tile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void KeyBias(int row, int keyTile, float* bias)
+    {
+        int rowTile = Tile.Of(row) - _firstTile, tile = keyTile - _firstTile;
+        var reach = Vector256.Create(_before[rowTile] - _before[tile] + _local[row - (_firstTile * Tile.Size)]);
+        double* local = _local + (tile * Tile.Size);
+        for (int j = 0; j < Tile.Size; j += 8)
+            Vector256.Narrow(Vector256.Load(local + j) - reach, Vector256.Load(local + j + 4) - reach).Store(bias + j);
+    }
+
+    /// <summary>u_row − u_i for each row i of a run within a tile.</summary>
+    public void RowBias(int row, int rows, float* bias)
+    {
+        double* local = _local + (row - (_firstTile * Tile.Size));
+        for (int i = 0; i < rows; i++) bias[i] = (float)(local[i] - local[0]);
+    }
+}

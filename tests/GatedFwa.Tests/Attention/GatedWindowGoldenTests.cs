@@ -1,0 +1,66 @@
+using GatedFwa.Attention;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tests.Attention;
+
+/// <summary>The kernels and the reference against the oracle's files, within operator.md §6.</summary>
+public sealed class GatedWindowGoldenTests : TensorTest
+{
+    public static TheoryData<string> Files => Golden.Names("attention");
+
+    [Theory]
+    [MemberData(nameof(Files))]
+    public void The_kernels_reach_the_golden_files(string file)
+    {
+        using Golden golden = Golden.Open(file);
+        using var tape = new Tape();
+        Tensor Input(string name) => tape.Watch(tape.Own(golden.Tensor(name)));
+        Tensor q = Input("q"), k = Input("k"), v = Input("v");
+        Tensor? alpha = golden.Has("alpha") ? Input("alpha") : null;
+        Tensor lse = tape.Allocate(golden.Shape("lse"));
+        var options = new AttentionOptions { Window = golden.Window, Scale = golden.Scale, Layout = golden.Layout };
+
+        Tensor o = GatedWindowAttention.Apply(tape, q, k, v, alpha, options, lse);
+        (double forward, double backward) = Tolerances(file);
+        AssertClose("o", o, forward);
+        AssertClose("lse", lse, forward);
+
+        tape.Backward(o, tape.Own(golden.Tensor("do")));
+        AssertClose("dq", tape.Gradient(q)!, backward);
+        AssertClose("dk", tape.Gradient(k)!, backward);
+        AssertClose("dv", tape.Gradient(v)!, backward);
+        if (alpha is not null) AssertClose("dalpha", tape.Gradient(alpha)!, backward);
+
+        void AssertClose(string name, Tensor actual, double tolerance)
+        {
+            double error = ErrorNorm.Relative(actual.ToArray(), golden.Floats(name));
+            TestContext.Current.TestOutputHelper!.WriteLine($"{file} {name}: {error:E2}");
+            Assert.True(error <= tolerance, $"{name} of {file} is {error:E2} off, more than {tolerance:E0}.");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Files))]
+    public void The_reference_is_what_the_golden_files_say(string file)
+    {
+        using Golden golden = Golden.Open(file);
+        double[] Input(string name) => Samples.Widen(golden.Floats(name));
+        double[]? alpha = golden.Has("alpha") ? Input("alpha") : null;
+        Shape q = golden.Shape("q"), k = golden.Shape("k");
+        var shape = new GatedWindowShape(q[0], q[1], k[1], q[2], k[2], q[3]);
+        var options = new AttentionOptions { Window = golden.Window, Scale = golden.Scale, Layout = golden.Layout };
+
+        (double[] o, double[] lse) = GatedWindowReference.Forward(Input("q"), Input("k"), Input("v"), alpha, shape, options);
+        (double[] dq, double[] dk, double[] dv, double[] dalpha) = GatedWindowReference.Backward(Input("q"), Input("k"), Input("v"), alpha, Input("do"), shape, options);
+        foreach ((string name, double[] values) in new[] { ("o", o), ("lse", lse), ("dq", dq), ("dk", dk), ("dv", dv), ("dalpha", dalpha) })
+        {
+            // The files are rounded to float32, the scale in their metadata is not.
+            if (golden.Has(name)) Assert.InRange(ErrorNorm.Relative(golden.Floats(name), values), 0, 1e-6);
+        }
+    }
+
+    /// <summary>operator.md §6: forward, gradients.</summary>
+    private static (double Forward, double Backward) Tolerances(string file) => file == "attention_large_logits" ? (5e-6, 4e-5) : (3e-6, 1e-5);
+}
