@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace GatedFwa.Tensors.Cpu;
 
 /// <summary>
@@ -55,6 +57,9 @@ internal unsafe interface ISimd<V>
     static abstract float First(V a);
 
     static abstract float Sum(V a);
+
+    /// <summary>The sums of four vectors, side by side: cheaper than four of <see cref="Sum"/>.</summary>
+    static abstract Vector128<float> SumEach(V a, V b, V c, V d);
 
     static abstract float MaxAcross(V a);
 

@@ -60,10 +60,51 @@ public sealed unsafe class MatrixProductTests : TensorTest
     }
 
     [Theory]
+    [InlineData(1, 64, 64)]
+    [InlineData(2, 37, 100)]
+    [InlineData(3, 5, 3)]
+    [InlineData(7, 300, 129)]
+    [InlineData(16, 1030, 40)]
+    [InlineData(48, 33, 1000)]
+    public void The_path_for_few_rows_agrees_with_the_packed_one(int m, int n, int k)
+    {
+        fixed (float* a = Samples.Normal(m * k, 1), b = Samples.Normal(k * n, 2))
+        {
+            StridedMatrix[] left = [StridedMatrix.RowMajor(a, m, k), StridedMatrix.RowMajor(a, k, m).Transposed];
+            StridedMatrix[] right = [StridedMatrix.RowMajor(b, k, n), StridedMatrix.RowMajor(b, n, k).Transposed];
+            foreach (StridedMatrix opA in left)
+            {
+                foreach (StridedMatrix opB in right)
+                {
+                    foreach (bool accumulate in (bool[])[false, true])
+                    {
+                        float[] skinny = Samples.Normal(m * n, 3), packed = Samples.Normal(m * n, 3);
+                        fixed (float* cSkinny = skinny, cPacked = packed)
+                        {
+                            MatrixProduct.Skinny(opA, opB, cSkinny, n, accumulate);
+                            MatrixProduct.Packed(opA, opB, cPacked, n, accumulate);
+                        }
+
+                        Assert.InRange(ErrorNorm.Relative(skinny, packed), 0, 3e-6);
+                    }
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void A_row_does_not_depend_on_its_neighbours()
+    {
+        const int N = 50, K = 77, Rows = 7;
+        float[] together = Product(Rows, N, K, threads: 1), alone = Product(1, N, K, threads: 1);
+        Assert.Equal(alone, together.AsSpan(0, N).ToArray());
+    }
+
+    [Theory]
     [InlineData(1, 700, 900)]
     [InlineData(9, 700, 900)]
     [InlineData(500, 300, 1700)]
-    [InlineData(50, 1700, 100)]
+    [InlineData(60, 1700, 100)]
     public void Any_number_of_threads_gives_the_same_bits(int m, int n, int k)
     {
         float[] expected = Product(m, n, k, threads: 1);
