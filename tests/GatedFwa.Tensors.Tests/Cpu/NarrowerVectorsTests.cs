@@ -1,0 +1,12 @@
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tensors.Tests.Cpu;
+
+public sealed class NarrowerVectorsTests
+{
+    [Theory]
+    [InlineData("DOTNET_EnableAVX512", 8)]
+    [InlineData("DOTNET_EnableAVX2", 4)]
+    public void The_kernels_pass_their_tests_with_narrower_vectors(string setting, int width) =>
+        NarrowerProcess.Run(setting, width, "GatedFwa.Tensors.Tests.Cpu", "GatedFwa.Tensors.Tests.Operations");
+}
