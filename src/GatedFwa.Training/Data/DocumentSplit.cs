@@ -10,7 +10,7 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
 {
     // A twentieth measures well where text is scarce; beyond this many bytes more of it only takes time.
     private const double Share = 0.05;
-    private const long MostValidationBytes = 256 << 10;
+    private const long MostValidationBytes = 128 << 10;
 
     /// <summary>
     /// Holds out whole documents, drawn by a hash of seed and text, so that neither the order of files nor a file more or less
@@ -36,6 +36,9 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
 
         return held.Count > 0 ? ByDocument(documents, held) : ByTail(documents, drawn[0], (int)wanted);
     }
+
+    /// <summary>Names both texts: splits of equal text and division have equal fingerprints.</summary>
+    public string Fingerprint() => $"{Training.Fingerprint()}+{Validation.Fingerprint()}";
 
     private static DocumentSplit ByDocument(IReadOnlyList<Document> documents, HashSet<int> held) => new(
         TokenStream.Join([.. documents.Where((_, i) => !held.Contains(i)).Select(document => document.Text)]),

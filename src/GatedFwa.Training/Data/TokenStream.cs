@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using GatedFwa.Tokenizers;
 
 namespace GatedFwa.Training.Data;
 
@@ -8,11 +9,8 @@ namespace GatedFwa.Training.Data;
 /// </summary>
 public sealed class TokenStream
 {
-    /// <summary>The byte that stands for <see cref="BoundaryToken"/>.</summary>
+    /// <summary>The byte that stands for <see cref="ByteTokenizer.Boundary"/>.</summary>
     internal const byte BoundaryByte = 0xFF;
-
-    /// <summary>The token between documents: one past the bytes.</summary>
-    internal const int BoundaryToken = 256;
 
     private readonly byte[] _bytes;
 
@@ -55,7 +53,7 @@ public sealed class TokenStream
     public void CopyTo(int start, Span<int> destination)
     {
         ReadOnlySpan<byte> source = _bytes.AsSpan(start, destination.Length);
-        for (int i = 0; i < destination.Length; i++) destination[i] = source[i] == BoundaryByte ? BoundaryToken : source[i];
+        for (int i = 0; i < destination.Length; i++) destination[i] = source[i] == BoundaryByte ? ByteTokenizer.Boundary : source[i];
     }
 
     /// <summary>Names the content: equal streams have equal fingerprints.</summary>

@@ -42,7 +42,7 @@ public sealed class DocumentSplitTests
     {
         Document[] documents = [.. Enumerable.Range(0, 100).Select(i => Texts.Document(20_000, (ulong)i))];
         DocumentSplit split = DocumentSplit.Of(documents, 0);
-        Assert.InRange(split.Validation.TextBytes, 200_000, 330_000);
+        Assert.InRange(split.Validation.TextBytes, 100_000, 165_000);
     }
 
     [Fact]

@@ -1,0 +1,61 @@
+using GatedFwa.Generation;
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tokenizers;
+using GatedFwa.Training.Data;
+
+namespace GatedFwa.Training.Evaluation;
+
+/// <summary>Measures a model on text, in pieces: memory does not grow with the text, and the same text gives the same bits every time.</summary>
+public static class Evaluator
+{
+    /// <summary>Tokens that pass through the model at once, and the context of a full causal model, unless given.</summary>
+    public const int DefaultContext = 1024;
+
+    /// <summary>Predicts every byte of a text from those before it.</summary>
+    /// <param name="model">A byte model. With a window its cache slides over the whole text, across documents; without, each
+    /// <paramref name="context"/> of the text stands for itself, since such a model has learned no longer one.</param>
+    /// <param name="text">The text.</param>
+    /// <param name="context">Tokens that pass through the model at once.</param>
+    /// <param name="cancellation">Stops between pieces.</param>
+    /// <exception cref="InputException">The text is empty, or the model is none of bytes.</exception>
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    public static EvaluationResult Evaluate(LanguageModel model, TokenStream text, int context = DefaultContext, CancellationToken cancellation = default)
+    {
+        if (model.Config.VocabularySize < ByteTokenizer.VocabularySize)
+            throw new InputException($"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; give a model of bytes.");
+        if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
+        using DecodeState? state = model.Config.Window is null ? null : model.NewState();
+        double nats = 0;
+        for (int start = 0; start < text.Length - 1; start += context)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            nats += Piece(model, text, start, Math.Min(context, text.Length - 1 - start), state);
+        }
+
+        return new EvaluationResult(nats, text.TextBytes);
+    }
+
+    private static double Piece(LanguageModel model, TokenStream text, int start, int length, DecodeState? state)
+    {
+        int[] tokens = new int[length], targets = new int[length];
+        text.CopyTo(start, tokens);
+        text.CopyTo(start + 1, targets);
+        int counted = 0;
+        for (int i = 0; i < length; i++)
+        {
+            // That a document ends is nothing that its bytes cost.
+            if (targets[i] == ByteTokenizer.Boundary) targets[i] = -1;
+            else counted++;
+        }
+
+        using var tape = new Tape(recording: false);
+        Tensor loss = model.Loss(
+            tape,
+            tape.Own(Tensor.From(tokens, [1, length], model.Device)),
+            tape.Own(Tensor.From(targets, [1, length], model.Device)),
+            state: state);
+        return (double)loss.Item() * counted;
+    }
+}

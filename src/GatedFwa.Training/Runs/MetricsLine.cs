@@ -1,0 +1,22 @@
+using System.Text.Json.Serialization;
+
+namespace GatedFwa.Training.Runs;
+
+/// <summary>One step, as a line of <c>metrics.jsonl</c>.</summary>
+internal sealed record MetricsLine
+{
+    /// <summary>Steps done.</summary>
+    public required int Step { get; init; }
+
+    /// <summary>Mean loss in nats a token.</summary>
+    public required double Loss { get; init; }
+
+    public required double LearningRate { get; init; }
+
+    public required double GradientNorm { get; init; }
+
+    public required double TokensPerSecond { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ValidationBitsPerByte { get; init; }
+}

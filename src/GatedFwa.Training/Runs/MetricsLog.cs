@@ -1,0 +1,80 @@
+using System.Text.Json;
+
+namespace GatedFwa.Training.Runs;
+
+/// <summary>
+/// <c>metrics.jsonl</c>: a line per step, appended as the step ends. Its length is part of every checkpoint; resuming cuts off what
+/// came after, so that no line is lost or doubled.
+/// </summary>
+internal sealed class MetricsLog : IDisposable
+{
+    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+
+    private readonly FileStream _file;
+    private readonly List<MetricsLine> _lines = [];
+
+    /// <summary>Opens the log of a run.</summary>
+    /// <param name="path">The file; made where it is missing.</param>
+    /// <param name="keepBytes">How much of it belongs to the checkpoint that the run goes on from.</param>
+    /// <exception cref="InputException">It is shorter than that or cannot be written.</exception>
+    public MetricsLog(string path, long keepBytes)
+    {
+        FileStream? file = null;
+        try
+        {
+            _file = file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 1);
+            if (_file.Length < keepBytes)
+                throw new InputException($"The file '{path}' has lost lines that the checkpoint counts on; restore it, or start a new run in another folder.");
+            _file.SetLength(keepBytes);
+            Load(path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            file?.Dispose();
+            throw new InputException($"The file '{path}' cannot be written ({exception.Message.TrimEnd('.')}); make room or choose another folder with --output.", exception);
+        }
+        catch
+        {
+            file?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>All lines so far.</summary>
+    public IReadOnlyList<MetricsLine> Lines => _lines;
+
+    /// <summary>Its length.</summary>
+    public long Bytes => _file.Length;
+
+    /// <summary>Appends a line; from then on it survives the end of this process.</summary>
+    public void Append(MetricsLine line)
+    {
+        _lines.Add(line);
+        _file.Write([.. JsonSerializer.SerializeToUtf8Bytes(line, Json), (byte)'\n']);
+    }
+
+    /// <summary>From here on the lines survive the end of the machine, too.</summary>
+    public void FlushToDisk() => _file.Flush(flushToDisk: true);
+
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
+
+    private void Load(string path)
+    {
+        var text = new byte[_file.Length];
+        _file.Position = 0;
+        _file.ReadExactly(text);
+        foreach (Range range in text.AsSpan().Split((byte)'\n'))
+        {
+            if (text.AsSpan(range).IsEmpty) continue;
+            try
+            {
+                _lines.Add(JsonSerializer.Deserialize<MetricsLine>(text.AsSpan(range), Json)!);
+            }
+            catch (JsonException exception)
+            {
+                throw new InputException($"Line {_lines.Count + 1} of '{path}' is damaged; restore the file, or start a new run in another folder.", exception);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+using GatedFwa.Checkpoints;
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Tokenizers;
+using GatedFwa.Training.Optimizers;
+
+namespace GatedFwa.Training.Runs;
+
+/// <summary>The files of a run.</summary>
+/// <remarks>
+/// <para><c>training_state.safetensors</c> alone decides where a run stands: it holds weights, moments and, as metadata, the
+/// <see cref="RunState"/>, and replaces the one before in a single rename. A kill between any two operations on files therefore
+/// finds either the old checkpoint or the new one, never a mixture.</para>
+/// <para>The rest follows from it and is written after it: the model as others read it, the state for people, the curves. After
+/// a kill they may be one checkpoint behind, each whole; resuming writes them anew.</para>
+/// </remarks>
+internal sealed class RunFolder(string path)
+{
+    private const string StateKey = "training_state";
+
+    public string Path { get; } = path;
+
+    public string Metrics => In("metrics.jsonl");
+
+    public bool HasCheckpoint => File.Exists(Weights);
+
+    private string Weights => In("training_state.safetensors");
+
+    /// <summary>Makes a checkpoint the one that counts.</summary>
+    /// <exception cref="InputException">It cannot be written; the one before still counts.</exception>
+    public void Commit(RunState state, AdamW optimizer) => SafetensorsWriter.Write(
+        Weights,
+        Tensors(optimizer).Select(entry => SafetensorsTensor.From(entry.Name, entry.Tensor)),
+        new Dictionary<string, string> { [StateKey] = StrictJson.Write(state) });
+
+    /// <summary>Writes what follows from a checkpoint.</summary>
+    /// <exception cref="InputException">It cannot be written; the checkpoint itself is safe.</exception>
+    public void Publish(RunState state, LanguageModel model, IReadOnlyList<MetricsLine> metrics)
+    {
+        ModelDirectory.Save(Path, model, new ByteTokenizer());
+        AtomicFile.WriteText(In("training_state.json"), StrictJson.Write(state));
+        AtomicFile.WriteText(In("loss.svg"), LossChart.Draw(metrics, state.Options.Steps, state.BaselineBitsPerByte));
+    }
+
+    /// <summary>What the checkpoint says of the run.</summary>
+    /// <exception cref="InputException">There is no checkpoint, or it is damaged.</exception>
+    public RunState ReadState()
+    {
+        using SafetensorsFile file = Open();
+        return ReadState(file);
+    }
+
+    /// <summary>Sets weights and moments from the checkpoint.</summary>
+    /// <exception cref="InputException">It is damaged, or of another model.</exception>
+    public void Restore(AdamW optimizer)
+    {
+        using SafetensorsFile file = Open();
+        file.VerifyData();
+        foreach ((string name, Tensor tensor) in Tensors(optimizer)) tensor.CopyFrom(file.ReadFloats(name));
+        optimizer.Steps = ReadState(file).Step;
+    }
+
+    private SafetensorsFile Open()
+    {
+        if (!HasCheckpoint) throw new InputException($"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
+        return SafetensorsFile.Open(Weights);
+    }
+
+    private RunState ReadState(SafetensorsFile file) => file.Metadata.TryGetValue(StateKey, out string? json)
+        ? StrictJson.Parse<RunState>(json, Weights)
+        : throw new InputException($"The file '{Weights}' is no checkpoint of a run; restore it, or start a new run in another folder.");
+
+    private static IEnumerable<(string Name, Tensor Tensor)> Tensors(AdamW optimizer)
+    {
+        for (int i = 0; i < optimizer.Parameters.Count; i++)
+        {
+            string name = optimizer.Parameters[i].Name;
+            yield return ("weights." + name, optimizer.Parameters[i].Value);
+            yield return ("means." + name, optimizer.Means[i]);
+            yield return ("squares." + name, optimizer.Squares[i]);
+        }
+    }
+
+    private string In(string name) => System.IO.Path.Combine(Path, name);
+}

@@ -1,0 +1,223 @@
+using System.Diagnostics;
+using GatedFwa.Checkpoints;
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Tokenizers;
+using GatedFwa.Training.Data;
+using GatedFwa.Training.Evaluation;
+using GatedFwa.Training.Optimizers;
+using GatedFwa.Training.Runs;
+
+namespace GatedFwa.Training;
+
+/// <summary>
+/// Trains a model and keeps its run in a folder. A run that is interrupted, in whatever way, and resumed is bit for bit the run
+/// that never was: weights, moments, and metrics but for their times.
+/// </summary>
+/// <example>
+/// <code>
+/// var options = new TrainerOptions { Output = "runs/mine" };
+/// DocumentSplit data = DocumentSplit.Of(TextFiles.Read(["texts/**/*.txt"]), options.Seed);
+/// using Trainer trainer = Trainer.Start(ModelConfig.Preset("nano"), options, data);
+/// TrainingResult result = trainer.Run(progress => Console.WriteLine(progress.Loss));
+/// </code>
+/// </example>
+public sealed class Trainer : IDisposable
+{
+    // Speed is told over about this many steps.
+    private const double SpeedMemory = 20;
+
+    private readonly TrainerOptions _options;
+    private readonly DocumentSplit _data;
+    private readonly RunFolder _folder;
+    private readonly MetricsLog _metrics;
+    private readonly TrainingStep _step;
+    private readonly Stopwatch _sinceCheckpoint = Stopwatch.StartNew();
+    private RunState _state;
+
+    private Trainer(RunState state, DocumentSplit data, RunFolder folder, bool restore, Device device)
+    {
+        (_state, _options, _data, _folder) = (state, state.Options, data, folder);
+        _step = new TrainingStep(state.Model, _options, data.Training, device);
+        try
+        {
+            if (restore) folder.Restore(_step.Optimizer);
+            _metrics = new MetricsLog(folder.Metrics, state.MetricsBytes);
+        }
+        catch
+        {
+            _step.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The model, as it is after the steps so far.</summary>
+    public LanguageModel Model => _step.Model;
+
+    /// <summary>Steps done.</summary>
+    public int Step => _state.Step;
+
+    /// <summary>What the order-3 byte model reaches on the validation split.</summary>
+    public double BaselineBitsPerByte => _state.BaselineBitsPerByte;
+
+    /// <summary>Begins a run, with a checkpoint of step 0.</summary>
+    /// <param name="model">The model's configuration; its vocabulary must hold the bytes and the boundary.</param>
+    /// <param name="options">How to train.</param>
+    /// <param name="data">The text.</param>
+    /// <param name="device">Where to train; the CPU unless given.</param>
+    /// <exception cref="InputException">Settings or text make no run, or the folder holds one already or cannot be written.</exception>
+    public static Trainer Start(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default)
+    {
+        RunState state = NewState(model, options, data);
+        var folder = new RunFolder(options.Output);
+        if (folder.HasCheckpoint)
+            throw new InputException($"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
+        AtomicFile.CreateDirectory(options.Output);
+        state = state with { BaselineBitsPerByte = new OrderThreeModel(data.Training).BitsPerByte(data.Validation) };
+        return Opened(new Trainer(state, data, folder, restore: false, device), trainer => trainer.Save());
+    }
+
+    /// <summary>Goes on with a run from its latest checkpoint.</summary>
+    /// <param name="model">The model's configuration, as when the run began; see <see cref="ReadSettings"/>.</param>
+    /// <param name="options">How to train, as when the run began.</param>
+    /// <param name="data">The text, as when the run began.</param>
+    /// <param name="device">Where to train; the CPU unless given.</param>
+    /// <exception cref="InputException">There is no run, it is damaged, or it was started with other settings or another text.</exception>
+    public static Trainer Resume(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default)
+    {
+        var folder = new RunFolder(options.Output);
+        RunState saved = folder.ReadState();
+        SettingsComparison.Check(saved, NewState(model, options, data));
+        // Killed between a checkpoint and what is published after it, the run may have nothing left to do but that.
+        return Opened(new Trainer(saved with { Options = options }, data, folder, restore: true, device), trainer => trainer.Publish());
+    }
+
+    /// <summary>The settings that a run was started with, to resume it.</summary>
+    /// <param name="output">The run's folder.</param>
+    /// <exception cref="InputException">There is no run, or it is damaged.</exception>
+    public static (ModelConfig Model, TrainerOptions Options) ReadSettings(string output)
+    {
+        RunState state = new RunFolder(output).ReadState();
+        return (state.Model, state.Options with { Output = output });
+    }
+
+    /// <summary>Trains until all steps are done or the run is interrupted; either way the last step is saved.</summary>
+    /// <param name="progress">Called after every step.</param>
+    /// <param name="cancellation">Stops after the current step.</param>
+    /// <exception cref="InputException">Loss or gradient are no numbers any more, or a checkpoint cannot be written. The last good checkpoint stays.</exception>
+    public TrainingResult Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        double elapsedBefore = _state.ElapsedSeconds;
+        var clock = Stopwatch.StartNew();
+        double secondsPerStep = 0;
+        int savedStep = _state.Step;
+        while (_state.Step < _options.Steps && !cancellation.IsCancellationRequested)
+        {
+            double started = clock.Elapsed.TotalSeconds;
+            StepOutcome outcome = _step.Run(_state.Step);
+            double seconds = clock.Elapsed.TotalSeconds - started;
+            secondsPerStep = secondsPerStep == 0 ? seconds : secondsPerStep + ((seconds - secondsPerStep) / SpeedMemory);
+
+            int done = _state.Step + 1;
+            bool evaluates = done % _options.EvaluationInterval == 0 || done == _options.Steps;
+            double? measured = evaluates ? Evaluate() : null;
+            _metrics.Append(Line(done, outcome, _options.TokensPerStep / seconds, measured));
+            _state = _state with
+            {
+                Step = done,
+                ElapsedSeconds = elapsedBefore + clock.Elapsed.TotalSeconds,
+                MetricsBytes = _metrics.Bytes,
+                ValidationBitsPerByte = measured ?? _state.ValidationBitsPerByte,
+            };
+            progress?.Invoke(Progress(outcome, secondsPerStep, evaluates));
+            if (!CheckpointDue()) continue;
+            Save();
+            savedStep = done;
+        }
+
+        if (savedStep != _state.Step) Save();
+        return new TrainingResult(_state.Step, _options.Steps, _state.ValidationBitsPerByte, BaselineBitsPerByte, TimeSpan.FromSeconds(_state.ElapsedSeconds));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _metrics.Dispose();
+        _step.Dispose();
+    }
+
+    private static RunState NewState(ModelConfig model, TrainerOptions options, DocumentSplit data)
+    {
+        model.Validate();
+        options.Validate();
+        if (model.VocabularySize < ByteTokenizer.VocabularySize)
+            throw new InputException($"The model's vocabulary_size is {model.VocabularySize} and bytes need {ByteTokenizer.VocabularySize}; set it to that.");
+        return new RunState
+        {
+            Step = 0,
+            ElapsedSeconds = 0,
+            MetricsBytes = 0,
+            BaselineBitsPerByte = 0,
+            DataFingerprint = data.Fingerprint(),
+            Model = model,
+            Options = options,
+        };
+    }
+
+    private static Trainer Opened(Trainer trainer, Action<Trainer> write)
+    {
+        try
+        {
+            write(trainer);
+            return trainer;
+        }
+        catch
+        {
+            trainer.Dispose();
+            throw;
+        }
+    }
+
+    private double Evaluate()
+    {
+        int context = Model.Config.Window is null ? _options.Context : Evaluator.DefaultContext;
+        return Evaluator.Evaluate(Model, _data.Validation, context).BitsPerByte;
+    }
+
+    private bool CheckpointDue() =>
+        (_options.CheckpointSteps > 0 && _state.Step % _options.CheckpointSteps == 0) ||
+        (_options.CheckpointSeconds > 0 && _sinceCheckpoint.Elapsed.TotalSeconds >= _options.CheckpointSeconds);
+
+    private void Save()
+    {
+        _metrics.FlushToDisk();
+        _folder.Commit(_state, _step.Optimizer);
+        Publish();
+        _sinceCheckpoint.Restart();
+    }
+
+    private void Publish() => _folder.Publish(_state, Model, _metrics.Lines);
+
+    private static MetricsLine Line(int step, StepOutcome outcome, double tokensPerSecond, double? measured) => new()
+    {
+        Step = step,
+        Loss = outcome.Loss,
+        LearningRate = outcome.LearningRate,
+        GradientNorm = outcome.GradientNorm,
+        TokensPerSecond = Math.Round(tokensPerSecond),
+        ValidationBitsPerByte = measured,
+    };
+
+    private TrainingProgress Progress(StepOutcome outcome, double secondsPerStep, bool evaluated) => new(
+        _state.Step,
+        _options.Steps,
+        outcome.Loss,
+        outcome.LearningRate,
+        outcome.GradientNorm,
+        _state.ValidationBitsPerByte,
+        BaselineBitsPerByte,
+        _options.TokensPerStep / secondsPerStep,
+        TimeSpan.FromSeconds(_state.ElapsedSeconds),
+        TimeSpan.FromSeconds((_options.Steps - _state.Step) * secondsPerStep),
+        evaluated);
+}
