@@ -30,9 +30,9 @@ public sealed class SafetensorsFile : IDisposable
         FileBytes = stream.Length;
         byte[] header = ReadHeader();
         _dataStart = LengthBytes + header.Length;
-        (Entries, Metadata) = SafetensorsHeader.Parse(header);
+        (_byName, Metadata) = SafetensorsHeader.Parse(header);
+        Entries = [.. _byName.Values.OrderBy(entry => entry.Start).ThenBy(entry => entry.End)];
         CheckLayout(Entries, FileBytes - _dataStart);
-        _byName = Entries.ToDictionary(entry => entry.Name);
     }
 
     /// <summary>The path, or what the stream was called.</summary>
@@ -187,17 +187,18 @@ public sealed class SafetensorsFile : IDisposable
         long end = 0;
         foreach (SafetensorsEntry entry in entries)
         {
-            string tensor = $"its tensor {Phrase.Quote(entry.Name)}";
-            if (entry.End < entry.Start) throw new FormatException($"{tensor} ends at byte {entry.End} before its start at {entry.Start}");
-            if (entry.End > dataBytes) throw new FormatException($"{tensor} ends at byte {entry.End} of {dataBytes}");
-            if (entry.Start < end) throw new FormatException($"{tensor} overlaps the one before it");
-            if (entry.Start > end) throw new FormatException($"there is a hole of {entry.Start - end} bytes before {tensor["its ".Length..]}");
-            if (!HasBytes(entry)) throw new FormatException($"{tensor} of shape {entry.Shape} and type {entry.Type} cannot take {entry.Bytes} bytes");
+            if (entry.End < entry.Start) throw Complaint(entry, $"ends at byte {entry.End} before its start at {entry.Start}");
+            if (entry.End > dataBytes) throw Complaint(entry, $"ends at byte {entry.End} of {dataBytes}");
+            if (entry.Start < end) throw Complaint(entry, "overlaps the one before it");
+            if (entry.Start > end) throw Complaint(entry, $"begins after a hole of {entry.Start - end} bytes");
+            if (!HasBytes(entry)) throw Complaint(entry, $"of shape {entry.Shape} and type {entry.Type} cannot take {entry.Bytes} bytes");
             end = entry.End;
         }
 
         if (end != dataBytes) throw new FormatException($"{dataBytes - end} bytes at its end belong to no tensor");
     }
+
+    private static FormatException Complaint(SafetensorsEntry entry, string about) => new($"its tensor {Phrase.Quote(entry.Name)} {about}");
 
     private static bool HasBytes(SafetensorsEntry entry)
     {

@@ -5,7 +5,7 @@ namespace GatedFwa.Checkpoints;
 
 /// <summary>Reads the JSON header of a safetensors file without building a document: memory is that of the names.</summary>
 /// <remarks>Everything wrong with it is a <see cref="FormatException"/> whose message is the middle of a sentence.</remarks>
-internal static class SafetensorsHeader
+internal ref struct SafetensorsHeader
 {
     public const string MetadataKey = "__metadata__";
 
@@ -16,140 +16,158 @@ internal static class SafetensorsHeader
     private const int MaxDepth = 4;
     private const int MaxRank = 16;
 
-    /// <summary>Reads all entries, in the order of their data, and the metadata.</summary>
+    private readonly ReadOnlySpan<byte> _json;
+    private Utf8JsonReader _reader;
+    private string _tensor = "";
+
+    private SafetensorsHeader(ReadOnlySpan<byte> json)
+    {
+        _json = json;
+        _reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = MaxDepth });
+    }
+
+    /// <summary>Reads all entries by name, and the metadata.</summary>
     /// <param name="json">The header.</param>
     /// <exception cref="FormatException">The header is not one.</exception>
-    public static (List<SafetensorsEntry> Entries, Dictionary<string, string> Metadata) Parse(ReadOnlySpan<byte> json)
+    public static (Dictionary<string, SafetensorsEntry> Entries, Dictionary<string, string> Metadata) Parse(ReadOnlySpan<byte> json)
     {
         // As the reference: a header begins at once, so that no other kind of file passes for one.
         if (json.IsEmpty || json[0] != (byte)'{') throw new FormatException("its header is not a JSON object");
+        var header = new SafetensorsHeader(json);
         try
         {
-            return ParseObject(json);
+            return header.ParseAll();
         }
         catch (JsonException e)
         {
-            throw new FormatException($"its header is not valid JSON at byte {e.BytePositionInLine}", e);
+            throw header.NotJson(e);
         }
     }
 
-    private static (List<SafetensorsEntry> Entries, Dictionary<string, string> Metadata) ParseObject(ReadOnlySpan<byte> json)
+    private (Dictionary<string, SafetensorsEntry> Entries, Dictionary<string, string> Metadata) ParseAll()
     {
-        var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = MaxDepth });
-        var names = new HashSet<string>();
-        var entries = new List<SafetensorsEntry>();
+        var entries = new Dictionary<string, SafetensorsEntry>();
+        Dictionary<string, string>? metadata = null;
+        Read();
+        while (ReadKey() is { } name)
+        {
+            if (entries.ContainsKey(name) || (name == MetadataKey && metadata is not null)) throw new FormatException($"its header names {Phrase.Quote(name)} twice");
+            if (name == MetadataKey) metadata = ParseMetadata();
+            else entries.Add(name, ParseEntry(name));
+        }
+
+        Read(); // Throws where something but white space follows.
+        return (entries, metadata ?? []);
+    }
+
+    private Dictionary<string, string> ParseMetadata()
+    {
         var metadata = new Dictionary<string, string>();
-        reader.Read();
-        while (ReadKey(ref reader) is { } name)
+        if (!Read(JsonTokenType.StartObject)) throw new FormatException("its metadata is not an object");
+        while (ReadKey() is { } key)
         {
-            if (!names.Add(name)) throw new FormatException($"its header names {Phrase.Quote(name)} twice");
-            if (name == MetadataKey) ParseMetadata(ref reader, metadata);
-            else entries.Add(ParseEntry(ref reader, name));
+            if (!Read(JsonTokenType.String)) throw new FormatException($"its metadata {Phrase.Quote(key)} is not a string");
+            if (!metadata.TryAdd(key, Text())) throw new FormatException($"its metadata names {Phrase.Quote(key)} twice");
         }
 
-        reader.Read(); // Throws where something but white space follows.
-        entries.Sort((a, b) => (a.Start, a.End).CompareTo((b.Start, b.End)));
-        return (entries, metadata);
+        return metadata;
     }
 
-    private static void ParseMetadata(ref Utf8JsonReader reader, Dictionary<string, string> metadata)
+    private SafetensorsEntry ParseEntry(string name)
     {
-        Expect(ref reader, JsonTokenType.StartObject, "its metadata is not an object");
-        while (ReadKey(ref reader) is { } key)
-        {
-            Expect(ref reader, JsonTokenType.String, $"its metadata {Phrase.Quote(key)} is not a string");
-            if (!metadata.TryAdd(key, Text(ref reader))) throw new FormatException($"its metadata names {Phrase.Quote(key)} twice");
-        }
-    }
-
-    private static SafetensorsEntry ParseEntry(ref Utf8JsonReader reader, string name)
-    {
-        string tensor = $"its tensor {Phrase.Quote(name)}";
+        _tensor = name;
         SafetensorsType? type = null;
         Shape? shape = null;
         (long Start, long End)? offsets = null;
-        Expect(ref reader, JsonTokenType.StartObject, $"{tensor} is not described by an object");
-        while (ReadKey(ref reader) is { } key)
+        if (!Read(JsonTokenType.StartObject)) throw Complaint("is not described by an object");
+        while (ReadKey() is { } key)
         {
             bool again = key switch { "dtype" => type.HasValue, "shape" => shape.HasValue, "data_offsets" => offsets.HasValue, _ => false };
-            if (again) throw new FormatException($"{tensor} has two {key}");
+            if (again) throw Complaint($"has two {key}");
             switch (key)
             {
                 case "dtype":
-                    type = ParseType(ref reader, tensor);
+                    type = ParseType();
                     break;
                 case "shape":
-                    shape = ParseShape(ref reader, tensor);
+                    shape = ParseShape();
                     break;
                 case "data_offsets":
-                    offsets = ParseOffsets(ref reader, tensor);
+                    offsets = ParseOffsets();
                     break;
                 default:
-                    throw new FormatException($"{tensor} has the unknown property {Phrase.Quote(key)}");
+                    throw Complaint($"has the unknown property {Phrase.Quote(key)}");
             }
         }
 
-        if (type is not { } t) throw new FormatException($"{tensor} has no dtype");
-        if (shape is not { } s) throw new FormatException($"{tensor} has no shape");
-        if (offsets is not { } o) throw new FormatException($"{tensor} has no data_offsets");
+        if (type is not { } t) throw Complaint("has no dtype");
+        if (shape is not { } s) throw Complaint("has no shape");
+        if (offsets is not { } o) throw Complaint("has no data_offsets");
         return new SafetensorsEntry(name, t, s, o.Start, o.End);
     }
 
-    private static SafetensorsType ParseType(ref Utf8JsonReader reader, string tensor)
+    private SafetensorsType ParseType()
     {
-        Expect(ref reader, JsonTokenType.String, $"{tensor} has a dtype that is not a string");
-        string name = Text(ref reader);
-        return SafetensorsTypes.TryParse(name, out SafetensorsType type) ? type : throw new FormatException($"{tensor} has the unknown dtype {Phrase.Quote(name)}");
+        if (!Read(JsonTokenType.String)) throw Complaint("has a dtype that is not a string");
+        string name = Text();
+        return SafetensorsTypes.TryParse(name, out SafetensorsType type) ? type : throw Complaint($"has the unknown dtype {Phrase.Quote(name)}");
     }
 
-    private static Shape ParseShape(ref Utf8JsonReader reader, string tensor)
+    private Shape ParseShape()
     {
         Span<int> extents = stackalloc int[MaxRank];
         int rank = 0;
-        Expect(ref reader, JsonTokenType.StartArray, $"{tensor} has a shape that is not a list");
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        if (!Read(JsonTokenType.StartArray)) throw Complaint("has a shape that is not a list");
+        while (Read() && _reader.TokenType != JsonTokenType.EndArray)
         {
-            if (rank == MaxRank) throw new FormatException($"{tensor} has more than {MaxRank} axes");
-            if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt32(out extents[rank]) || extents[rank] < 0)
-                throw new FormatException($"{tensor} has an extent that is not a whole number from 0 to {int.MaxValue}");
+            if (rank == MaxRank) throw Complaint($"has more than {MaxRank} axes");
+            if (_reader.TokenType != JsonTokenType.Number || !_reader.TryGetInt32(out extents[rank]) || extents[rank] < 0)
+                throw Complaint($"has an extent that is not a whole number from 0 to {int.MaxValue}");
             rank++;
         }
 
         return Shape.Create(extents[..rank]);
     }
 
-    private static (long Start, long End) ParseOffsets(ref Utf8JsonReader reader, string tensor)
+    private (long Start, long End) ParseOffsets()
     {
+        const string Expectation = "has data_offsets that are not two whole numbers";
         Span<long> offsets = stackalloc long[2];
-        string expectation = $"{tensor} has data_offsets that are not two whole numbers";
-        Expect(ref reader, JsonTokenType.StartArray, expectation);
+        if (!Read(JsonTokenType.StartArray)) throw Complaint(Expectation);
         foreach (ref long offset in offsets)
         {
-            Expect(ref reader, JsonTokenType.Number, expectation);
-            if (!reader.TryGetInt64(out offset) || offset < 0) throw new FormatException(expectation);
+            if (!Read(JsonTokenType.Number) || !_reader.TryGetInt64(out offset) || offset < 0) throw Complaint(Expectation);
         }
 
-        Expect(ref reader, JsonTokenType.EndArray, expectation);
-        return (offsets[0], offsets[1]);
+        return Read(JsonTokenType.EndArray) ? (offsets[0], offsets[1]) : throw Complaint(Expectation);
     }
 
     /// <summary>The next property's name, or null at the end of the object.</summary>
-    private static string? ReadKey(ref Utf8JsonReader reader) => reader.Read() && reader.TokenType == JsonTokenType.PropertyName ? Text(ref reader) : null;
+    private string? ReadKey() => Read() && _reader.TokenType == JsonTokenType.PropertyName ? Text() : null;
 
-    private static void Expect(ref Utf8JsonReader reader, JsonTokenType type, string complaint)
+    private bool Read(JsonTokenType expected) => Read() && _reader.TokenType == expected;
+
+    private bool Read()
     {
-        if (!reader.Read() || reader.TokenType != type) throw new FormatException(complaint);
+        // No true, false or null belongs here, and the reader's error would copy all that stands in the place of one.
+        ReadOnlySpan<byte> ahead = _json[(int)_reader.BytesConsumed..].TrimStart(" \t\r\n,:"u8);
+        if (!ahead.IsEmpty && char.IsAsciiLetter((char)ahead[0])) throw NotJson();
+        return _reader.Read();
     }
 
-    private static string Text(ref Utf8JsonReader reader)
+    private string Text()
     {
         try
         {
-            return reader.GetString()!;
+            return _reader.GetString()!;
         }
         catch (InvalidOperationException e)
         {
-            throw new FormatException($"its header holds text that is not valid Unicode at byte {reader.TokenStartIndex}", e);
+            throw new FormatException($"its header holds text that is not valid Unicode at byte {_reader.TokenStartIndex}", e);
         }
     }
+
+    private readonly FormatException Complaint(string about) => new($"its tensor {Phrase.Quote(_tensor)} {about}");
+
+    private readonly FormatException NotJson(Exception? cause = null) => new($"its header is not valid JSON at byte {_reader.BytesConsumed}", cause);
 }

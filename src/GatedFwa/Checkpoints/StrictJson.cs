@@ -11,8 +11,8 @@ namespace GatedFwa.Checkpoints;
 /// </summary>
 internal static class StrictJson
 {
-    // Settings are a page or two of text; more is another kind of file.
-    private const int MaxBytes = 1 << 20;
+    // Settings are a page or two of text; more is another kind of file. It bounds what the parser can be made to take.
+    private const int MaxBytes = 1 << 16;
     private const int MaxDepth = 16;
 
     private static readonly JsonSerializerOptions s_options = new(JsonSerializerDefaults.Strict)

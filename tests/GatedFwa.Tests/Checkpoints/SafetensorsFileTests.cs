@@ -1,4 +1,6 @@
 using System.Buffers.Binary;
+using System.Globalization;
+using System.Text;
 using GatedFwa.Checkpoints;
 
 namespace GatedFwa.Tests.Checkpoints;
@@ -58,7 +60,7 @@ public sealed class SafetensorsFileTests
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]}}""", 4, "data_offsets that are not two whole numbers")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}""", 4, "ends at byte 0 before its start at 4")]
     [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""", 7, "ends at byte 8 of 7")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""", 8, "a hole of 4 bytes before tensor \"a\"")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""", 8, "\"a\" begins after a hole of 4 bytes")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}""", 6, "\"b\" overlaps the one before it")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", 4, "\"b\" overlaps the one before it")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""", 8, "its header names \"a\" twice")]
@@ -92,6 +94,27 @@ public sealed class SafetensorsFileTests
         Refused(SafetensorsBytes.Of("{\"__metadata__\":" + string.Concat(Enumerable.Repeat("{\"a\":", 200_000)), 0), "metadata \"a\" is not a string");
         Refused(SafetensorsBytes.Of("{\"a\":{\"shape\":" + new string('[', 1_000_000), 0), "an extent");
         Refused(SafetensorsBytes.Of(new string('{', 1_000_000), 0), "not valid JSON");
+    }
+
+    [Fact]
+    public void A_huge_header_takes_memory_in_proportion_and_garbage_takes_none()
+    {
+        const int Tensors = 100_000;
+        var header = new StringBuilder("{");
+        for (int i = 0; i < Tensors; i++) header.Append(CultureInfo.InvariantCulture, $"\"{i}\":{{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[{i},{i + 1}]}},");
+        header[^1] = '}';
+        byte[] many = SafetensorsBytes.Of(header.ToString(), new byte[Tensors]);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        SafetensorsBytes.Open(many).Dispose();
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8L * many.Length);
+
+        foreach (string garbage in (string[])["{\"a\":" + new string('n', 4_000_000), "{\"a\":{\"shape\":[" + new string('1', 4_000_000), "{\"a\":{\"shape\":[t" + new string('1', 4_000_000), new string('{', 4_000_000)])
+        {
+            byte[] bytes = SafetensorsBytes.Of(garbage, 0);
+            before = GC.GetAllocatedBytesForCurrentThread();
+            Assert.Throws<InputException>(() => SafetensorsBytes.Open(bytes));
+            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, bytes.Length + (64 * 1024));
+        }
     }
 
     [Fact]
