@@ -13,14 +13,16 @@ public sealed class DecodeState : IDisposable
     private readonly ModelConfig _config;
 
     internal DecodeState(ModelConfig config, int batch, Device device)
-        : this(config, batch, [.. Enumerable.Range(0, config.Layers).Select(_ => new LayerState(config, batch, device))], 0)
-    {
-    }
-
-    private DecodeState(ModelConfig config, int batch, LayerState[] layers, long position)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
-        (_config, Batch, Layers, Position) = (config, batch, layers, position);
+        (_config, Batch) = (config, batch);
+        Layers = [.. Enumerable.Range(0, config.Layers).Select(_ => new LayerState(config, batch, device))];
+    }
+
+    private DecodeState(DecodeState other)
+    {
+        (_config, Batch, Position) = (other._config, other.Batch, other.Position);
+        Layers = [.. other.Layers.Select(layer => layer.Clone())];
     }
 
     /// <summary>How many texts advance together.</summary>
@@ -38,7 +40,7 @@ public sealed class DecodeState : IDisposable
     internal IReadOnlyList<LayerState> Layers { get; }
 
     /// <summary>A copy that goes its own way: several continuations of one prompt.</summary>
-    public DecodeState Clone() => new(_config, Batch, [.. Layers.Select(layer => layer.Clone())], Position);
+    public DecodeState Clone() => new(this);
 
     /// <summary>Forgets the text.</summary>
     public void Reset()
