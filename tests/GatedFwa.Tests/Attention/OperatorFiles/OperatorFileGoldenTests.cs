@@ -1,0 +1,117 @@
+using GatedFwa.Attention;
+using GatedFwa.Checkpoints;
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tests.Attention.OperatorFiles;
+
+/// <summary>Every golden file, through the same door as a user's: file in, file out.</summary>
+public sealed class OperatorFileGoldenTests : TensorTest
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string> AttentionFiles => Golden.Names("attention");
+
+    public static TheoryData<string> GateFiles => Golden.Names("gate");
+
+    [Theory]
+    [MemberData(nameof(AttentionFiles))]
+    public void Attention_gives_what_the_oracle_gives(string name)
+    {
+        // operator.md §6; scores in the hundreds cost a digit.
+        (double forward, double backward) = name == "attention_large_logits" ? (5e-6, 4e-5) : (3e-6, 1e-5);
+        Compare(name, (["o", "lse"], forward), (["dq", "dk", "dv", "dalpha"], backward));
+    }
+
+    [Theory]
+    [MemberData(nameof(GateFiles))]
+    public void The_gate_gives_what_the_oracle_gives(string name) =>
+        Compare(name, (["alpha", "u"], 5e-6), (["dx", "dgate_weight", "dgate_bias", "damplitude_weight"], 2e-5));
+
+    [Fact]
+    public void Without_an_upstream_gradient_there_are_results_only()
+    {
+        Rewrite("attention_basic", tensor => tensor != "do");
+        Assert.Equal(["o", "lse"], OperatorFile.Compute(_folder["in"]).Tensors.Select(tensor => tensor.Name));
+        Rewrite("gate_basic", tensor => tensor != "dalpha");
+        Assert.Equal(["alpha", "u"], OperatorFile.Compute(_folder["in"]).Tensors.Select(tensor => tensor.Name));
+    }
+
+    [Fact]
+    public void Settings_override_the_metadata_and_the_output_names_them()
+    {
+        OperatorFile.Run(Golden.PathOf("attention_basic"), _folder["out"], new OperatorSettings { Window = 1, Scale = 0.5f });
+        using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
+        using Golden golden = Golden.Open("attention_basic");
+        Assert.Equal(("gated_window_attention", "1", "0.5"), (file.Metadata["kind"], file.Metadata["window"], file.Metadata["scale"]));
+        // A window of one key: the output is that key's value, whatever the scale.
+        Assert.Equal(0, ErrorNorm.Relative(file.ReadFloats("o"), golden.Floats("v")), 3e-6);
+    }
+
+    [Fact]
+    public void A_file_that_names_no_window_and_no_scale_gets_full_attention_at_one_over_the_root_of_D()
+    {
+        Rewrite("attention_full_window", _ => true, new Dictionary<string, string> { ["kind"] = OperatorFile.AttentionKind });
+        OperatorResult result = OperatorFile.Run(_folder["in"], _folder["out"]);
+        Assert.Equal(["kind", "scale"], result.Metadata.Keys.Order());
+        AssertNear("attention_full_window", ["o", "lse"], 3e-6);
+    }
+
+    [Fact]
+    public void The_output_can_be_the_input()
+    {
+        File.Copy(Golden.PathOf("attention_window_one"), _folder["out"]);
+        OperatorFile.Run(_folder["out"], _folder["out"]);
+        AssertNear("attention_window_one", ["o"], 3e-6);
+    }
+
+    [Fact]
+    public void The_prefix_of_the_gate_begins_anew_at_every_document()
+    {
+        using Golden golden = Golden.Open("gate_basic");
+        int width = golden.Shape("x")[2], heads = golden.Shape("gate_weight")[0];
+        SafetensorsTensor[] tensors =
+        [
+            SafetensorsTensor.Floats("x", [1, 10, width], golden.Floats("x").AsMemory(0, 10 * width)),
+            .. ((string[])["gate_weight", "gate_bias", "amplitude_weight"]).Select(name => SafetensorsTensor.Floats(name, golden.Shape(name), golden.Floats(name))),
+            SafetensorsTensor.Integers("cu_seqlens", [3], new[] { 0, 4, 10 }),
+        ];
+        SafetensorsWriter.Write(_folder["in"], tensors, new Dictionary<string, string> { ["kind"] = OperatorFile.GateKind });
+        OperatorFile.Run(_folder["in"], _folder["out"]);
+        using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
+        float[] alpha = file.ReadFloats("alpha"), u = file.ReadFloats("u");
+        Assert.Equal(-alpha[4 * heads], u[4 * heads]);
+        Assert.Equal(-(alpha[4 * heads] + alpha[5 * heads]), u[5 * heads], 1e-6f);
+        Assert.NotEqual(-alpha[3 * heads], u[3 * heads]);
+    }
+
+    protected override void Cleanup() => _folder.Dispose();
+
+    private void Compare(string name, params (string[] Tensors, double Tolerance)[] expectations)
+    {
+        OperatorFile.Run(Golden.PathOf(name), _folder["out"]);
+        foreach ((string[] tensors, double tolerance) in expectations) AssertNear(name, tensors, tolerance);
+    }
+
+    private void AssertNear(string name, string[] tensors, double tolerance)
+    {
+        using Golden golden = Golden.Open(name);
+        using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
+        foreach (string tensor in tensors.Where(golden.Has))
+        {
+            Assert.Equal(golden.Shape(tensor), file[tensor].Shape);
+            double error = ErrorNorm.Relative(file.ReadFloats(tensor), golden.Floats(tensor));
+            Assert.True(error <= tolerance, $"{name}, {tensor}: the error is {error:e2}.");
+            Assert.True(ErrorNorm.Relative(new float[file[tensor].Shape.Count], golden.Floats(tensor)) > tolerance || golden.Floats(tensor).All(value => value == 0));
+        }
+    }
+
+    /// <summary>A golden file with some tensors only, or other metadata.</summary>
+    private void Rewrite(string name, Func<string, bool> keeps, Dictionary<string, string>? metadata = null)
+    {
+        using SafetensorsFile file = SafetensorsFile.Open(Golden.PathOf(name));
+        SafetensorsWriter.Write(
+            _folder["in"],
+            [.. file.Entries.Where(entry => keeps(entry.Name)).Select(entry => SafetensorsTensor.Floats(entry.Name, entry.Shape, file.ReadFloats(entry.Name)))],
+            metadata ?? file.Metadata);
+    }
+}
