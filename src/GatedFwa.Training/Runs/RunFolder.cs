@@ -55,7 +55,7 @@ internal sealed class RunFolder(string path)
     public void Restore(AdamW optimizer)
     {
         using SafetensorsFile file = Open();
-        file.VerifyData();
+        file.Verify();
         foreach ((string name, Tensor tensor) in Tensors(optimizer)) tensor.CopyFrom(file.ReadFloats(name));
         optimizer.Steps = ReadState(file).Step;
     }

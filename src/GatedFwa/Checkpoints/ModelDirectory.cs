@@ -76,7 +76,7 @@ public static class ModelDirectory
     private static LanguageModel LoadWeights(SafetensorsFile file, ModelConfig config, Device device)
     {
         WeightsCheck.Run(file, config);
-        file.VerifyData();
+        file.Verify();
         LanguageModel model = LanguageModel.Uninitialised(config, device);
         try
         {

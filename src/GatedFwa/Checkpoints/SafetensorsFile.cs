@@ -146,22 +146,28 @@ public sealed class SafetensorsFile : IDisposable
         return values;
     }
 
-    /// <summary>Reads all data once and holds it against the checksum that this library keeps in the metadata; files of others have none.</summary>
-    /// <exception cref="InputException">The data is not what was written.</exception>
-    public void VerifyData()
+    /// <summary>Reads all data once and holds everything the file says against the checksum that this library keeps in the metadata:
+    /// a flipped bit leaves a file well-formed. Files of others have no checksum and pass.</summary>
+    /// <exception cref="InputException">The content is not what was written.</exception>
+    public void Verify()
     {
-        if (!Metadata.TryGetValue(SafetensorsHeader.ChecksumKey, out string? expected)) return;
-        using var checksum = new Crc32C();
+        if (!Metadata.TryGetValue(ContentChecksum.Key, out string? expected)) return;
+        using var checksum = new ContentChecksum(Metadata);
         Span<byte> buffer = stackalloc byte[SafetensorsConversion.BufferBytes];
         _stream.Position = _dataStart;
-        for (long left = FileBytes - _dataStart; left > 0; left -= buffer.Length)
+        foreach (SafetensorsEntry entry in Entries)
         {
-            buffer = buffer[..(int)Math.Min(buffer.Length, left)];
-            Fill(buffer);
-            checksum.Write(buffer);
+            Stream data = checksum.Add(entry.Name, entry.Type, entry.Shape);
+            for (long left = entry.Bytes; left > 0; left -= buffer.Length)
+            {
+                Span<byte> part = buffer[..(int)Math.Min(buffer.Length, left)];
+                Fill(part);
+                data.Write(part);
+            }
         }
 
-        if (checksum.Text != expected) throw new InputException($"The numbers in {Phrase.Quote(Name)} are not those that were written (its checksum differs); it is damaged, copy it again or go back to another checkpoint.");
+        if (checksum.Text != expected)
+            throw new InputException($"{Phrase.Quote(Name)} is damaged: its checksum differs; copy it again or go back to another checkpoint (if another program changed it on purpose, remove {ContentChecksum.Key} from its metadata).");
     }
 
     /// <inheritdoc/>

@@ -9,9 +9,6 @@ internal ref struct SafetensorsHeader
 {
     public const string MetadataKey = "__metadata__";
 
-    /// <summary>The metadata under which this library keeps the CRC-32C of the data.</summary>
-    public const string ChecksumKey = "crc32c";
-
     // The format needs a depth of 3. A tensor of more axes than this is a mistake or an attack.
     private const int MaxDepth = 4;
     private const int MaxRank = 16;

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace GatedFwa.Checkpoints;
 
-/// <summary>Writes safetensors files, whole or not at all, with a checksum of the data that <see cref="SafetensorsFile.VerifyData"/> checks.</summary>
+/// <summary>Writes safetensors files, whole or not at all, with a checksum that <see cref="SafetensorsFile.Verify"/> checks.</summary>
 public static class SafetensorsWriter
 {
     private const int AlignmentBytes = 8;
@@ -57,10 +57,10 @@ public static class SafetensorsWriter
     /// <summary>The checksum stands before the data, so the data is gone through twice: at the speed of memory, not of the disk.</summary>
     private static SortedDictionary<string, string> WithChecksum(List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
-        using var checksum = new Crc32C();
-        foreach (SafetensorsTensor tensor in tensors) tensor.WriteTo(checksum);
-        var all = new SortedDictionary<string, string>(StringComparer.Ordinal) { [SafetensorsHeader.ChecksumKey] = checksum.Text };
-        foreach ((string key, string value) in metadata ?? new Dictionary<string, string>()) all.Add(key, value);
+        var all = new SortedDictionary<string, string>(metadata?.ToDictionary() ?? [], StringComparer.Ordinal);
+        using var checksum = new ContentChecksum(all);
+        foreach (SafetensorsTensor tensor in tensors) tensor.WriteTo(checksum.Add(tensor.Name, tensor.Type, tensor.Shape));
+        all[ContentChecksum.Key] = checksum.Text;
         return all;
     }
 

@@ -58,7 +58,7 @@ public static class OperatorFile
         var inputs = new OperatorInputs(file);
         try
         {
-            file.VerifyData();
+            file.Verify();
             return (settings.Kind ?? inputs.Kind()) switch
             {
                 AttentionKind => AttentionFile.Run(inputs, settings),
