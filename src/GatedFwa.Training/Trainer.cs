@@ -92,6 +92,10 @@ public sealed class Trainer : IDisposable
         return Opened(new Trainer(saved with { Options = options }, data, folder, restore: true, device), trainer => trainer.Publish());
     }
 
+    /// <summary>Whether a folder holds a run that could be resumed.</summary>
+    /// <param name="output">The folder; it need not exist.</param>
+    public static bool HasRun(string output) => new RunFolder(output).HasCheckpoint;
+
     /// <summary>The settings that a run was started with, to resume it.</summary>
     /// <param name="output">The run's folder.</param>
     /// <exception cref="InputException">There is no run, or it is damaged.</exception>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
@@ -77,6 +78,7 @@ internal sealed class TrainingStep : IDisposable
         return loss.Item();
     }
 
-    private InputException Diverged(int step, string what) => new(
-        $"Training became unstable: the {what} of step {step + 1} is not a number; the last checkpoint in '{_options.Output}' is good, start again in another folder with a lower --learning-rate than {_options.LearningRate.ToString(System.Globalization.CultureInfo.InvariantCulture)}.");
+    private InputException Diverged(int step, string what) => new(string.Create(
+        CultureInfo.InvariantCulture,
+        $"Training became unstable: the {what} of step {step + 1} is not a number; the last checkpoint in '{_options.Output}' is good, start again in another folder with a lower --lr than {_options.LearningRate}."));
 }

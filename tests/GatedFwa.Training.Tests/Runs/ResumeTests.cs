@@ -85,6 +85,8 @@ public sealed class ResumeTests : TensorTest
     public void A_finished_run_has_nothing_left_to_do()
     {
         string expected = Uninterrupted();
+        Assert.True(Trainer.HasRun(_folder["whole"]));
+        Assert.False(Trainer.HasRun(_folder["nowhere"]));
         Assert.True(TinyRun.Finish(TinyRun.Options(_folder["whole"]), resume: true).Completed);
         Assert.Equal(expected, TinyRun.Signature(_folder["whole"]));
     }

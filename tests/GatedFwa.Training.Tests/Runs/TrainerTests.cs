@@ -113,7 +113,7 @@ public sealed class TrainerTests : TensorTest
         using Trainer trainer = Trainer.Start(TinyRun.Model, options, TinyRun.Data);
         string message = Assert.Throws<InputException>(() => trainer.Run()).Message;
         Assert.StartsWith("Training became unstable: the ", message, StringComparison.Ordinal);
-        Assert.Contains("lower --learning-rate", message, StringComparison.Ordinal);
+        Assert.Contains("lower --lr", message, StringComparison.Ordinal);
         (LanguageModel model, _) = ModelDirectory.Load(_folder["run"]);
         using (model) Assert.All(model.Parameters, parameter => Assert.All(parameter.Value.ToArray(), value => Assert.True(float.IsFinite(value))));
     }
