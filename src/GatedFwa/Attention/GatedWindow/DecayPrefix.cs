@@ -53,15 +53,18 @@ internal readonly unsafe struct DecayPrefix
     /// <summary>Numbers that the prefix of so many tiles takes.</summary>
     public static long Doubles(int tiles) => (long)tiles * (Tile.Size + 1);
 
-    /// <summary>u_row − u_j for each key j of a tile.</summary>
+    /// <summary>u_row − u_j for each key j of a run within a tile; both ends of the run are multiples of 4.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void KeyBias(int row, int keyTile, float* bias)
+    public void KeyBias(int row, int keyTile, int firstKey, int keys, float* bias)
     {
         int rowTile = Tile.Of(row) - _firstTile, tile = keyTile - _firstTile;
-        var reach = Vector256.Create(_before[rowTile] - _before[tile] + _local[row - (_firstTile * Tile.Size)]);
-        double* local = _local + (tile * Tile.Size);
-        for (int j = 0; j < Tile.Size; j += 8)
-            Vector256.Narrow(Vector256.Load(local + j) - reach, Vector256.Load(local + j + 4) - reach).Store(bias + j);
+        double reach = _before[rowTile] - _before[tile] + _local[row - (_firstTile * Tile.Size)];
+        double* local = _local + (tile * Tile.Size) + firstKey;
+        int j = 0;
+        for (Vector512<double> wide = Vector512.Create(reach); j + 16 <= keys; j += 16)
+            Vector512.Narrow(Vector512.Load(local + j) - wide, Vector512.Load(local + j + 8) - wide).Store(bias + j);
+        for (Vector128<double> narrow = Vector128.Create(reach); j < keys; j += 4)
+            Vector128.Narrow(Vector128.Load(local + j) - narrow, Vector128.Load(local + j + 2) - narrow).Store(bias + j);
     }
 
     /// <summary>u_row − u_i for each row i of a run within a tile.</summary>

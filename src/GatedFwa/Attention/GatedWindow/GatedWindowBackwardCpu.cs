@@ -108,9 +108,9 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S>
         int start = keyTile * Tile.Size, count = KeysIn(keyTile);
         (int batch, int position) = (_item.Segment.Batch, _item.Segment.Start + start);
         (HeadRows k, HeadRows v) = (_operands.Forward.K, _operands.Forward.V);
-        TilePacking<V, S>.Rows(k.At(batch, position, _item.KeyHead), k.RowStride, count, _headSize, 1, _keys);
+        TilePacking<V, S>.Pack(k.At(batch, position, _item.KeyHead), k.RowStride, count, _headSize, 1, _keys);
         TilePacking<V, S>.Transpose(_keys, _headSize, _keysTransposed);
-        TilePacking<V, S>.Rows(v.At(batch, position, _item.KeyHead), v.RowStride, count, _headSize, 1, _values);
+        TilePacking<V, S>.Pack(v.At(batch, position, _item.KeyHead), v.RowStride, count, _headSize, 1, _values);
         TilePacking<V, S>.Transpose(_values, _headSize, _valuesTransposed);
         new Span<float>(_keyGradients, 2 * QueryFloats).Clear();
     }
@@ -122,8 +122,8 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S>
         float* queries = RowTile(member, rowTile), outputGradients = queries + QueryFloats, queryGradients = outputGradients + QueryFloats;
         float* lseLog2 = queryGradients + QueryFloats, delta = lseLog2 + Tile.Size;
         ForwardOperands forward = _operands.Forward;
-        TilePacking<V, S>.Rows(forward.Q.At(batch, query, head), forward.Q.RowStride, count, _headSize, (float)(_problem.Scale * Units.Log2E), queries);
-        TilePacking<V, S>.Rows(_operands.OutputGradient.At(batch, query, head), _operands.OutputGradient.RowStride, count, _headSize, 1, outputGradients);
+        TilePacking<V, S>.Pack(forward.Q.At(batch, query, head), forward.Q.RowStride, count, _headSize, (float)(_problem.Scale * Units.Log2E), queries);
+        TilePacking<V, S>.Pack(_operands.OutputGradient.At(batch, query, head), _operands.OutputGradient.RowStride, count, _headSize, 1, outputGradients);
         new Span<float>(queryGradients, RowTileFloats - (2 * QueryFloats)).Clear();
         // A row that is not there has no probability.
         new Span<float>(lseLog2, Tile.Size).Fill(float.PositiveInfinity);
@@ -133,9 +133,7 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S>
         for (int i = 0; i < count; i++)
         {
             float* o = forward.O.At(batch, query + i, head), dO = outputGradients + (i * _padded);
-            double sum = 0;
-            for (int d = 0; d < _headSize; d++) sum += (double)o[d] * dO[d];
-            delta[i] = (float)sum;
+            delta[i] = TilePacking<V, S>.Dot(dO, o, _headSize);
             lseLog2[i] = (float)(lse[i] * Units.Log2E);
         }
     }
@@ -178,7 +176,7 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S>
     {
         (int firstKey, int endKey) = _visible.Keys(row, rows, keyTile);
         if (firstKey >= endKey) return;
-        prefix.KeyBias(row, keyTile, _keyBias);
+        prefix.KeyBias(row, keyTile, 0, Tile.Size, _keyBias);
         prefix.RowBias(row, rows, _rowBias);
         (int firstVisible, int lastVisible) = _visible.Row(row, keyTile);
         float* outputGradients = queries + QueryFloats + (offset * _padded), lseLog2 = queries + (3 * QueryFloats) + offset;
@@ -236,15 +234,15 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S>
         const float keyFactor = (float)Units.Ln2;
         if (_halo.Holds(keyTile))
         {
-            TilePacking<V, S>.Rows(_keyGradients, _padded, Tile.Size, _padded, keyFactor, _halo.KeyGradients(keyTile));
-            TilePacking<V, S>.Rows(_valueGradients, _padded, Tile.Size, _padded, 1, _halo.ValueGradients(keyTile));
+            TilePacking<V, S>.Pack(_keyGradients, _padded, Tile.Size, _padded, keyFactor, _halo.KeyGradients(keyTile));
+            TilePacking<V, S>.Pack(_valueGradients, _padded, Tile.Size, _padded, 1, _halo.ValueGradients(keyTile));
             return;
         }
 
         (int batch, int position, int count) = (_item.Segment.Batch, _item.Segment.Start + (keyTile * Tile.Size), KeysIn(keyTile));
         (HeadRows dk, HeadRows dv) = (_operands.Dk, _operands.Dv);
-        if (!dk.IsMissing) TilePacking<V, S>.AddRows(_keyGradients, count, _headSize, keyFactor, dk.At(batch, position, _item.KeyHead), dk.RowStride);
-        if (!dv.IsMissing) TilePacking<V, S>.AddRows(_valueGradients, count, _headSize, 1, dv.At(batch, position, _item.KeyHead), dv.RowStride);
+        if (!dk.IsMissing) TilePacking<V, S>.UnpackAdd(_keyGradients, count, _headSize, keyFactor, dk.At(batch, position, _item.KeyHead), dk.RowStride);
+        if (!dv.IsMissing) TilePacking<V, S>.UnpackAdd(_valueGradients, count, _headSize, 1, dv.At(batch, position, _item.KeyHead), dv.RowStride);
     }
 
     private void Leave(DecayGradient decay, int member, int rowTile)
@@ -252,7 +250,7 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S>
         (int first, int end) = Rows(rowTile);
         float* queryGradients = RowTile(member, rowTile) + (2 * QueryFloats), rowSums = queryGradients + QueryFloats + (2 * Tile.Size);
         HeadRows dq = _operands.Dq;
-        if (!dq.IsMissing) TilePacking<V, S>.AddRows(queryGradients, end - first, _headSize, _problem.Scale, dq.At(_item.Segment.Batch, Query(first), Head(member)), dq.RowStride);
+        if (!dq.IsMissing) TilePacking<V, S>.UnpackAdd(queryGradients, end - first, _headSize, _problem.Scale, dq.At(_item.Segment.Batch, Query(first), Head(member)), dq.RowStride);
         for (int row = first; row < end; row++) decay.SetRowSum(row, S.Sum(S.Load(rowSums + ((row - first) * S.Width))));
     }
 

@@ -31,6 +31,9 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S>
         _firstKeyTile = _visible.FirstKeyTile(item.FirstRow);
     }
 
+    // Keys that a micro-kernel takes at once: the whole tile with AVX-512.
+    private static int Panel => TileProduct<V, S>.MaxVectors * S.Width;
+
     // What a tile of queries keeps while it is open: q and o, and for the softmax the maxima (a vector for each block of rows)
     // and sums (a vector for each row).
     private int QueryFloats => Tile.Size * _padded;
@@ -47,7 +50,7 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S>
     private void Run()
     {
         int tileFloats = Tile.Size * _padded, keyTiles = _item.LastRowTile - _firstKeyTile + 1, rowTiles = _item.LastRowTile - _item.FirstRowTile + 1;
-        using CpuStorage tiles = CpuMemory.Rent((3L * tileFloats) + (Tile.Size * (Tile.BlockRows + 1)) + (2 * Tile.BlockLanes));
+        using CpuStorage tiles = CpuMemory.Rent((3L * tileFloats) + (Tile.Size * (Tile.Size + 1)) + ((Tile.MaxBlocks + 1) * Tile.BlockLanes));
         using CpuStorage rows = CpuMemory.Rent((long)rowTiles * _group * RowTileFloats);
         using CpuStorage prefixes = CpuMemory.Rent(2 * _group * DecayPrefix.Doubles(keyTiles));
         _rows = rows.Floats;
@@ -56,10 +59,10 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S>
         _keysTransposed = _keys + tileFloats;
         _values = _keysTransposed + tileFloats;
         _p = _values + tileFloats;
-        _keyBias = _p + (Tile.BlockRows * Tile.Size);
+        _keyBias = _p + (Tile.Size * Tile.Size);
         _rowBias = _keyBias + Tile.Size;
         _rescale = _rowBias + Tile.BlockLanes;
-        new Span<float>(_rowBias, 2 * Tile.BlockLanes).Clear();
+        new Span<float>(_rowBias, (Tile.MaxBlocks + 1) * Tile.BlockLanes).Clear();
 
         var prefix = new DecayPrefix[_group];
         for (int member = 0; member < _group; member++) prefix[member] = Prefix(member, keyTiles);
@@ -95,9 +98,9 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S>
     {
         int start = keyTile * Tile.Size, count = Math.Min(Tile.Size, _item.Segment.Length - start);
         (int batch, int position) = (_item.Segment.Batch, _item.Segment.Start + start);
-        TilePacking<V, S>.Rows(_operands.K.At(batch, position, _item.KeyHead), _operands.K.RowStride, count, _headSize, 1, _keys);
+        TilePacking<V, S>.Pack(_operands.K.At(batch, position, _item.KeyHead), _operands.K.RowStride, count, _headSize, 1, _keys);
         TilePacking<V, S>.Transpose(_keys, _headSize, _keysTransposed);
-        TilePacking<V, S>.Rows(_operands.V.At(batch, position, _item.KeyHead), _operands.V.RowStride, count, _headSize, 1, _values);
+        TilePacking<V, S>.Pack(_operands.V.At(batch, position, _item.KeyHead), _operands.V.RowStride, count, _headSize, 1, _values);
     }
 
     private void Enter(int member, int rowTile)
@@ -105,72 +108,78 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S>
         float* queries = RowTile(member, rowTile);
         (int first, int end) = Rows(rowTile);
         float scaleLog2 = (float)(_problem.Scale * Units.Log2E);
-        TilePacking<V, S>.Rows(_operands.Q.At(_item.Segment.Batch, Query(first), Head(member)), _operands.Q.RowStride, end - first, _headSize, scaleLog2, queries);
+        TilePacking<V, S>.Pack(_operands.Q.At(_item.Segment.Batch, Query(first), Head(member)), _operands.Q.RowStride, end - first, _headSize, scaleLog2, queries);
         float* max = queries + (2 * QueryFloats);
         new Span<float>(queries + QueryFloats, RowTileFloats - QueryFloats).Clear();
         new Span<float>(max, Tile.MaxBlocks * Tile.BlockLanes).Fill(OnlineSoftmax.NothingSeen);
     }
 
-    /// <summary>All that a tile of queries takes from a tile of keys.</summary>
+    /// <summary>
+    /// All that a tile of queries takes from a tile of keys. Scores of all its rows first, products with the values afterwards:
+    /// each half keeps one tile of keys or values in the first-level cache, and no row waits for its own softmax.
+    /// </summary>
     private void Attend(in DecayPrefix prefix, int member, int rowTile, int keyTile)
     {
-        float* queries = RowTile(member, rowTile), outputs = queries + QueryFloats, max = outputs + QueryFloats, sums = max + (Tile.MaxBlocks * Tile.BlockLanes);
+        float* queries = RowTile(member, rowTile);
         (int first, int end) = Rows(rowTile);
-        for (int row = first; row < end; row += Tile.BlockRows)
+        for (int panel = 0; panel < Tile.Size; panel += Panel)
         {
-            int rows = Math.Min(Tile.BlockRows, end - row), offset = row - first;
-            (int firstKey, int endKey) = _visible.Keys(row, rows, keyTile);
-            if (firstKey >= endKey) continue;
-            prefix.KeyBias(row, keyTile, _keyBias);
-            prefix.RowBias(row, rows, _rowBias);
-            (int firstVisible, int lastVisible) = _visible.Row(row, keyTile);
-            bool isMasked = !_visible.IsWhole(row, rows, keyTile);
-            int panel = TileProduct<V, S>.MaxVectors * S.Width;
-            for (int key = firstKey / S.Width * S.Width; key < endKey; key += panel)
-            {
-                int vectors = (Math.Min(panel, endKey - key) + S.Width - 1) / S.Width;
-                var block = new ScoreBlock
-                {
-                    HeadSize = _headSize,
-                    Queries = queries + (offset * _padded),
-                    RowStride = _padded,
-                    KeysTransposed = _keysTransposed + key,
-                    KeyBias = _keyBias + key,
-                    RowBias = _rowBias,
-                    IsMasked = isMasked,
-                    FirstVisible = firstVisible - key,
-                    LastVisible = lastVisible - key,
-                };
-                Scores(rows, vectors, block, max + (offset / Tile.BlockRows * Tile.BlockLanes), sums + (offset * S.Width));
-                int skip = Math.Max(0, firstKey - key), depth = Math.Min(panel, endKey - key) - skip;
-                TileProduct<V, S>.Add(rows, depth, _p + skip, Tile.Size, 1, _values + ((key + skip) * _padded), outputs + (offset * _padded), _padded, _rescale);
-            }
+            for (int row = first; row < end; row += Tile.BlockRows) Scores(prefix, queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
+            for (int row = first; row < end; row += Tile.BlockRows) AddValues(queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
         }
     }
 
-    private void Scores(int rows, int vectors, in ScoreBlock block, float* max, float* sums)
+    private void Scores(in DecayPrefix prefix, float* queries, int row, int rows, int offset, int keyTile, int panel)
     {
-        if (rows > Tile.LastBlockRows) Scores<Six>(vectors, block, max, sums);
-        else Scores<Four>(vectors, block, max, sums);
+        (int firstKey, int endKey) = _visible.Keys(row, rows, keyTile, panel, Panel);
+        if (firstKey >= endKey) return;
+        int key = firstKey / S.Width * S.Width, vectors = (endKey - key + S.Width - 1) / S.Width;
+        prefix.KeyBias(row, keyTile, key, vectors * S.Width, _keyBias);
+        prefix.RowBias(row, rows, _rowBias);
+        (int firstVisible, int lastVisible) = _visible.Row(row, keyTile);
+        var block = new ScoreBlock
+        {
+            HeadSize = _headSize,
+            Queries = queries + (offset * _padded),
+            RowStride = _padded,
+            KeysTransposed = _keysTransposed + key,
+            KeyBias = _keyBias,
+            RowBias = _rowBias,
+            IsMasked = !_visible.IsWhole(row, rows, keyTile),
+            FirstVisible = firstVisible - key,
+            LastVisible = lastVisible - key,
+        };
+        int lanes = offset / Tile.BlockRows * Tile.BlockLanes;
+        float* max = queries + (2 * QueryFloats) + lanes, sums = queries + (2 * QueryFloats) + (Tile.MaxBlocks * Tile.BlockLanes) + (offset * S.Width);
+        float* p = _p + (offset * Tile.Size) + key;
+        if (rows > Tile.LastBlockRows) Scores<Six>(vectors, block, max, _rescale + lanes, sums, p);
+        else Scores<Four>(vectors, block, max, _rescale + lanes, sums, p);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Scores<R>(int vectors, in ScoreBlock block, float* max, float* sums)
+    private void AddValues(float* queries, int row, int rows, int offset, int keyTile, int panel)
+    {
+        (int firstKey, int endKey) = _visible.Keys(row, rows, keyTile, panel, Panel);
+        if (firstKey >= endKey) return;
+        float* p = _p + (offset * Tile.Size) + firstKey, values = _values + (firstKey * _padded), outputs = queries + QueryFloats + (offset * _padded);
+        TileProduct<V, S>.Add(rows, endKey - firstKey, p, Tile.Size, 1, values, outputs, _padded, _rescale + (offset / Tile.BlockRows * Tile.BlockLanes));
+    }
+
+    private static void Scores<R>(int vectors, in ScoreBlock block, float* max, float* rescale, float* sums, float* p)
         where R : struct, ICount
     {
         switch (vectors)
         {
             case 4:
-                ScoreTile<V, S, R, Four>.Attend(block, max, _rescale, sums, _p);
+                ScoreTile<V, S, R, Four>.Attend(block, max, rescale, sums, p);
                 break;
             case 3:
-                ScoreTile<V, S, R, Three>.Attend(block, max, _rescale, sums, _p);
+                ScoreTile<V, S, R, Three>.Attend(block, max, rescale, sums, p);
                 break;
             case 2:
-                ScoreTile<V, S, R, Two>.Attend(block, max, _rescale, sums, _p);
+                ScoreTile<V, S, R, Two>.Attend(block, max, rescale, sums, p);
                 break;
             default:
-                ScoreTile<V, S, R, One>.Attend(block, max, _rescale, sums, _p);
+                ScoreTile<V, S, R, One>.Attend(block, max, rescale, sums, p);
                 break;
         }
     }
@@ -185,7 +194,7 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S>
         {
             float sum = S.Sum(S.Load(sums + (i * S.Width)));
             float* output = _operands.O.At(_item.Segment.Batch, Query(first + i), Head(member));
-            for (int d = 0; d < _headSize; d++) output[d] = outputs[(i * _padded) + d] / sum;
+            TilePacking<V, S>.Unpack(outputs + (i * _padded), _headSize, 1 / sum, output);
             lse[i] = (float)((max[(i / Tile.BlockRows * Tile.BlockLanes) + (i % Tile.BlockRows)] + Math.Log2(sum)) * Units.Ln2);
         }
     }

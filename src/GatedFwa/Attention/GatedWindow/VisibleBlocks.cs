@@ -21,6 +21,13 @@ internal readonly struct VisibleBlocks(int window)
         return (Math.Max(0, row - window + 1 - start), Math.Min(Tile.Size, row + rows - start));
     }
 
+    /// <summary>The same within a panel of a tile.</summary>
+    public (int First, int End) Keys(int row, int rows, int keyTile, int panel, int width)
+    {
+        (int first, int end) = Keys(row, rows, keyTile);
+        return (Math.Max(first, panel), Math.Min(end, panel + width));
+    }
+
     /// <summary>The queries of a tile, as offsets from its start, that see any key of a run.</summary>
     public (int First, int End) Rows(int key, int keys, int rowTile)
     {

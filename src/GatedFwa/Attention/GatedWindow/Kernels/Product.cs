@@ -42,7 +42,7 @@ internal static unsafe class Product<V, S, R, N>
     }
 
     /// <summary>C = rescale ∘ C + A·B in memory; no rescale where the pointer is null.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Add(nint depth, float* a, nint rowStride, nint step, float* b, nint bStride, float* c, nint cStride, float* rescale)
     {
         Row<V, S, N> c0 = Row<V, S, N>.Load(c), c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;

@@ -19,7 +19,7 @@ internal static unsafe class ScoreGradientTile<V, S, R, N>
     /// <param name="scoreGradients">Becomes dS [R, 64].</param>
     /// <param name="rowSums">Per row a vector whose lanes add up to Σ_j dS; added to.</param>
     /// <param name="keySums">Σ_i dS of each key; added to.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Compute(
         int headSize, float* outputGradients, int rowStride, float* valuesTransposed, float* delta, float* p, float* scoreGradients, float* rowSums, float* keySums)
     {

@@ -47,7 +47,7 @@ internal static unsafe class ScoreTile<V, S, R, N>
     /// <param name="rescale">Becomes the factors of everything that was summed under the old maxima.</param>
     /// <param name="sums">Per row a vector whose lanes add up to Σ P; updated.</param>
     /// <param name="p">Becomes P [R, 64].</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Attend(in ScoreBlock block, float* max, float* rescale, float* sums, float* p)
     {
         Row<V, S, N> c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
@@ -73,7 +73,7 @@ internal static unsafe class ScoreTile<V, S, R, N>
     /// <param name="block">The scores to compute.</param>
     /// <param name="lseLog2">log2 Σ 2^S of each row; +∞ for a row that is not there.</param>
     /// <param name="p">Becomes P [R, 64].</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Probabilities(in ScoreBlock block, float* lseLog2, float* p)
     {
         Row<V, S, N> c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;

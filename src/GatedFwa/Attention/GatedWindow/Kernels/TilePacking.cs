@@ -19,41 +19,75 @@ internal static unsafe class TilePacking<V, S>
     /// <param name="factor">Multiplies every element.</param>
     /// <param name="tile">Receives [64, D in whole vectors].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows(float* source, nint stride, int rows, int headSize, float factor, float* tile)
+    public static void Pack(float* source, nint stride, int rows, int headSize, float factor, float* tile)
     {
         V times = S.Create(factor);
         int padded = Tile.PaddedSize(headSize, S.Width), whole = headSize / S.Width * S.Width;
         for (int row = 0; row < rows; row++, source += stride, tile += padded)
         {
             for (int d = 0; d < whole; d += S.Width) S.Store(S.Multiply(S.Load(source + d), times), tile + d);
-            for (int d = whole; d < headSize; d++) tile[d] = source[d] * factor;
-            for (int d = headSize; d < padded; d++) tile[d] = 0;
+            if (whole < headSize) S.Store(S.Multiply(S.Load(source + whole, headSize - whole), times), tile + whole);
         }
 
         new Span<float>(tile, (Tile.Size - rows) * padded).Clear();
     }
 
-    /// <summary>target[r, :] += factor · tile[r, :].</summary>
+    /// <summary>target = factor · row of a tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void AddRows(float* tile, int rows, int headSize, float factor, float* target, nint stride)
+    public static void Unpack(float* row, int headSize, float factor, float* target)
     {
         V times = S.Create(factor);
-        int padded = Tile.PaddedSize(headSize, S.Width), whole = headSize / S.Width * S.Width;
+        int whole = headSize / S.Width * S.Width;
+        for (int d = 0; d < whole; d += S.Width) S.Store(S.Multiply(S.Load(row + d), times), target + d);
+        if (whole < headSize) S.Store(S.Multiply(S.Load(row + whole), times), target + whole, headSize - whole);
+    }
+
+    /// <summary>target[r, :] += factor · tile[r, :].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void UnpackAdd(float* tile, int rows, int headSize, float factor, float* target, nint stride)
+    {
+        V times = S.Create(factor);
+        int padded = Tile.PaddedSize(headSize, S.Width), whole = headSize / S.Width * S.Width, rest = headSize - whole;
         for (int row = 0; row < rows; row++, target += stride, tile += padded)
         {
             for (int d = 0; d < whole; d += S.Width) S.Store(S.MultiplyAdd(S.Load(tile + d), times, S.Load(target + d)), target + d);
-            for (int d = whole; d < headSize; d++) target[d] += tile[d] * factor;
+            if (rest > 0) S.Store(S.MultiplyAdd(S.Load(tile + whole), times, S.Load(target + whole, rest)), target + whole, rest);
         }
     }
 
-    /// <summary>transposed[d, r] = tile[r, d].</summary>
+    /// <summary>The dot product of a packed row and one of a tensor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static float Dot(float* row, float* source, int headSize)
+    {
+        V sum = S.Zero;
+        int whole = headSize / S.Width * S.Width;
+        for (int d = 0; d < whole; d += S.Width) sum = S.MultiplyAdd(S.Load(row + d), S.Load(source + d), sum);
+        if (whole < headSize) sum = S.MultiplyAdd(S.Load(row + whole), S.Load(source + whole, headSize - whole), sum);
+        return S.Sum(sum);
+    }
+
+    /// <summary>transposed[d, r] = tile[r, d], from [64, D in whole vectors] to the same number of rows of 64.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(float* tile, int headSize, float* transposed)
     {
         int padded = Tile.PaddedSize(headSize, S.Width);
-        for (int d = 0; d < headSize; d++)
+        for (int d = 0; d < padded; d += S.Width)
         {
-            for (int row = 0; row < Tile.Size; row++) transposed[(d * Tile.Size) + row] = tile[(row * padded) + d];
+            for (int row = 0; row < Tile.Size; row += S.Width)
+            {
+                float* from = tile + (row * padded) + d, to = transposed + (d * Tile.Size) + row;
+                if (S.Width == 16) Transpose16.Rows16(from, padded, to, Tile.Size);
+                else if (S.Width == 8) Transpose8.Rows8(from, padded, to, Tile.Size);
+                else TransposeElements(from, padded, to);
+            }
+        }
+    }
+
+    private static void TransposeElements(float* from, nint stride, float* to)
+    {
+        for (int d = 0; d < S.Width; d++)
+        {
+            for (int row = 0; row < S.Width; row++) to[(d * Tile.Size) + row] = from[(row * stride) + d];
         }
     }
 }
