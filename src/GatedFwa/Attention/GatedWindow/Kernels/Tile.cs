@@ -21,6 +21,9 @@ internal static class Tile
     /// <summary>Blocks that rows of a tile can begin, wherever the first begins.</summary>
     public const int MaxBlocks = 11;
 
+    /// <summary>Vectors of one row that a micro-kernel holds: AVX-512 has twice the registers of the others.</summary>
+    public static int MaxVectors(int vectorWidth) => vectorWidth == 16 ? 4 : 2;
+
     /// <summary>The tile that holds a position.</summary>
     public static int Of(int position) => position / Size;
 

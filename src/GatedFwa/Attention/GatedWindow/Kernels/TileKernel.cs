@@ -1,0 +1,79 @@
+namespace GatedFwa.Attention.Kernels;
+
+/// <summary>A number that is a type: a kernel is compiled once for each, and branches on it vanish.</summary>
+internal interface ICount
+{
+    static abstract int Value { get; }
+}
+
+/// <summary>Work on a block of R rows × N vectors whose extents the JIT knows; its fields are its operands.</summary>
+internal interface ITileKernel
+{
+    /// <summary>Does the work.</summary>
+    /// <remarks>Must not be inlined: several of these in one method are more variables than the JIT tracks, and the accumulators
+    /// would live in memory (measured: half the speed).</remarks>
+    void Run<R, N>()
+        where R : struct, ICount
+        where N : struct, ICount;
+}
+
+/// <summary>From extents at run time to a kernel compiled for them.</summary>
+internal static class TileKernel
+{
+    /// <summary>Runs a kernel.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="rows">Rows that count, 1 … 6: up to 4 are computed as 4, others as 6, and memory must hold those.</param>
+    /// <param name="vectors">Vectors of a row, 1 … 4.</param>
+    public static void Run<K>(in K kernel, int rows, int vectors)
+        where K : struct, ITileKernel
+    {
+        if (rows > Tile.LastBlockRows) Run<K, Six>(kernel, vectors);
+        else Run<K, Four>(kernel, vectors);
+    }
+
+    private static void Run<K, R>(in K kernel, int vectors)
+        where K : struct, ITileKernel
+        where R : struct, ICount
+    {
+        switch (vectors)
+        {
+            case 4:
+                kernel.Run<R, Four>();
+                break;
+            case 3:
+                kernel.Run<R, Three>();
+                break;
+            case 2:
+                kernel.Run<R, Two>();
+                break;
+            default:
+                kernel.Run<R, One>();
+                break;
+        }
+    }
+}
+
+internal readonly struct One : ICount
+{
+    public static int Value => 1;
+}
+
+internal readonly struct Two : ICount
+{
+    public static int Value => 2;
+}
+
+internal readonly struct Three : ICount
+{
+    public static int Value => 3;
+}
+
+internal readonly struct Four : ICount
+{
+    public static int Value => 4;
+}
+
+internal readonly struct Six : ICount
+{
+    public static int Value => 6;
+}
