@@ -119,7 +119,7 @@ public sealed unsafe class Tensor : IDisposable
     internal Tensor Copy()
     {
         Tensor copy = Empty(Shape, Type, Device);
-        copy.Storage.CopyFrom(Storage);
+        copy.CopyFrom(this);
         return copy;
     }
 
@@ -140,6 +140,16 @@ public sealed unsafe class Tensor : IDisposable
     /// <param name="values">As many values as there are elements.</param>
     /// <exception cref="OperandException">The number of values differs, or the tensor is not I32.</exception>
     public void CopyFrom(ReadOnlySpan<int> values) => CopyFromHost(values, DType.I32);
+
+    /// <summary>Sets all elements from another tensor on the same device.</summary>
+    /// <param name="source">A tensor of as many elements of the same type.</param>
+    /// <exception cref="OperandException">The number or the type of the elements differs.</exception>
+    public void CopyFrom(Tensor source)
+    {
+        if (source.Count != Count || source.Type != Type || source.Device != Device)
+            throw new OperandException(nameof(CopyFrom), $"{Count} values of {Type} on {Device}", $"{source.Count} of {source.Type} on {source.Device}");
+        Storage.CopyFrom(source.Storage);
+    }
 
     /// <summary>Copies all F32 elements to the host.</summary>
     public float[] ToArray()

@@ -87,6 +87,7 @@ public sealed class TensorTests : TensorTest
         using Tensor floats = Tensor.Zeros([2]), integers = Tensor.Zeros([2], DType.I32);
         Assert.Equal("CopyFrom expects 2 values of F32, but got 3 of F32.", Assert.Throws<OperandException>(() => floats.CopyFrom([1f, 2f, 3f])).Message);
         Assert.Equal("CopyFrom expects 2 values of I32, but got 2 of F32.", Assert.Throws<OperandException>(() => integers.CopyFrom([1f, 2f])).Message);
+        Assert.Equal("CopyFrom expects 2 values of F32 on cpu, but got 2 of I32 on cpu.", Assert.Throws<OperandException>(() => floats.CopyFrom(integers)).Message);
         Assert.Equal("View expects a shape of 2 elements, as [2] has, but got [3].", Assert.Throws<OperandException>(() => floats.View([3])).Message);
         Assert.Throws<OperandException>(() => integers.AsSpan());
         Assert.Throws<OperandException>(() => floats.AsIntegerSpan());

@@ -105,8 +105,8 @@ public sealed class Tape : IDisposable
     {
         ObjectDisposedException.ThrowIf(_closed, this);
         if (!IsRecording) throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
-        Tensor seeded = Accumulator(output) ?? throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
-        seeded.CopyFrom(upstream.ToArray());
+        Tensor seeded = Accumulator(output, out _) ?? throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
+        seeded.CopyFrom(upstream);
         for (int i = _nodes.Count - 1; i >= 0; i--)
         {
             Node node = _nodes[i];

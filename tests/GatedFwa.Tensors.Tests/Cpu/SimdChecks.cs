@@ -1,3 +1,7 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 using GatedFwa.Tensors.Cpu;
 using GatedFwa.Testing;
 
@@ -15,7 +19,7 @@ internal static unsafe class SimdChecks<V, S>
 
     public static Dictionary<string, Action> ByMember { get; } = new()
     {
-        ["Width"] = () => Assert.Equal(System.Runtime.CompilerServices.Unsafe.SizeOf<V>() / sizeof(float), S.Width),
+        ["Width"] = () => Assert.Equal(Unsafe.SizeOf<V>() / sizeof(float), S.Width),
         ["Zero"] = () => Assert.Equal(new float[S.Width], Lanes(S.Zero)),
         ["Iota"] = () => Assert.Equal(Enumerable.Range(0, S.Width).Select(i => (float)i), Lanes(S.Iota)),
         ["Create"] = () => Assert.All(Lanes(S.Create(2.5f)), lane => Assert.Equal(2.5f, lane)),
@@ -31,7 +35,9 @@ internal static unsafe class SimdChecks<V, S>
         ["Abs"] = () => Unary(S.Abs, MathF.Abs),
         ["Negate"] = () => Unary(S.Negate, a => -a),
         ["Sqrt"] = () => Unary(S.Sqrt, MathF.Sqrt),
+        ["First"] = () => Assert.Equal(-0.25f, S.First(S.Subtract(S.Iota, S.Create(0.25f)))),
         ["Sum"] = Sum,
+        ["SumEach"] = SumEach,
         ["MaxAcross"] = MaxAcross,
         ["GreaterOrEqual"] = () => Binary((a, b) => S.Select(S.GreaterOrEqual(a, b), S.Create(1), S.Zero), (a, b) => a >= b ? 1 : 0),
         ["Select"] = () => Binary((a, b) => S.Select(S.GreaterOrEqual(a, S.Zero), a, b), (a, b) => a >= 0 ? a : b),
@@ -109,7 +115,7 @@ internal static unsafe class SimdChecks<V, S>
     /// <summary>Rounded once where the hardware fuses, twice where it cannot.</summary>
     private static void MultiplyAdd() => Binary(
         (a, b) => S.MultiplyAdd(a, b, S.Create(0.1f)),
-        (a, b) => S.Width > 4 || System.Runtime.Intrinsics.X86.Fma.IsSupported || System.Runtime.Intrinsics.Arm.AdvSimd.IsSupported ? MathF.FusedMultiplyAdd(a, b, 0.1f) : (a * b) + 0.1f);
+        (a, b) => S.Width > 4 || Fma.IsSupported || AdvSimd.IsSupported ? MathF.FusedMultiplyAdd(a, b, 0.1f) : (a * b) + 0.1f);
 
     private static void Sum()
     {
@@ -121,6 +127,13 @@ internal static unsafe class SimdChecks<V, S>
             one[lane] = 3;
             fixed (float* source = one) Assert.Equal(3, S.Sum(S.Load(source)));
         }
+    }
+
+    private static void SumEach()
+    {
+        V[] vectors = [S.Iota, S.Create(0.5f), S.Negate(S.Iota), S.Multiply(S.Iota, S.Iota)];
+        Vector128<float> sums = S.SumEach(vectors[0], vectors[1], vectors[2], vectors[3]);
+        for (int i = 0; i < 4; i++) Assert.Equal(Lanes(vectors[i]).Sum(), sums[i]);
     }
 
     private static void MaxAcross()

@@ -68,8 +68,7 @@ internal static unsafe class RmsNormCpu
             {
                 long offset = row * width;
                 (float scale, float projection) = Statistics<V, S>(x + offset, dy + offset);
-                if (dx != null) InputGradient<V, S>(x + offset, dy + offset, dx + offset, scale, projection);
-                if (dweight != null) WeightGradient<V, S>(x + offset, dy + offset, dweight, scale);
+                Gradients<V, S>(x + offset, dy + offset, dx == null ? null : dx + offset, dweight, scale, projection);
             }
         }
 
@@ -93,7 +92,7 @@ internal static unsafe class RmsNormCpu
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void InputGradient<V, S>(float* xRow, float* dyRow, float* dxRow, float scale, float projection)
+        private void Gradients<V, S>(float* xRow, float* dyRow, float* dxRow, float* dweight, float scale, float projection)
             where V : struct
             where S : struct, ISimd<V>
         {
@@ -101,24 +100,13 @@ internal static unsafe class RmsNormCpu
             for (int c = 0; c < width; c += S.Width)
             {
                 int lanes = Math.Min(S.Width, width - c);
-                V sum = storeDx ? S.Zero : S.Load(dxRow + c, lanes);
-                sum = S.MultiplyAdd(S.Load(xRow + c, lanes), projections, sum);
-                sum = S.MultiplyAdd(S.Multiply(S.Load(dyRow + c, lanes), S.Load(weight + c, lanes)), scales, sum);
-                S.Store(sum, dxRow + c, lanes);
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void WeightGradient<V, S>(float* xRow, float* dyRow, float* sums, float scale)
-            where V : struct
-            where S : struct, ISimd<V>
-        {
-            V scales = S.Create(scale);
-            for (int c = 0; c < width; c += S.Width)
-            {
-                int lanes = Math.Min(S.Width, width - c);
-                V normal = S.Multiply(S.Load(xRow + c, lanes), scales);
-                S.Store(S.MultiplyAdd(S.Load(dyRow + c, lanes), normal, S.Load(sums + c, lanes)), sums + c, lanes);
+                V value = S.Load(xRow + c, lanes), scaled = S.Multiply(S.Load(dyRow + c, lanes), scales);
+                if (dweight != null) S.Store(S.MultiplyAdd(scaled, value, S.Load(dweight + c, lanes)), dweight + c, lanes);
+                if (dxRow != null)
+                {
+                    V sum = S.MultiplyAdd(value, projections, storeDx ? S.Zero : S.Load(dxRow + c, lanes));
+                    S.Store(S.MultiplyAdd(scaled, S.Load(weight + c, lanes), sum), dxRow + c, lanes);
+                }
             }
         }
     }

@@ -25,15 +25,16 @@ internal static unsafe class RotaryTable
         WorkerPool.Shared.For((tokens + Stride - 1) / Stride, block =>
         {
             int first = block * Stride, rows = Math.Min(Stride, tokens - first);
-            for (int j = 0; j < half; j++)
+            Span<double> cos = new double[half], sin = new double[half];
+            for (int j = 0; j < half; j++) (sin[j], cos[j]) = Math.SinCos((firstPosition + first) * frequencies[j]);
+            for (int row = 0; row < rows; row++)
             {
-                (double sin, double cos) = Math.SinCos((firstPosition + first) * frequencies[j]);
-                for (int row = 0; row < rows; row++)
+                float* target = table + ((long)(first + row) * size);
+                ReadOnlySpan<double> c = offsetCos.AsSpan(row * half, half), s = offsetSin.AsSpan(row * half, half);
+                for (int j = 0; j < c.Length; j++)
                 {
-                    (double c, double s) = (offsetCos[(row * half) + j], offsetSin[(row * half) + j]);
-                    float* target = table + ((long)(first + row) * size) + j;
-                    target[0] = (float)((cos * c) - (sin * s));
-                    target[half] = (float)((sin * c) + (cos * s));
+                    target[j] = (float)((cos[j] * c[j]) - (sin[j] * s[j]));
+                    target[half + j] = (float)((sin[j] * c[j]) + (cos[j] * s[j]));
                 }
             }
         });
