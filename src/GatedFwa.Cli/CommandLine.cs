@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
 
 namespace GatedFwa.Cli;
 
@@ -11,10 +12,11 @@ internal static class CommandLine
 
     public static int Run(string[] args, Command root)
     {
-        ParseResult result = root.Parse(args, Parsing);
-        if (result.Action is ParseErrorAction) return ReportUsage(result);
         try
         {
+            ParseResult result = root.Parse(args, Parsing);
+            if (Misspelt(result) is { } flag) return ReportUsage(result, [$"Unrecognized flag '{flag}'."]);
+            if (result.Action is ParseErrorAction) return ReportUsage(result, result.Errors.Select(error => InWords(error.Message)));
             return result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
         }
         catch (Exception exception)
@@ -23,9 +25,31 @@ internal static class CommandLine
         }
     }
 
-    private static int ReportUsage(ParseResult result)
+    /// <summary>A flag that nobody knows and that a list of paths has therefore swallowed.</summary>
+    private static string? Misspelt(ParseResult result)
     {
-        foreach (string message in result.Errors.Select(error => error.Message).Distinct()) Console.Error.WriteLine(message);
+        if (result.Action is not { ClearsParseErrors: false } || result.Tokens.Any(token => token.Type == TokenType.DoubleDash)) return null;
+        IEnumerable<Token> paths = result.CommandResult.Children.SelectMany(child => child switch
+        {
+            ArgumentResult argument => argument.Tokens,
+            OptionResult { Option.AllowMultipleArgumentsPerToken: true } option => option.Tokens,
+            _ => [],
+        });
+        return paths.FirstOrDefault(token => token.Value.StartsWith("--", StringComparison.Ordinal))?.Value;
+    }
+
+    /// <summary>The library speaks of .NET's types; people know numbers.</summary>
+    private static string InWords(string message)
+    {
+        int at = message.IndexOf(" as expected type '", StringComparison.Ordinal);
+        if (at < 0) return message;
+        bool whole = message.AsSpan(at).Contains("Int", StringComparison.Ordinal);
+        return $"{message[..at]}: {(whole ? "a whole number" : "a number")} is expected.";
+    }
+
+    private static int ReportUsage(ParseResult result, IEnumerable<string> messages)
+    {
+        foreach (string message in messages.Distinct()) Console.Error.WriteLine(message);
         string path = string.Join(' ', result.CommandResult.Command.Parents.OfType<Command>().Reverse().Append(result.CommandResult.Command).Select(command => command.Name));
         Console.Error.WriteLine($"'{path} --help' shows what it understands.");
         return ExitCode.Usage;

@@ -33,5 +33,23 @@ internal static class Words
         return printable.ToString();
     }
 
+    /// <summary>Lines of at most that many characters, broken at spaces where there are any.</summary>
+    public static IEnumerable<string> Wrap(string text, int width)
+    {
+        foreach (string paragraph in text.ReplaceLineEndings("\n").Split('\n'))
+        {
+            string rest = paragraph;
+            while (rest.Length > width)
+            {
+                int space = rest.LastIndexOf(' ', width);
+                int cut = space > 0 ? space : width;
+                yield return rest[..cut];
+                rest = rest[cut..].TrimStart(' ');
+            }
+
+            yield return rest;
+        }
+    }
+
     private static bool IsCommand(char letter) => char.IsControl(letter) && letter is not ('\n' or '\t' or '\r');
 }

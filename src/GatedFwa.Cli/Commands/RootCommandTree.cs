@@ -16,7 +16,11 @@ internal static class RootCommandTree
         {
             help,
             version,
+            TrainCommand.Create(),
+            GenerateCommand.Create(),
+            EvaluateCommand.Create(),
             InfoCommand.Create(),
+            AttendCommand.Create(),
             BenchCommand.Create(),
         };
         root.SetAction(result =>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
 
@@ -30,8 +31,9 @@ internal static class SharedOptions
     {
         option.Validators.Add(result =>
         {
-            if (result.Errors.Any() || result.GetValueOrDefault<int?>() is not { } value || value >= least) return;
-            result.AddError($"{option.Name} must be at least {least}, but is {value}.");
+            // What is not a number at all has an error of its own already.
+            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out int value) && value < least)
+                result.AddError($"{option.Name} must be at least {least}, but is {value}.");
         });
         return option;
     }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using GatedFwa.Tensors.Cpu;
 
 namespace GatedFwa.Cli.Commands.Bench;
@@ -20,7 +21,7 @@ internal static class BenchCommand
         };
         threads.Validators.Add(result =>
         {
-            if (!result.Errors.Any() && result.GetValueOrDefault<int[]>() is { } counts && counts.Any(count => count < 1)) result.AddError("--threads must be at least 1.");
+            if (result.Tokens.Any(token => int.TryParse(token.Value, CultureInfo.InvariantCulture, out int count) && count < 1)) result.AddError("--threads must be at least 1.");
         });
         Option<string> device = SharedOptions.Device();
         Option<bool> json = SharedOptions.Json();

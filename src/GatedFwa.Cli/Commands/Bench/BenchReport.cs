@@ -13,7 +13,7 @@ internal static class BenchReport
         output.WriteLine($"gatedfwa {machine.VersionInWords}, {machine.Runtime}");
         output.WriteLine($"{machine.Processor}, {machine.Processors} processors, {machine.Simd}");
         output.WriteLine();
-        foreach (string line in Wrap(benchmark.Explanation, 80)) output.WriteLine(line);
+        foreach (string line in Words.Wrap(benchmark.Explanation, 80)) output.WriteLine(line);
         output.WriteLine();
     }
 
@@ -55,21 +55,4 @@ internal static class BenchReport
 
     /// <summary>Three or four significant digits.</summary>
     private static string Number(double value) => value.ToString(value switch { >= 100 => "F0", >= 10 => "F1", >= 1 => "F2", _ => "F3" }, CultureInfo.InvariantCulture);
-
-    private static IEnumerable<string> Wrap(string text, int width)
-    {
-        string line = "";
-        foreach (string word in text.Split(' '))
-        {
-            if (line.Length + word.Length + 1 > width)
-            {
-                yield return line;
-                line = "";
-            }
-
-            line += line.Length == 0 ? word : " " + word;
-        }
-
-        yield return line;
-    }
 }

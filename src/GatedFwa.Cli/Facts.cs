@@ -1,4 +1,4 @@
-namespace GatedFwa.Cli.Commands.Info;
+namespace GatedFwa.Cli;
 
 /// <summary>Lines of a name and a value on stdout.</summary>
 internal static class Facts

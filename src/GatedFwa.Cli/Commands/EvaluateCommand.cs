@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.Diagnostics;
+using GatedFwa.Checkpoints;
+using GatedFwa.Models;
+using GatedFwa.Tokenizers;
+using GatedFwa.Training.Data;
+using GatedFwa.Training.Evaluation;
+
+namespace GatedFwa.Cli.Commands;
+
+/// <summary><c>gatedfwa evaluate</c>: how well a model predicts a text.</summary>
+internal static class EvaluateCommand
+{
+    public static Command Create()
+    {
+        var model = new Argument<string>("model") { Description = "A model directory or a run." };
+        var texts = new Argument<string[]>("text") { Description = "Text to predict: UTF-8 files, folders and patterns.", Arity = ArgumentArity.OneOrMore };
+        Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
+        {
+            Description = $"Tokens that pass through the model at once; for full attention also all it sees. [default: {Evaluator.DefaultContext}]",
+            HelpName = "N",
+        });
+        Option<int?> threads = SharedOptions.Threads();
+        Option<string> device = SharedOptions.Device();
+        Option<bool> json = SharedOptions.Json();
+        var command = new Command("evaluate", "Measures how well a model predicts text: loss, bits per byte, perplexity. A window slides over long documents with its cache.")
+        {
+            model, texts, context, threads, device, json,
+        };
+        command.SetAction(result =>
+        {
+            SharedOptions.UseThreads(result.GetValue(threads));
+            // The text first: it is quicker to find wrong than a large model.
+            IReadOnlyList<Document> documents = TextFiles.Read(result.GetValue(texts)!);
+            TokenStream text = TokenStream.Join([.. documents.Select(document => document.Text)]);
+            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(result.GetValue(model)!, SharedOptions.ParseDevice(result.GetValue(device)!));
+            using (loaded)
+            {
+                long start = Stopwatch.GetTimestamp();
+                EvaluationResult evaluation = Evaluator.Evaluate(loaded, text, result.GetValue(context) ?? Evaluator.DefaultContext);
+                Write(result.GetValue(model)!, documents.Count, evaluation, Stopwatch.GetElapsedTime(start), result.GetValue(json));
+            }
+        });
+        return command.WithExamples(
+            ("How well does it know this book?", "gatedfwa evaluate runs/nano book.txt"),
+            ("For a program:", "gatedfwa evaluate runs/nano 'texts/**/*.txt' --json"));
+    }
+
+    private static void Write(string model, int documents, EvaluationResult evaluation, TimeSpan time, bool json)
+    {
+        if (json)
+        {
+            JsonOutput.Write(new
+            {
+                Model = model,
+                Documents = documents,
+                evaluation.Bytes,
+                evaluation.Loss,
+                evaluation.BitsPerByte,
+                evaluation.Perplexity,
+                Seconds = time.TotalSeconds,
+            });
+            return;
+        }
+
+        Facts.Print("text", $"{Words.Count(evaluation.Bytes)} bytes in {Words.Count(documents)} {(documents == 1 ? "file" : "files")}");
+        Facts.Print("loss", $"{Words.Number(evaluation.Loss, "F4")} nats a byte");
+        Facts.Print("bits per byte", Words.Number(evaluation.BitsPerByte, "F4"));
+        Facts.Print("perplexity", $"{Words.Number(evaluation.Perplexity, "F3")} a byte");
+        Facts.Print("time", $"{Words.Number(time.TotalSeconds, "F1")} s, {Words.Count((long)(evaluation.Bytes / time.TotalSeconds))} bytes/s");
+    }
+}

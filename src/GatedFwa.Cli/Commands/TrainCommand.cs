@@ -1,0 +1,98 @@
+using System.CommandLine;
+using GatedFwa.Cli.Commands.Training;
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Training;
+using GatedFwa.Training.Data;
+
+namespace GatedFwa.Cli.Commands;
+
+/// <summary><c>gatedfwa train</c>: from text to a model.</summary>
+internal sealed class TrainCommand
+{
+    private readonly Option<string[]> _data = new("--data")
+    {
+        Description = "Text to learn from: UTF-8 files, folders and patterns such as 'books/**/*.txt'. [default: the XML documentation of the installed .NET SDK]",
+        HelpName = "PATH",
+        AllowMultipleArgumentsPerToken = true,
+    };
+
+    private readonly Option<string?> _output = new("--output") { Description = "The folder of the run. [default: runs/PRESET]", HelpName = "DIR" };
+    private readonly Option<bool> _resume = new("--resume") { Description = "Go on with the run in that folder, exactly as if it had never stopped." };
+    private readonly ModelOptions _model = new();
+    private readonly ScheduleOptions _schedule = new();
+    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly Option<string> _device = SharedOptions.Device();
+
+    public static Command Create() => new TrainCommand().Build();
+
+    private Command Build()
+    {
+        var command = new Command("train", "Trains a language model on text. Without any flag: a small one, on text that every .NET SDK brings, in under two minutes.") { _data, _output, _resume };
+        _schedule.AddTo(command);
+        _model.AddTo(command);
+        command.Options.Add(_threads);
+        command.Options.Add(_device);
+        command.SetAction(Run);
+        return command.WithExamples(
+            ("Train a small model on the documentation of the .NET SDK:", "gatedfwa train"),
+            ("Train on your own text:", "gatedfwa train --data books/ 'notes/**/*.md' --output runs/mine --steps 3000"),
+            ("Go on after an interruption:", "gatedfwa train --resume --output runs/mine"),
+            ("The same size as a plain sliding-window model, to compare:", "gatedfwa train --gate off --output runs/plain"));
+    }
+
+    private int Run(ParseResult result)
+    {
+        using var interruption = new Interruption();
+        Device device = SharedOptions.ParseDevice(result.GetValue(_device)!);
+        SharedOptions.UseThreads(result.GetValue(_threads));
+        using Trainer trainer = result.GetValue(_resume) ? Resume(result, device) : Start(result, device);
+        TrainingResult outcome = TrainingView.Watch(report => trainer.Run(report, interruption.Token));
+        string output = Output(result);
+        if (outcome.Completed)
+        {
+            TrainingSummary.Write(trainer.Model, outcome, output);
+            return ExitCode.Success;
+        }
+
+        Console.Error.WriteLine($"Stopped after step {Words.Count(outcome.Step)} of {Words.Count(outcome.Steps)} and saved it. To go on: {Invocation.Name} train --resume --output {output}");
+        return interruption.ExitCode;
+    }
+
+    private string Output(ParseResult result) => result.GetValue(_output) ?? $"runs/{_model.Preset(result)}";
+
+    private Trainer Start(ParseResult result, Device device)
+    {
+        ModelConfig model = _model.Build(result);
+        TrainerOptions options = _schedule.Change(new TrainerOptions { Output = Output(result), Data = result.GetValue(_data) ?? [] }, result);
+        // Before the text is read, which can take a while.
+        if (Trainer.HasRun(options.Output))
+            throw new InputException($"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
+        return Trainer.Start(model, options, Read(options, model), device);
+    }
+
+    private Trainer Resume(ParseResult result, Device device)
+    {
+        (ModelConfig model, TrainerOptions options) = Trainer.ReadSettings(Output(result));
+        if (result.GetValue(_data) is { Length: > 0 } data) options = options with { Data = data };
+        model = _model.Change(model, result);
+        options = _schedule.Change(options, result);
+        Trainer trainer = Trainer.Resume(model, options, Read(options, model), device);
+        Console.Error.WriteLine($"Going on after step {Words.Count(trainer.Step)}.");
+        return trainer;
+    }
+
+    private static DocumentSplit Read(TrainerOptions options, ModelConfig model)
+    {
+        bool given = options.Data.Count > 0;
+        if (!given) Console.Error.WriteLine("Reading the documentation of the installed .NET SDK.");
+        IReadOnlyList<Document> documents = given ? TextFiles.Read(options.Data) : SdkDocumentation.Read();
+        DocumentSplit split = DocumentSplit.Of(documents, options.Seed);
+        string noun = (given, documents.Count) switch { (true, 1) => "file", (true, _) => "files", _ => "pages" };
+        Console.Error.WriteLine($"Text: {Megabytes(split.Training.TextBytes)} to learn from, {Megabytes(split.Validation.TextBytes)} held out, {Words.Count(documents.Count)} {noun}.");
+        Console.Error.WriteLine($"Model: {Words.Count(ParameterPlan.Of(model).Sum(parameter => parameter.Shape.Count))} parameters in {model.Layers} layers of width {model.Width}; {ModelWords.Attention(model)}.");
+        return split;
+    }
+
+    private static string Megabytes(long bytes) => Words.Number(bytes / 1e6, bytes < 1e6 ? "F3" : "F1") + " MB";
+}

@@ -1,0 +1,81 @@
+using System.CommandLine;
+using GatedFwa.Models;
+using GatedFwa.Tokenizers;
+
+namespace GatedFwa.Cli.Commands.Training;
+
+/// <summary>The flags that describe a model: a preset and whatever is to be different from it.</summary>
+internal sealed class ModelOptions
+{
+    private readonly Option<string> _preset = new("--preset")
+    {
+        Description = "The size to begin with: nano (4 × 192), tiny (6 × 384) or small (12 × 768).",
+        HelpName = "nano|tiny|small",
+        DefaultValueFactory = _ => "nano",
+    };
+
+    private readonly Option<int?> _layers = Size("--layers", "Blocks of attention and feed-forward.");
+    private readonly Option<int?> _width = Size("--width", "Features of a token.");
+    private readonly Option<int?> _heads = Size("--heads", "Query heads; width / heads must be a multiple of 8 up to 256.");
+    private readonly Option<int?> _keyHeads = Size("--key-heads", "Key and value heads, a divisor of the query heads. [default: as many]");
+    private readonly Option<int?> _window = Size("--window", "Keys that a token sees in each layer, its own included.");
+    private readonly Option<bool> _fullAttention = new("--full-attention") { Description = "Let every token see all earlier ones instead of a window." };
+    private readonly Option<string?> _gate = Switch("--gate", "The learned decay.");
+    private readonly Option<string?> _tokenShift = Switch("--token-shift", "Mix keys and values with those of the token before.");
+    private readonly Option<string?> _qkNorm = Switch("--qk-norm", "Normalise queries and keys.");
+    private readonly Option<string?> _rotary = Switch("--rotary", "Rotate queries and keys by their position.");
+    private readonly Option<float?> _dropout = new("--dropout") { Description = "The share of features dropped while training.", HelpName = "P" };
+
+    private Option[] All => [_preset, _layers, _width, _heads, _keyHeads, _window, _fullAttention, _gate, _tokenShift, _qkNorm, _rotary, _dropout];
+
+    public void AddTo(Command command)
+    {
+        _preset.AcceptOnlyFromAmong("nano", "tiny", "small");
+        foreach (Option option in All) command.Options.Add(option);
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(_window) is not null && result.GetResult(_fullAttention) is not null) result.AddError("--window and --full-attention exclude each other.");
+        });
+    }
+
+    /// <summary>The name of the preset.</summary>
+    public string Preset(ParseResult result) => result.GetValue(_preset)!;
+
+    /// <summary>The model that the flags describe.</summary>
+    /// <exception cref="InputException">They make no model.</exception>
+    public ModelConfig Build(ParseResult result) =>
+        Change(ModelConfig.Preset(Preset(result)) with { VocabularySize = ByteTokenizer.VocabularySize }, result);
+
+    /// <summary>A configuration with the flags that were given in place of its values.</summary>
+    /// <exception cref="InputException">They make no model.</exception>
+    public ModelConfig Change(ModelConfig config, ParseResult result)
+    {
+        config = config with
+        {
+            Layers = result.GetValue(_layers) ?? config.Layers,
+            Width = result.GetValue(_width) ?? config.Width,
+            Heads = result.GetValue(_heads) ?? config.Heads,
+            Window = result.GetValue(_fullAttention) ? null : result.GetValue(_window) ?? config.Window,
+            Gate = IsOn(result, _gate) ?? config.Gate,
+            TokenShift = IsOn(result, _tokenShift) ?? config.TokenShift,
+            QkNorm = IsOn(result, _qkNorm) ?? config.QkNorm,
+            Rotary = IsOn(result, _rotary) ?? config.Rotary,
+            Dropout = result.GetValue(_dropout) ?? config.Dropout,
+        };
+        // Only where it was given: otherwise it follows the number of heads.
+        if (result.GetValue(_keyHeads) is { } keyHeads) config = config with { KeyHeads = keyHeads };
+        return config.Validate();
+    }
+
+    private static Option<int?> Size(string name, string description) =>
+        SharedOptions.Positive(new Option<int?>(name) { Description = description.Contains("[default") ? description : description + " [default: the preset's]", HelpName = "N" });
+
+    private static Option<string?> Switch(string name, string description)
+    {
+        var option = new Option<string?>(name) { Description = description + " [default: on]", HelpName = "on|off" };
+        option.AcceptOnlyFromAmong("on", "off");
+        return option;
+    }
+
+    private static bool? IsOn(ParseResult result, Option<string?> option) => result.GetValue(option) switch { null => null, "on" => true, _ => false };
+}

@@ -1,0 +1,57 @@
+using System.CommandLine;
+using GatedFwa.Training;
+
+namespace GatedFwa.Cli.Commands.Training;
+
+/// <summary>The flags that say how a model is trained.</summary>
+internal sealed class ScheduleOptions
+{
+    private static readonly TrainerOptions Defaults = new();
+
+    private readonly Option<int?> _steps = Count("--steps", "Optimizer steps.", Defaults.Steps);
+    private readonly Option<int?> _batch = Count("--batch", "Windows of text in a step.", Defaults.BatchSize);
+    private readonly Option<int?> _context = Count("--context", "Tokens of a window of text.", Defaults.Context);
+    private readonly Option<int?> _accumulate = Count("--accumulate", "Batches whose gradients make one step.", Defaults.AccumulationSteps);
+    private readonly Option<double?> _learningRate = Number("--lr", "The peak learning rate.", Defaults.LearningRate);
+    private readonly Option<double?> _finalLearningRate = Number("--final-lr", "The learning rate at the end.", Defaults.FinalLearningRate);
+    private readonly Option<int?> _warmup = SharedOptions.AtLeast(new Option<int?>("--warmup") { Description = $"Steps that the learning rate rises for. [default: {Defaults.WarmupSteps}]", HelpName = "N" }, 0);
+    private readonly Option<float?> _weightDecay = new("--weight-decay") { Description = $"How strongly matrices shrink. [default: {Defaults.WeightDecay}]", HelpName = "X" };
+    private readonly Option<double?> _clip = Number("--clip", "The largest norm of all gradients together; 0 for no limit.", Defaults.ClipNorm);
+    private readonly Option<int?> _evaluateEvery = Count("--evaluate-every", "Steps between measurements on the text held out.", Defaults.EvaluationInterval);
+    private readonly Option<double?> _saveEvery = new("--save-every") { Description = $"Seconds between checkpoints. [default: {Defaults.CheckpointSeconds}]", HelpName = "SECONDS" };
+    private readonly Option<ulong?> _seed = new("--seed") { Description = "Names the weights, the order of the text and what is held out. [default: 0]", HelpName = "N" };
+
+    public void AddTo(Command command)
+    {
+        Option[] all = [_steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery, _saveEvery, _seed];
+        foreach (Option option in all) command.Options.Add(option);
+    }
+
+    /// <summary>Options with the flags that were given in place of their values.</summary>
+    /// <exception cref="InputException">One makes no sense.</exception>
+    public TrainerOptions Change(TrainerOptions options, ParseResult result)
+    {
+        options = options with
+        {
+            Steps = result.GetValue(_steps) ?? options.Steps,
+            BatchSize = result.GetValue(_batch) ?? options.BatchSize,
+            Context = result.GetValue(_context) ?? options.Context,
+            AccumulationSteps = result.GetValue(_accumulate) ?? options.AccumulationSteps,
+            LearningRate = result.GetValue(_learningRate) ?? options.LearningRate,
+            FinalLearningRate = result.GetValue(_finalLearningRate) ?? options.FinalLearningRate,
+            WarmupSteps = result.GetValue(_warmup) ?? options.WarmupSteps,
+            WeightDecay = result.GetValue(_weightDecay) ?? options.WeightDecay,
+            ClipNorm = result.GetValue(_clip) ?? options.ClipNorm,
+            EvaluationInterval = result.GetValue(_evaluateEvery) ?? options.EvaluationInterval,
+            CheckpointSeconds = result.GetValue(_saveEvery) ?? options.CheckpointSeconds,
+            Seed = result.GetValue(_seed) ?? options.Seed,
+        };
+        return options.Validate();
+    }
+
+    private static Option<int?> Count(string name, string description, int usual) =>
+        SharedOptions.Positive(new Option<int?>(name) { Description = $"{description} [default: {usual}]", HelpName = "N" });
+
+    private static Option<double?> Number(string name, string description, double usual) =>
+        new(name) { Description = $"{description} [default: {usual}]", HelpName = "X" };
+}

@@ -1,0 +1,43 @@
+using GatedFwa.Checkpoints;
+using GatedFwa.Generation;
+using GatedFwa.Models;
+using GatedFwa.Tokenizers;
+using GatedFwa.Training;
+using Spectre.Console;
+
+namespace GatedFwa.Cli.Commands.Training;
+
+/// <summary>What a finished run has to show.</summary>
+internal static class TrainingSummary
+{
+    private const int SampleTokens = 320, SampleWidth = 76;
+
+    public static void Write(LanguageModel model, TrainingResult result, string output)
+    {
+        TextWriter text = Console.Out;
+        text.WriteLine($"Trained {Words.Count(result.Steps)} steps in {Words.Duration(result.Elapsed)}. What the model writes by itself:");
+        text.WriteLine();
+        foreach (string line in Words.Wrap(Sample(model), SampleWidth)) text.WriteLine($"  {line}".TrimEnd());
+        text.WriteLine();
+        if (result.ValidationBitsPerByte is { } bits) Screen.Results.Write(Comparison(bits, result.BaselineBitsPerByte));
+        text.WriteLine();
+        text.WriteLine($"{output} holds {ModelDirectory.WeightsFile}, {ModelDirectory.ConfigFile}, {ModelDirectory.TokenizerFile}, metrics.jsonl and loss.svg. Next:");
+        text.WriteLine($"  {Invocation.Name} generate {output} --prompt \"Returns the\"");
+        text.WriteLine($"  {Invocation.Name} evaluate {output} FILE");
+    }
+
+    private static string Sample(LanguageModel model)
+    {
+        var options = new GenerationOptions { MaxTokens = SampleTokens, StopAtBoundary = false, Sampling = new SamplingOptions { Temperature = 0.7f, Seed = 1 } };
+        return Words.Printable(string.Concat(new Generator(model, new ByteTokenizer()).Generate("", options)));
+    }
+
+    private static Table Comparison(double model, double baseline)
+    {
+        Table table = new Table().Border(Screen.Results.Profile.Capabilities.Unicode ? TableBorder.Rounded : TableBorder.Ascii);
+        table.AddColumn("on text held out").AddColumn(new TableColumn("bits per byte").RightAligned());
+        table.AddRow(new Text("this model"), new Text(Words.Number(model, "F3"), new Style(decoration: Decoration.Bold)));
+        table.AddRow("order-3 byte model", Words.Number(baseline, "F3"));
+        return table;
+    }
+}

@@ -1,0 +1,29 @@
+using GatedFwa.Models;
+
+namespace GatedFwa.Cli;
+
+/// <summary>A model's configuration as people would say it.</summary>
+internal static class ModelWords
+{
+    /// <summary>The family in its usual name.</summary>
+    public static string Attention(ModelConfig config) => (config.Window, config.Gate) switch
+    {
+        ({ } window, true) => $"GatedFWA, a window of {window} keys with a learned decay",
+        ({ } window, false) => $"a sliding window of {window} keys",
+        (null, true) => "full causal with a learned decay (forgetting attention)",
+        (null, false) => "full causal softmax",
+    };
+
+    public static string Heads(ModelConfig config) =>
+        $"{config.Heads} heads of {config.HeadSize}" + (config.KeyHeads == config.Heads ? "" : $" over {config.KeyHeads} key heads");
+
+    /// <summary>The other pieces of the layer.</summary>
+    public static IEnumerable<string> Pieces(ModelConfig config)
+    {
+        if (config.TokenShift) yield return "token shift";
+        if (config.QkNorm) yield return "QK norm";
+        if (config.Rotary) yield return "rotary positions";
+        yield return config.TiedEmbedding ? "tied embedding" : "an output projection of its own";
+        if (config.Dropout > 0) yield return $"dropout {Words.Number(config.Dropout, "0.##")}";
+    }
+}
