@@ -11,8 +11,8 @@ namespace GatedFwa.Checkpoints;
 /// </summary>
 internal static class StrictJson
 {
-    // Settings are a page or two of text; more is another kind of file. It bounds what the parser can be made to take.
-    private const int MaxBytes = 1 << 16;
+    // Settings are a page or two of text, at most a long list of paths; more is another kind of file.
+    private const int MaxBytes = 1 << 20;
     private const int MaxDepth = 16;
 
     private static readonly JsonSerializerOptions s_options = new(JsonSerializerDefaults.Strict)
@@ -77,6 +77,7 @@ internal static class StrictJson
         if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
         try
         {
+            CheckLiterals(json.Span);
             using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
             return read(document.RootElement);
         }
@@ -89,6 +90,21 @@ internal static class StrictJson
         {
             throw new InputException($"{name} holds text that is not valid Unicode; correct it.", e);
         }
+    }
+
+    /// <summary>Refuses words that are no JSON. The parser would, too, but its error copies all that follows, escaped: eight times a hostile file.</summary>
+    private static void CheckLiterals(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = MaxDepth });
+        do
+        {
+            ReadOnlySpan<byte> ahead = json[(int)reader.BytesConsumed..].TrimStart(" \t\r\n,:"u8);
+            bool isWord = !ahead.IsEmpty && char.IsAsciiLetter((char)ahead[0]);
+            if (!isWord || ahead.StartsWith("true"u8) || ahead.StartsWith("false"u8) || ahead.StartsWith("null"u8)) continue;
+            string word = Encoding.ASCII.GetString(ahead[..Math.Min(ahead.Length, 12)]);
+            throw new JsonException($"{Phrase.Quote(word)} is no value", path: null, lineNumber: json[..^ahead.Length].Count((byte)'\n'), bytePositionInLine: null);
+        }
+        while (reader.Read());
     }
 
     // The serializer appends its own idea of path and position.

@@ -44,6 +44,7 @@ public sealed class StrictJsonTests
     [InlineData("", "is not valid JSON")]
     [InlineData("{\"width\": 8} // eight", "is not valid JSON")]
     [InlineData("{\"width\": 8,}", "is not valid JSON")]
+    [InlineData("{\n\"width\": eight}", "is not valid JSON in line 2: \"eight}\" is no value; correct it.")]
     [InlineData("{\n\"width\": 8\n\"gate\": true}", "is not valid JSON in line 3")]
     [InlineData("{\"width\": 8, \"note\": \"\\ud800\"}", "not valid Unicode")]
     [InlineData("{\"width\": 8, \"\\ud800\": 3}", "not valid Unicode")]
@@ -57,8 +58,8 @@ public sealed class StrictJsonTests
     [Fact]
     public void Deep_nesting_and_bytes_that_are_not_text_are_refused()
     {
-        Assert.Throws<InputException>(() => StrictJson.Parse<Settings>(new string('[', 50_000), "config.json"));
-        Assert.Throws<InputException>(() => StrictJson.Parse<Settings>("{\"parts\":" + new string('[', 50_000), "config.json"));
+        Assert.Throws<InputException>(() => StrictJson.Parse<Settings>(new string('[', 500_000), "config.json"));
+        Assert.Throws<InputException>(() => StrictJson.Parse<Settings>("{\"parts\":" + new string('[', 500_000), "config.json"));
         Assert.Throws<InputException>(() => StrictJson.Parse<Settings>((byte[])[(byte)'{', (byte)'"', 0xFF, (byte)'"', (byte)':', (byte)'1', (byte)'}'], "config.json"));
         Assert.Throws<InputException>(() => StrictJson.Parse<Settings>(new byte[10_000], "config.json"));
     }
@@ -70,7 +71,7 @@ public sealed class StrictJsonTests
         using (FileStream stream = File.Create(folder["config.json"])) stream.SetLength(3L << 30);
         long before = GC.GetAllocatedBytesForCurrentThread();
         string message = Assert.Throws<InputException>(() => StrictJson.Read<Settings>(folder["config.json"])).Message;
-        Assert.Contains("has 3221225472 bytes where at most 65536 make sense", message, StringComparison.Ordinal);
+        Assert.Contains("has 3221225472 bytes where at most 1048576 make sense", message, StringComparison.Ordinal);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
     }
 
