@@ -23,7 +23,7 @@ public static class AtomicFile
         try
         {
             if (Directory.Exists(full)) throw new InputException($"{Phrase.Quote(path)} is a folder; name a file to write.");
-            if (IsDevice(full)) WriteDurably(full, FileMode.Open, write);
+            if (IsDevice(full)) WriteDurably(Open(full, FileMode.Open), write);
             else Replace(full, write);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -56,9 +56,11 @@ public static class AtomicFile
     private static void Replace(string target, Action<Stream> write)
     {
         string partial = target + ".partial";
+        // Before the try: where this fails another process is writing the same file, and what is there is not ours to delete.
+        FileStream stream = Open(partial, FileMode.Create);
         try
         {
-            WriteDurably(partial, FileMode.Create, write);
+            WriteDurably(stream, write);
             File.Move(partial, target, overwrite: true);
         }
         catch
@@ -68,11 +70,15 @@ public static class AtomicFile
         }
     }
 
-    private static void WriteDurably(string path, FileMode mode, Action<Stream> write)
+    private static FileStream Open(string path, FileMode mode) => new(path, mode, FileAccess.Write, FileShare.None, BufferBytes);
+
+    private static void WriteDurably(FileStream stream, Action<Stream> write)
     {
-        using var stream = new FileStream(path, mode, FileAccess.Write, FileShare.None, BufferBytes);
-        write(stream);
-        stream.Flush(flushToDisk: true);
+        using (stream)
+        {
+            write(stream);
+            stream.Flush(flushToDisk: true);
+        }
     }
 
     // Renaming over /dev/null would replace the device itself for everyone on the machine.

@@ -43,6 +43,18 @@ public sealed class AtomicFileTests : IDisposable
     }
 
     [Fact]
+    public void Two_writers_of_one_file_do_not_spoil_each_others_work()
+    {
+        AtomicFile.Write(_folder["a"], stream =>
+        {
+            stream.Write("first"u8);
+            Assert.Contains("cannot be written", Refusal(_folder["a"]), StringComparison.Ordinal);
+        });
+        Assert.Equal("first", File.ReadAllText(_folder["a"]));
+        Assert.Equal(["a"], _folder.Names);
+    }
+
+    [Fact]
     public void A_reader_of_the_old_file_keeps_it()
     {
         AtomicFile.WriteText(_folder["a"], "old");
