@@ -67,5 +67,5 @@ public sealed class DecodeState : IDisposable
             throw new OperandException(Operation, "a dense layout where a text is continued", "packed or padded documents");
     }
 
-    internal void MoveOn(int tokens) => Position += tokens;
+    internal void MoveOn(long tokens) => Position += tokens;
 }

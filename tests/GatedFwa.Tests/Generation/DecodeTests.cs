@@ -141,6 +141,20 @@ public sealed class DecodeTests : TensorTest
         Assert.InRange(ErrorNorm.Relative(scores, expected), 0, 3e-6);
     }
 
+    [Theory]
+    [InlineData(1_000_000)]
+    [InlineData(3_000_000_000)]
+    public void Position_a_million_is_as_exact_as_position_0(long position)
+    {
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa);
+        int[] tokens = TinyModels.Tokens(Length);
+        double[][] expected = new ReferenceModel(model).Logits(tokens);
+        using DecodeState state = model.NewState();
+        state.MoveOn(position); // an empty window, far out: only rotary angles know of it, and only their differences matter
+        Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[..20]), expected[19]), 0, 3e-6);
+        for (int i = 20; i < Length; i++) Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[i]), expected[i]), 0, 3e-6);
+    }
+
     [Fact]
     public void Objects_made_for_a_token_do_not_depend_on_how_far_the_text_has_come()
     {
