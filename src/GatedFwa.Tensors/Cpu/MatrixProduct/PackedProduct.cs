@@ -4,102 +4,93 @@ using GatedFwa.Tensors.Memory;
 namespace GatedFwa.Tensors.Cpu;
 
 /// <summary>
-/// The cache-blocked product (Goto and van de Geijn 2008): a slab of B is packed by all threads, then blocks of A are handed
-/// out, packed by whoever takes them and multiplied with every panel of the slab.
+/// The cache-blocked product (Goto and van de Geijn 2008). Of the two operands the smaller is packed into a slab that all
+/// threads share; blocks of the other are handed out, packed by whoever takes them and multiplied with the slab.
 /// </summary>
 /// <remarks>An element of C is always the same sum in the same order, wherever blocks are cut and whoever computes them: only
 /// the slabs of depth shape it.</remarks>
 internal static unsafe class PackedProduct<TKernel>
     where TKernel : struct, IMicroKernel
 {
-    // Panels of B that one item packs: a run of columns long enough to read whole lines of a row-major B.
-    private const int PanelsInPackingItem = 4;
-
     public static void Multiply(StridedMatrix a, StridedMatrix b, float* c, nint strideC, bool accumulate)
     {
-        int slabDepth = Blocking.PieceExtent(a.Columns, Blocking.MaxDepth, 16);
-        int slabColumns = Blocking.PieceExtent(b.Columns, Blocking.MaxColumns, TKernel.Columns);
-        using CpuStorage slab = CpuMemory.Rent(PanelPacking.PanelFloats(slabColumns / TKernel.Columns, TKernel.Columns, slabDepth));
-        for (int column = 0; column < b.Columns; column += slabColumns)
+        // Both seen as [panel rows, depth]. A slab costs more to pack than a block, which never leaves its core's caches.
+        bool sharesA = a.Rows < b.Columns;
+        (StridedMatrix shared, StridedMatrix other) = sharesA ? (a, b.Transposed) : (b.Transposed, a);
+        int width = sharesA ? TKernel.Rows : TKernel.Columns;
+        int slabDepth = Blocking.PieceExtent(a.Columns, Blocking.MaxDepth, 16), slabRows = Blocking.PieceExtent(shared.Rows, Blocking.MaxShared, width);
+        using CpuStorage slab = CpuMemory.Rent(PanelPacking.PanelFloats(slabRows / width, width, slabDepth));
+        for (int row = 0; row < shared.Rows; row += slabRows)
         {
-            int columns = Math.Min(slabColumns, b.Columns - column);
+            int rows = Math.Min(slabRows, shared.Rows - row);
+            float* target = sharesA ? c + (row * strideC) : c + row;
             for (int k = 0; k < a.Columns; k += slabDepth)
             {
                 int depth = Math.Min(slabDepth, a.Columns - k);
-                StridedMatrix bSlab = b.Block(k, depth, column, columns);
-                PackSlab(bSlab, slab.Floats);
-                MultiplySlab(a.Block(0, a.Rows, k, depth), slab.Floats, columns, c + column, strideC, accumulate || k > 0);
+                PackSlab(shared.Block(row, rows, k, depth), width, slab.Floats);
+                MultiplySlab(slab.Floats, rows, other.Block(0, other.Rows, k, depth), sharesA, target, strideC, accumulate || k > 0);
             }
         }
     }
 
-    private static void PackSlab(StridedMatrix b, float* slab)
-    {
-        int itemColumns = PanelsInPackingItem * TKernel.Columns;
-        nint itemFloats = PanelPacking.PanelFloats(PanelsInPackingItem, TKernel.Columns, b.Rows);
-        WorkerPool.Shared.For(Blocking.Pieces(b.Columns, itemColumns), item =>
+    private static void PackSlab(StridedMatrix source, int width, float* slab) =>
+        WorkerPool.Shared.For(Blocking.Pieces(source.Rows, Blocking.BlockExtent), item =>
         {
-            int column = item * itemColumns;
-            StridedMatrix part = b.Block(0, b.Rows, column, Math.Min(itemColumns, b.Columns - column));
-            PanelPacking.Pack(part.Transposed, TKernel.Columns, slab + (item * itemFloats));
+            int row = item * Blocking.BlockExtent;
+            StridedMatrix rows = source.Block(row, Math.Min(Blocking.BlockExtent, source.Rows - row), 0, source.Columns);
+            PanelPacking.Pack(rows, width, slab + PanelPacking.PanelFloats(row / width, width, source.Columns));
+        });
+
+    private static void MultiplySlab(float* slab, int slabRows, StridedMatrix other, bool sharesA, float* c, nint strideC, bool accumulate)
+    {
+        int depth = other.Columns, width = sharesA ? TKernel.Columns : TKernel.Rows, slabWidth = sharesA ? TKernel.Rows : TKernel.Columns;
+        int extent = Blocking.PieceExtent(other.Rows, Blocking.BlockExtent, width);
+        var items = new WorkItems(Blocking.Pieces(other.Rows, extent), Blocking.Pieces(slabRows, slabWidth));
+        WorkerPool.Shared.For(items.Count, item =>
+        {
+            (int block, int firstPanel, int endPanel) = items[item];
+            int first = block * extent, rows = Math.Min(extent, other.Rows - first);
+            using CpuStorage packed = CpuMemory.Rent(PanelPacking.PanelFloats(Blocking.Pieces(rows, width), width, depth));
+            PanelPacking.Pack(other.Block(first, rows, 0, depth), width, packed.Floats);
+
+            float* part = slab + PanelPacking.PanelFloats(firstPanel, slabWidth, depth);
+            int firstShared = firstPanel * slabWidth, sharedRows = Math.Min(slabRows, endPanel * slabWidth) - firstShared;
+            if (sharesA) MultiplyTile(part, packed.Floats, depth, sharedRows, rows, c + (firstShared * strideC) + first, strideC, accumulate, rowsOutside: true);
+            else MultiplyTile(packed.Floats, part, depth, rows, sharedRows, c + (first * strideC) + firstShared, strideC, accumulate, rowsOutside: false);
         });
     }
 
-    private static void MultiplySlab(StridedMatrix a, float* slab, int columns, float* c, nint strideC, bool accumulate)
-    {
-        int rowPanels = Blocking.Pieces(a.Rows, TKernel.Rows), columnPanels = Blocking.Pieces(columns, TKernel.Columns);
-        (int rowBlocks, int columnParts) = Blocking.Items(rowPanels, columnPanels, TKernel.Rows);
-        WorkerPool.Shared.For(rowBlocks * columnParts, item =>
-        {
-            int block = item / columnParts, part = item % columnParts;
-            int firstRow = Share(rowPanels, rowBlocks, block) * TKernel.Rows, endRow = Math.Min(a.Rows, Share(rowPanels, rowBlocks, block + 1) * TKernel.Rows);
-            int firstColumn = Share(columnPanels, columnParts, part) * TKernel.Columns, endColumn = Math.Min(columns, Share(columnPanels, columnParts, part + 1) * TKernel.Columns);
-            MultiplyBlock(
-                a.Block(firstRow, endRow - firstRow, 0, a.Columns),
-                slab + PanelPacking.PanelFloats(firstColumn / TKernel.Columns, TKernel.Columns, a.Columns),
-                endColumn - firstColumn,
-                c + (firstRow * strideC) + firstColumn,
-                strideC,
-                accumulate);
-        });
-    }
-
-    /// <summary>Where piece <paramref name="piece"/> begins when <paramref name="extent"/> is dealt out evenly.</summary>
-    private static int Share(int extent, int pieces, int piece) => (int)((long)extent * piece / pieces);
-
+    /// <summary>C[rows, columns] (+)= A · B from panels; the shared slab's are outside, so that each is fetched once.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyBlock(StridedMatrix a, float* bPanels, int columns, float* c, nint strideC, bool accumulate)
+    private static void MultiplyTile(float* aPanels, float* bPanels, int depth, int rows, int columns, float* c, nint strideC, bool accumulate, bool rowsOutside)
     {
-        int depth = a.Columns;
         nint aStride = PanelPacking.PanelStride(TKernel.Rows, depth), bStride = PanelPacking.PanelStride(TKernel.Columns, depth);
-        using CpuStorage packed = CpuMemory.Rent(PanelPacking.PanelFloats(Blocking.Pieces(a.Rows, TKernel.Rows), TKernel.Rows, depth));
-        PanelPacking.Pack(a, TKernel.Rows, packed.Floats);
+        int down = Blocking.Pieces(rows, TKernel.Rows), across = Blocking.Pieces(columns, TKernel.Columns);
+        int inner = rowsOutside ? across : down;
         float* edge = stackalloc float[TKernel.Rows * TKernel.Columns];
-        for (int column = 0; column < columns; column += TKernel.Columns, bPanels += bStride)
+        for (int step = 0; step < down * across; step++)
         {
-            float* aPanel = packed.Floats;
-            for (int row = 0; row < a.Rows; row += TKernel.Rows, aPanel += aStride)
+            (int i, int j) = rowsOutside ? (step / inner, step % inner) : (step % inner, step / inner);
+            float* aPanel = aPanels + (i * aStride), bPanel = bPanels + (j * bStride);
+            int row = i * TKernel.Rows, column = j * TKernel.Columns;
+            float* target = c + (row * strideC) + column;
+            if (row + TKernel.Rows <= rows && column + TKernel.Columns <= columns)
             {
-                float* tile = c + (row * strideC) + column;
-                int tileRows = Math.Min(TKernel.Rows, a.Rows - row), tileColumns = Math.Min(TKernel.Columns, columns - column);
-                if (tileRows == TKernel.Rows && tileColumns == TKernel.Columns)
-                {
-                    TKernel.Multiply(depth, aPanel, bPanels, tile, strideC, accumulate);
-                }
-                else
-                {
-                    TKernel.Multiply(depth, aPanel, bPanels, edge, TKernel.Columns, accumulate: false);
-                    CopyEdge(edge, tile, strideC, tileRows, tileColumns, accumulate);
-                }
+                TKernel.Multiply(depth, aPanel, bPanel, target, strideC, accumulate);
+            }
+            else
+            {
+                TKernel.Multiply(depth, aPanel, bPanel, edge, TKernel.Columns, accumulate: false);
+                CopyEdge(edge, target, strideC, Math.Min(TKernel.Rows, rows - row), Math.Min(TKernel.Columns, columns - column), accumulate);
             }
         }
     }
 
-    private static void CopyEdge(float* edge, float* tile, nint strideC, int rows, int columns, bool accumulate)
+    private static void CopyEdge(float* edge, float* target, nint strideC, int rows, int columns, bool accumulate)
     {
-        for (int row = 0; row < rows; row++, edge += TKernel.Columns, tile += strideC)
+        for (int row = 0; row < rows; row++, edge += TKernel.Columns, target += strideC)
         {
-            for (int column = 0; column < columns; column++) tile[column] = accumulate ? tile[column] + edge[column] : edge[column];
+            for (int column = 0; column < columns; column++) target[column] = accumulate ? target[column] + edge[column] : edge[column];
         }
     }
 }

@@ -54,9 +54,11 @@ internal static unsafe class PanelPacking
         }
         else if (Simd.Width == 16)
         {
-            for (; k + 16 <= depth; k += 16)
+            // 16 rows at a time, each a stream of memory: with 32 the prefetcher loses its way (docs/log.md).
+            int end = depth / 16 * 16;
+            for (int row = 0; row < width; row += 16)
             {
-                for (int row = 0; row < width; row += 16) Transpose16.Rows16(source + (row * stride) + k, stride, panel + (k * width) + row, width);
+                for (k = 0; k < end; k += 16) Transpose16.Rows16(source + (row * stride) + k, stride, panel + (k * width) + row, width);
             }
         }
         else if (Simd.Width == 8 && width == 6)
@@ -88,13 +90,22 @@ internal static unsafe class PanelPacking
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Copy(float* from, float* to, int width)
     {
-        int i = 0;
-        if (Simd.Width == 16)
+        if (width == 32 && Simd.Width == 16)
         {
-            for (; i + 16 <= width; i += 16) Vector512.Load(from + i).Store(to + i);
+            Vector512.Load(from).Store(to);
+            Vector512.Load(from + 16).Store(to + 16);
         }
-
-        for (; i + 4 <= width; i += 4) Vector128.Load(from + i).Store(to + i);
-        for (; i < width; i++) to[i] = from[i];
+        else if (width == 12)
+        {
+            Vector128.Load(from).Store(to);
+            Vector128.Load(from + 4).Store(to + 4);
+            Vector128.Load(from + 8).Store(to + 8);
+        }
+        else
+        {
+            int i = 0;
+            for (; i + 4 <= width; i += 4) Vector128.Load(from + i).Store(to + i);
+            for (; i < width; i++) to[i] = from[i];
+        }
     }
 }
