@@ -9,6 +9,7 @@ public sealed class EveryOperationTests
     public void Has_a_test_of_its_gradient()
     {
         Assert.Contains(typeof(DecayGate), GradientTests.Operations(typeof(DecayGate).Assembly, "GatedFwa.Attention"));
-        Assert.Empty(GradientTests.Missing(typeof(DecayGate).Assembly, "GatedFwa.Attention", typeof(EveryOperationTests).Assembly));
+        // RingDecode refuses a tape that records.
+        Assert.Equal([nameof(RingDecode)], GradientTests.Missing(typeof(DecayGate).Assembly, "GatedFwa.Attention", typeof(EveryOperationTests).Assembly));
     }
 }

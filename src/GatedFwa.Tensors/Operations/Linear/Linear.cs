@@ -23,7 +23,7 @@ public static class Linear
         {
             tape.Record(nameof(Linear), y, dy =>
             {
-                if (tape.Accumulator(x) is { } dx) LinearCpu.AccumulateInput(dy, weight, dx);
+                if (tape.Accumulator(x, out bool storeDx) is { } dx) LinearCpu.InputGradient(dy, weight, dx, accumulate: !storeDx);
                 if (tape.Accumulator(weight) is { } dWeight) LinearCpu.AccumulateWeight(dy, x, dWeight);
                 if (tape.Accumulator(bias) is { } dBias) LinearCpu.AccumulateBias(dy, dBias);
             });

@@ -31,7 +31,17 @@ public static class TokenShift
         if (tape.NeedsGradient(x, mix))
         {
             tape.Record(nameof(TokenShift), y, dy =>
-                TokenShiftCpu.Backward(x, mix, segments, previous, dy, tape.Accumulator(x), tape.Accumulator(mix)));
+            {
+                Tensor? dx = tape.Accumulator(x, out bool storeDx);
+                // Nobody writes the gradient of padding.
+                if (storeDx && !layout.CoversEverything)
+                {
+                    dx!.Clear();
+                    storeDx = false;
+                }
+
+                TokenShiftCpu.Backward(x, mix, segments, previous, dy, dx, storeDx, tape.Accumulator(mix));
+            });
         }
 
         return y;

@@ -17,15 +17,15 @@ internal static unsafe class TokenShiftCpu
         }
     }
 
-    /// <summary>Adds to both gradients; either may be absent.</summary>
-    public static void Backward(Tensor x, Tensor mix, Segment[] segments, Tensor? previous, Tensor dy, Tensor? dx, Tensor? dmix)
+    /// <summary>Adds to both gradients, or stores that of x; either may be absent.</summary>
+    public static void Backward(Tensor x, Tensor mix, Segment[] segments, Tensor? previous, Tensor dy, Tensor? dx, bool storeDx, Tensor? dmix)
     {
         using CpuStorage gates = Gates(mix);
         Piece[] pieces = Cut(segments, x.Shape);
         fixed (Piece* first = pieces)
         {
             var rows = new Rows(x.Floats, gates.Floats, previous is null ? null : previous.Floats, x.Shape);
-            RowKernel.Run(new BackwardKernel(first, rows, dy.Floats, dx is null ? null : dx.Floats, dmix is null ? null : dmix.Floats), pieces.Length, 1);
+            RowKernel.Run(new BackwardKernel(first, rows, dy.Floats, dx is null ? null : dx.Floats, storeDx, dmix is null ? null : dmix.Floats), pieces.Length, 1);
         }
     }
 
@@ -118,7 +118,7 @@ internal static unsafe class TokenShiftCpu
         }
     }
 
-    private readonly struct BackwardKernel(Piece* pieces, Rows rows, float* dy, float* dx, float* dmix) : IRowKernel
+    private readonly struct BackwardKernel(Piece* pieces, Rows rows, float* dy, float* dx, bool storeDx, float* dmix) : IRowKernel
     {
         public void Run<V, S>(long first, long last)
             where V : struct
@@ -135,8 +135,9 @@ internal static unsafe class TokenShiftCpu
                     {
                         long row = rows.Index(segment, t, head), next = row + rows.Heads;
                         float gate = rows.Gates[row];
-                        if (dmix != null) dmix[row] += gate * (1 - gate) * Slope<V, S>(dy + (row * size), rows.X + (row * size), rows.Before(segment, t, head), size);
-                        if (dx != null) AddShares<V, S>(dy + (row * size), gate, hasNext ? dy + (next * size) : null, hasNext ? 1 - rows.Gates[next] : 0, dx + (row * size), size);
+                        float* upstream = dy + (row * size), nextUpstream = hasNext ? dy + (next * size) : null;
+                        if (dx != null) Share<V, S>(upstream, gate, nextUpstream, hasNext ? 1 - rows.Gates[next] : 0, dx + (row * size));
+                        if (dmix != null) dmix[row] += gate * (1 - gate) * Slope<V, S>(upstream, rows.X + (row * size), rows.Before(segment, t, head), size);
                     }
                 }
             }
@@ -160,19 +161,19 @@ internal static unsafe class TokenShiftCpu
             return S.Sum(sum);
         }
 
-        /// <summary>dx += gate · dy + rest · dy of the next token.</summary>
+        /// <summary>dx (+)= gate · dy + rest · dy of the next token.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void AddShares<V, S>(float* dy, float gate, float* dyNext, float rest, float* dx, int size)
+        private void Share<V, S>(float* upstream, float gate, float* nextUpstream, float rest, float* target)
             where V : struct
             where S : struct, ISimd<V>
         {
             V gates = S.Create(gate), rests = S.Create(rest);
-            for (int d = 0; d < size; d += S.Width)
+            for (int d = 0; d < rows.Size; d += S.Width)
             {
-                int lanes = Math.Min(S.Width, size - d);
-                V sum = S.MultiplyAdd(S.Load(dy + d, lanes), gates, S.Load(dx + d, lanes));
-                if (dyNext != null) sum = S.MultiplyAdd(S.Load(dyNext + d, lanes), rests, sum);
-                S.Store(sum, dx + d, lanes);
+                int lanes = Math.Min(S.Width, rows.Size - d);
+                V sum = S.MultiplyAdd(S.Load(upstream + d, lanes), gates, storeDx ? S.Zero : S.Load(target + d, lanes));
+                if (nextUpstream != null) sum = S.MultiplyAdd(S.Load(nextUpstream + d, lanes), rests, sum);
+                S.Store(sum, target + d, lanes);
             }
         }
     }
