@@ -1,0 +1,118 @@
+using GatedFwa.Attention;
+using GatedFwa.Tensors;
+using GatedFwa.Testing;
+
+namespace GatedFwa.Tests.Attention;
+
+/// <summary>The kernels against the double reference, forward and backward, over the shapes where blocks and tiles end.</summary>
+public sealed class GatedWindowGridTests : TensorTest
+{
+    private static readonly int[] s_tokens = [1, 2, 15, 63, 64, 65, 111, 1000];
+    private static readonly int[] s_headSizes = [8, 16, 40, 64, 96, 128, 256];
+    private static readonly (int Heads, int KeyHeads)[] s_groups = [(2, 2), (2, 1), (4, 1), (4, 2), (3, 1)];
+
+    /// <summary>Every length with every window; head sizes and groups take turns, the large ones on short texts.</summary>
+    public static TheoryData<int, int, int, int, int> Grid
+    {
+        get
+        {
+            var grid = new TheoryData<int, int, int, int, int>();
+            int turn = 0;
+            foreach (int tokens in s_tokens)
+            {
+                foreach (int window in new[] { 1, 2, 16, 63, 64, tokens, tokens + 100 }.Distinct())
+                {
+                    int headSize = s_headSizes[turn % s_headSizes.Length];
+                    if ((long)tokens * Math.Min(tokens, window) > 100_000) headSize = Math.Min(headSize, 40);
+                    (int heads, int keyHeads) = s_groups[turn % s_groups.Length];
+                    grid.Add(tokens, window, headSize, heads, keyHeads);
+                    turn++;
+                }
+            }
+
+            return grid;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Grid))]
+    public void Follows_the_reference(int tokens, int window, int headSize, int heads, int keyHeads) =>
+        AttentionCase.Random(new GatedWindowShape(2, tokens, tokens, heads, keyHeads, headSize), new AttentionOptions { Window = window }).FollowsTheReference();
+
+    [Theory]
+    [InlineData(8)]
+    [InlineData(24)]
+    [InlineData(40)]
+    [InlineData(56)]
+    [InlineData(72)]
+    [InlineData(80)]
+    [InlineData(120)]
+    [InlineData(200)]
+    [InlineData(256)]
+    public void Follows_the_reference_for_any_head_size(int headSize) =>
+        AttentionCase.Random(new GatedWindowShape(1, 140, 140, 2, 1, headSize), new AttentionOptions { Window = 70 }).FollowsTheReference();
+
+    [Theory]
+    [InlineData(1, 130, 16)]
+    [InlineData(1, 64, 64)]
+    [InlineData(7, 130, 50)]
+    [InlineData(64, 65, 1000)]
+    [InlineData(65, 200, 64)]
+    [InlineData(1200, 1300, 63)]
+    public void Follows_the_reference_after_a_cached_prefix(int tokens, int positions, int window) =>
+        AttentionCase.Random(new GatedWindowShape(2, tokens, positions, 4, 2, 16), new AttentionOptions { Window = window }).FollowsTheReference();
+
+    [Theory]
+    [InlineData(200, new[] { 0, 1, 3, 66, 66, 130, 200 })]
+    [InlineData(200, new[] { 0, 200 })]
+    [InlineData(64, new[] { 0, 1, 3, 66, 66, 130, 200 })] // The first documents are all prefix.
+    public void Follows_the_reference_where_documents_are_packed(int tokens, int[] cumulativeLengths) =>
+        AttentionCase.Random(
+            new GatedWindowShape(1, tokens, cumulativeLengths[^1], 2, 1, 40),
+            new AttentionOptions { Window = 50, Layout = SequenceLayout.Packed(cumulativeLengths) }).FollowsTheReference();
+
+    [Theory]
+    [InlineData(150)]
+    [InlineData(20)]
+    public void Follows_the_reference_where_rows_are_padded_on_the_left(int tokens) =>
+        AttentionCase.Random(
+            new GatedWindowShape(4, tokens, 150, 2, 2, 24),
+            new AttentionOptions { Window = 70, Layout = SequenceLayout.LeftPadded([0, 65, 140, 150]) }).FollowsTheReference();
+
+    [Theory]
+    [InlineData(2500, 100)] // Several work items, each with a window of gradients kept apart.
+    [InlineData(2300, 5000)] // Full causal: everything before is kept apart.
+    public void Follows_the_reference_where_work_is_cut(int tokens, int window) =>
+        AttentionCase.Random(new GatedWindowShape(1, tokens, tokens, 2, 1, 8), new AttentionOptions { Window = window }).FollowsTheReference();
+
+    [Fact]
+    public void Follows_the_reference_without_a_gate() =>
+        AttentionCase.Random(new GatedWindowShape(1, 150, 150, 2, 2, 32), new AttentionOptions { Window = 40 }, decay: -1).FollowsTheReference();
+
+    [Fact]
+    public void Follows_the_reference_without_a_window() =>
+        AttentionCase.Random(new GatedWindowShape(1, 150, 150, 2, 2, 32), new AttentionOptions()).FollowsTheReference();
+
+    [Theory]
+    [InlineData(0.02f)]
+    [InlineData(-0.3f)]
+    [InlineData(0f)]
+    public void Follows_the_reference_with_a_given_scale(float scale) =>
+        AttentionCase.Random(new GatedWindowShape(1, 100, 100, 1, 1, 64), new AttentionOptions { Window = 33, Scale = scale }).FollowsTheReference();
+
+    [Theory]
+    [InlineData(2f)]
+    [InlineData(40f)]
+    [InlineData(1000f)]
+    [InlineData(1e6f)]
+    public void Follows_the_reference_under_strong_decay(float decay) =>
+        AttentionCase.Random(new GatedWindowShape(1, 200, 200, 2, 1, 32), new AttentionOptions { Window = 90 }, decay).FollowsTheReference();
+
+    [Fact]
+    public void Follows_the_reference_where_logits_are_large()
+    {
+        AttentionCase c = AttentionCase.Random(new GatedWindowShape(1, 130, 130, 2, 2, 64), new AttentionOptions { Window = 64 });
+        // Scores of several hundred keep fewer digits behind the point: operator.md §6 allows for that.
+        c.With(q: [.. c.Q.Select(x => x * 6)], k: [.. c.K.Select(x => x * 6)]).FollowsTheReference(5e-6, 4e-5);
+    }
+}
