@@ -28,8 +28,8 @@ public sealed class ByteTokenizerTests
     [Fact]
     public void A_boundary_ends_a_character_that_was_cut_and_gives_no_text_itself()
     {
-        int[] cut = [.. _tokenizer.Encode("é")[..1], ByteTokenizer.Boundary, .. _tokenizer.Encode("x")];
-        Assert.Equal("\uFFFDx", _tokenizer.Decode(cut));
+        int[] bytes = _tokenizer.Encode("é");
+        Assert.Equal("\uFFFD\uFFFD", _tokenizer.Decode([bytes[0], ByteTokenizer.Boundary, bytes[1]]));
         Assert.Equal("", _tokenizer.Decode([ByteTokenizer.Boundary]));
     }
 
