@@ -21,7 +21,7 @@ public sealed class DecayGateTests : TensorTest
             [.. new[] { "x", "gate_weight", "gate_bias", "amplitude_weight" }.Select(name => (golden.Floats(name), golden.Shape(name)))]);
         // operator.md §6: a plain float32 evaluation reaches half of these.
         ErrorNorm.Require(result.Y, Samples.Widen(golden.Floats("alpha")), 5e-6);
-        ErrorNorm.Require(PrefixOf(prefix, golden.Shape("alpha")), Samples.Widen(golden.Floats("u")), 5e-6);
+        ErrorNorm.Require(prefix.ToDecay(), Samples.Widen(golden.Floats("u")), 5e-6);
         ErrorNorm.Require(result.Gradients[0], Samples.Widen(golden.Floats("dx")), 2e-5);
         ErrorNorm.Require(result.Gradients[1], Samples.Widen(golden.Floats("dgate_weight")), 2e-5);
         ErrorNorm.Require(result.Gradients[2], Samples.Widen(golden.Floats("dgate_bias")), 2e-5);
@@ -87,7 +87,7 @@ public sealed class DecayGateTests : TensorTest
     [InlineData(1000, "dense")]
     [InlineData(333, "packed")]
     [InlineData(200, "padded")]
-    public void The_prefix_sums_add_up_inside_each_sequence(int tokens, string kind)
+    public unsafe void The_prefix_sums_add_up_inside_each_sequence(int tokens, string kind)
     {
         SequenceLayout layout = kind switch
         {
@@ -98,7 +98,7 @@ public sealed class DecayGateTests : TensorTest
         int batch = kind == "packed" ? 1 : 3;
         Case c = Case.Of(batch, tokens, 2, 8, 1);
         using var prefix = new TwoLevelPrefix(layout, batch, tokens, 2);
-        float[] alpha = c.Run(prefix).Y;
+        float[] alpha = c.Run(prefix).Y, u = prefix.ToDecay();
         Assert.Equal(c.Run().Y, alpha); // padding has a gate too, for all that nobody reads it
         foreach ((int index, Segment segment) in prefix.Segments.Index())
         {
@@ -109,6 +109,7 @@ public sealed class DecayGateTests : TensorTest
                 {
                     sum += alpha[(((segment.Batch * tokens) + t) * 2) + head];
                     Assert.Equal(sum, prefix.Between(index, head, segment.Start, t), 1e-9 * (1 + sum));
+                    Assert.Equal(-(sum + prefix.Local(segment.Batch, head)[segment.Start]), u[(((segment.Batch * tokens) + t) * 2) + head], 1e-6 * (1 + sum));
                 }
             }
         }
@@ -137,24 +138,8 @@ public sealed class DecayGateTests : TensorTest
         Assert.Throws<OperandException>(() => DecayGate.Apply(tape, tape.View(x, [2, 4]), weight, bias, weight));
         Assert.Throws<OperandException>(() => DecayGate.Apply(tape, x, weight, tape.View(bias, [1, 3]), weight));
         Assert.Throws<OperandException>(() => DecayGate.Apply(tape, x, weight, bias, bias));
-        Assert.Throws<OperandException>(() => DecayGate.Apply(tape, x, weight, bias, weight, epsilon: 0));
-    }
-
-    /// <summary>u [B, T, H]: the negated inclusive prefix sum, from the two levels.</summary>
-    private static unsafe float[] PrefixOf(TwoLevelPrefix prefix, Shape shape)
-    {
-        (int batch, int tokens, int heads) = (shape[0], shape[1], shape[2]);
-        var u = new float[shape.Count];
-        for (int row = 0; row < batch; row++)
-        {
-            for (int t = 0; t < tokens; t++)
-            {
-                for (int head = 0; head < heads; head++)
-                    u[(((row * tokens) + t) * heads) + head] = (float)-(prefix.Local(row, head)[0] + prefix.Between(row, head, 0, t));
-            }
-        }
-
-        return u;
+        Assert.Throws<OperandException>(() => DecayGate.Apply(tape, x, weight, bias, weight, epsilon: -1e-3f));
+        Assert.Throws<OperandException>(() => DecayGate.Apply(tape, x, weight, bias, weight, epsilon: float.NaN));
     }
 
     private sealed record Case(Shape Shape, float[] X, float[] GateWeight, float[] GateBias, float[] AmplitudeWeight, float[] Dalpha)

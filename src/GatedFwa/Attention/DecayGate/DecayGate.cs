@@ -59,6 +59,6 @@ public static class DecayGate
         if (gateBias.Shape != [gateWeight.Shape[0]]) throw new OperandException(nameof(DecayGate), $"a gate bias of shape [{gateWeight.Shape[0]}]", $"{gateBias.Shape}");
         if (amplitudeWeight.Shape != gateWeight.Shape)
             throw new OperandException(nameof(DecayGate), $"an amplitude weight of the gate weight's shape, {gateWeight.Shape}", $"{amplitudeWeight.Shape}");
-        if (!(epsilon > 0 && float.IsFinite(epsilon))) throw new OperandException(nameof(DecayGate), "an ε above 0", $"{epsilon}");
+        if (!(epsilon >= 0 && float.IsFinite(epsilon))) throw new OperandException(nameof(DecayGate), "an ε of at least 0", $"{epsilon}");
     }
 }

@@ -14,13 +14,13 @@ internal sealed unsafe class TwoLevelPrefix : IDisposable
     public const int ChunkPositions = 64;
 
     private readonly CpuStorage _local, _totals;
-    private readonly int _positions, _heads;
+    private readonly int _batch, _positions, _heads;
     private readonly int[] _firstChunks;
 
     /// <summary>Makes room for α [batch, positions, heads]; <see cref="DecayGate"/> fills it in the pass that computes α.</summary>
     public TwoLevelPrefix(SequenceLayout layout, int batch, int positions, int heads)
     {
-        (_positions, _heads) = (positions, heads);
+        (_batch, _positions, _heads) = (batch, positions, heads);
         Segments = layout.Segments(nameof(DecayGate), batch, positions);
         _firstChunks = new int[Segments.Length];
         foreach ((int i, Segment segment) in Segments.Index())
@@ -56,6 +56,27 @@ internal sealed unsafe class TwoLevelPrefix : IDisposable
         double sum = local[to] - local[from];
         for (int chunk = (from - s.Start) / ChunkPositions; chunk < (to - s.Start) / ChunkPositions; chunk++) sum += totals[chunk];
         return sum;
+    }
+
+    /// <summary>u [batch, positions, heads]: −Σ α from the start of each position's segment up to the position itself; 0 for padding.</summary>
+    public float[] ToDecay()
+    {
+        var u = new float[(long)_batch * _positions * _heads];
+        foreach ((int index, Segment segment) in Segments.Index())
+        {
+            for (int head = 0; head < _heads; head++)
+            {
+                double* local = Local(segment.Batch, head), totals = Totals(head) + _firstChunks[index];
+                double before = 0;
+                for (int t = 0; t < segment.Length; t++)
+                {
+                    if (t > 0 && t % ChunkPositions == 0) before += totals[(t / ChunkPositions) - 1];
+                    u[((((long)segment.Batch * _positions) + segment.Start + t) * _heads) + head] = (float)-(before + local[segment.Start + t]);
+                }
+            }
+        }
+
+        return u;
     }
 
     public void Dispose()

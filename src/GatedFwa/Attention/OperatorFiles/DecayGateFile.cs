@@ -24,35 +24,16 @@ internal static class DecayGateFile
         Tensor x = Input("x", features), gateWeight = Input("gate_weight", weights);
         Tensor gateBias = Input("gate_bias", [weights[0]]), amplitudeWeight = Input("amplitude_weight", weights);
         SequenceLayout layout = inputs.Layout(features[0], features[1]);
-        Tensor alpha = DecayGate.Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon);
+        using var prefix = new TwoLevelPrefix(layout, features[0], features[1], weights[0]);
+        Tensor alpha = DecayGate.Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix);
 
         var outputs = new OperatorOutputs(OperatorFile.GateKind);
         outputs.Note("epsilon", epsilon);
         outputs.Add("alpha", alpha);
-        outputs.Add("u", gates, Prefix(alpha, layout));
+        outputs.Add("u", gates, prefix.ToDecay());
         if (!backward) return outputs.Result();
         tape.Backward(alpha, tape.Own(inputs.Read("dalpha", gates, settings)));
         outputs.AddGradients(tape, ("x", x), ("gate_weight", gateWeight), ("gate_bias", gateBias), ("amplitude_weight", amplitudeWeight));
         return outputs.Result();
-    }
-
-    /// <summary>u_i = −Σ_{s≤i} α_s within each document, added up in double: the whole prefix is asked for here, not differences of it.</summary>
-    private static float[] Prefix(Tensor alpha, SequenceLayout layout)
-    {
-        (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
-        float[] decay = alpha.ToArray();
-        var prefix = new float[decay.Length];
-        var sum = new double[heads];
-        foreach (Segment segment in layout.Segments(nameof(DecayGate), batch, positions))
-        {
-            Array.Clear(sum);
-            for (int position = segment.Start; position < segment.End; position++)
-            {
-                int row = ((segment.Batch * positions) + position) * heads;
-                for (int head = 0; head < heads; head++) prefix[row + head] = (float)(sum[head] -= decay[row + head]);
-            }
-        }
-
-        return prefix;
     }
 }
