@@ -16,7 +16,10 @@ internal static class Blocking
     public const int WantedItems = 8;
 
     /// <summary>How much smaller the last items are: they decide how long the others wait for the slowest.</summary>
-    public const int TailParts = 8;
+    public const int TailParts = 4;
+
+    /// <summary>Rows or columns of the shared slab that an item works through at least.</summary>
+    public const int MinPartExtent = 96;
 
     /// <summary>Pieces of at most <paramref name="largest"/> that cover <paramref name="extent"/>.</summary>
     public static int Pieces(int extent, int largest) => (extent + largest - 1) / largest;

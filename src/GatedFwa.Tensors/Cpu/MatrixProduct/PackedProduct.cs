@@ -45,7 +45,7 @@ internal static unsafe class PackedProduct<TKernel>
     {
         int depth = other.Columns, width = sharesA ? TKernel.Columns : TKernel.Rows, slabWidth = sharesA ? TKernel.Rows : TKernel.Columns;
         int extent = Blocking.PieceExtent(other.Rows, Blocking.BlockExtent, width);
-        var items = new WorkItems(Blocking.Pieces(other.Rows, extent), Blocking.Pieces(slabRows, slabWidth));
+        var items = new WorkItems(Blocking.Pieces(other.Rows, extent), Blocking.Pieces(slabRows, slabWidth), slabWidth);
         WorkerPool.Shared.For(items.Count, item =>
         {
             (int block, int firstPanel, int endPanel) = items[item];

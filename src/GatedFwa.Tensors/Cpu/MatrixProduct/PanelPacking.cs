@@ -29,12 +29,8 @@ internal static unsafe class PanelPacking
         }
         else if (source.RowStride == 1)
         {
-            // Step by step, across all panels: a line of the source is read once, in order, whatever its stride.
-            for (int k = 0; k < depth; k++)
-            {
-                float* from = source.At(0, k), to = panels + (k * (nint)width);
-                for (int panel = 0; panel < full; panel++, from += width, to += panelStride) Copy(from, to, width);
-            }
+            if (width == 12) CopySteps12(source, full, panels);
+            else CopySteps(source, full, width, panels);
         }
         else
         {
@@ -87,25 +83,37 @@ internal static unsafe class PanelPacking
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Copy(float* from, float* to, int width)
+    /// <summary>Full panels of rows that lie side by side, step by step across all panels: a line of the source is read once, in order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CopySteps(StridedMatrix source, int count, int width, float* panels)
     {
-        if (width == 32 && Simd.Width == 16)
+        nint panelStride = PanelStride(width, source.Columns);
+        for (int k = 0; k < source.Columns; k++)
         {
-            Vector512.Load(from).Store(to);
-            Vector512.Load(from + 16).Store(to + 16);
+            float* from = source.At(0, k), to = panels + (k * (nint)width);
+            for (int panel = 0; panel < count; panel++, from += width, to += panelStride)
+            {
+                int i = 0;
+                for (; i + 16 <= width; i += 16) Vector512.Load(from + i).Store(to + i);
+                for (; i + 4 <= width; i += 4) Vector128.Load(from + i).Store(to + i);
+                for (; i < width; i++) to[i] = from[i];
+            }
         }
-        else if (width == 12)
+    }
+
+    /// <summary>As <see cref="CopySteps"/> for the width that weight gradients pack most.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CopySteps12(StridedMatrix source, int count, float* panels)
+    {
+        nint panelStride = PanelStride(12, source.Columns);
+        for (int k = 0; k < source.Columns; k++)
         {
-            Vector128.Load(from).Store(to);
-            Vector128.Load(from + 4).Store(to + 4);
-            Vector128.Load(from + 8).Store(to + 8);
-        }
-        else
-        {
-            int i = 0;
-            for (; i + 4 <= width; i += 4) Vector128.Load(from + i).Store(to + i);
-            for (; i < width; i++) to[i] = from[i];
+            float* from = source.At(0, k), to = panels + (k * (nint)12);
+            for (int panel = 0; panel < count; panel++, from += 12, to += panelStride)
+            {
+                Vector256.Load(from).Store(to);
+                Vector128.Load(from + 8).Store(to + 8);
+            }
         }
     }
 }

@@ -10,12 +10,15 @@ internal readonly struct WorkItems
 
     /// <param name="blocks">Blocks, each packed by whoever takes an item of it.</param>
     /// <param name="sharedPanels">Panels of the shared slab.</param>
-    public WorkItems(int blocks, int sharedPanels)
+    /// <param name="panelExtent">Rows or columns of such a panel.</param>
+    public WorkItems(int blocks, int sharedPanels, int panelExtent)
     {
+        // A block is packed anew for every part of the slab: thin parts would spend their time on that.
+        int mostParts = Math.Max(1, sharedPanels * panelExtent / Blocking.MinPartExtent);
         _sharedPanels = sharedPanels;
         _coarseBlocks = blocks * 3 / 4;
-        _parts = Math.Min(sharedPanels, Blocking.Pieces(Blocking.WantedItems, blocks));
-        _tailParts = Math.Min(sharedPanels, _parts * Blocking.TailParts);
+        _parts = Math.Min(mostParts, Blocking.Pieces(Blocking.WantedItems, blocks));
+        _tailParts = Math.Min(mostParts, _parts * Blocking.TailParts);
         Count = (_coarseBlocks * _parts) + ((blocks - _coarseBlocks) * _tailParts);
     }
 
