@@ -65,9 +65,12 @@ internal static unsafe class RingDecodeCpu
             int keys = Math.Min(BlockKeys, Math.Min(end, remaining)), start = end - keys;
             for (int h = 0; h < slice.Count; h++)
             {
-                float blockHighest = Scores<V, S>(slice.Q + (h * size), slice.Keys + ((long)start * size), size, keys, slice.ScaleLog2, weights);
-                if (slice.Alpha(h) is var alpha && alpha != null) blockHighest = Decay(alpha + start, keys, ref decay[h], weights);
-                float rescale = 1;
+                Scores<V, S>(slice.Q + (h * size), slice.Keys + ((long)start * size), size, keys, slice.ScaleLog2, weights);
+                float* alpha = slice.Alpha(h);
+                if (alpha != null) decay[h] = Decay(alpha + start, keys, decay[h], weights);
+                // The lanes past the last key weigh nothing.
+                for (int j = keys; j % S.Width != 0; j++) weights[j] = float.NegativeInfinity;
+                float blockHighest = Highest<V, S>(weights, keys), rescale = 1;
                 if (blockHighest > highest[h])
                 {
                     rescale = float.Exp2(highest[h] - blockHighest);
@@ -90,13 +93,11 @@ internal static unsafe class RingDecodeCpu
     }
 
     /// <summary>scores[j] = scale · q·k_j.</summary>
-    /// <returns>The highest.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Scores<V, S>(float* q, float* k, int size, int keys, float scale, float* scores)
+    private static void Scores<V, S>(float* q, float* k, int size, int keys, float scale, float* scores)
         where V : struct
         where S : ISimd<V>
     {
-        float highest = float.NegativeInfinity;
         int j = 0;
         for (; j + 4 <= keys; j += 4, k += 4 * size)
         {
@@ -110,11 +111,7 @@ internal static unsafe class RingDecodeCpu
                 d = S.MultiplyAdd(x, S.Load(k + (3 * size) + i), d);
             }
 
-            scores[j] = S.Sum(a) * scale;
-            scores[j + 1] = S.Sum(b) * scale;
-            scores[j + 2] = S.Sum(c) * scale;
-            scores[j + 3] = S.Sum(d) * scale;
-            highest = MathF.Max(highest, MathF.Max(MathF.Max(scores[j], scores[j + 1]), MathF.Max(scores[j + 2], scores[j + 3])));
+            (S.SumEach(a, b, c, d) * scale).Store(scores + j);
         }
 
         for (; j < keys; j++, k += size)
@@ -122,27 +119,30 @@ internal static unsafe class RingDecodeCpu
             V a = S.Zero;
             for (int i = 0; i < size; i += S.Width) a = S.MultiplyAdd(S.Load(q + i), S.Load(k + i), a);
             scores[j] = S.Sum(a) * scale;
-            highest = MathF.Max(highest, scores[j]);
         }
-
-        return highest;
     }
 
-    /// <summary>scores[j] −= Σ of the decays after j. The sum goes on in double from block to block.</summary>
-    /// <returns>The highest.</returns>
-    private static float Decay(float* alpha, int keys, ref double decay, float* scores)
+    /// <summary>scores[j] −= the decays after j, added up in double from the newest key to the oldest.</summary>
+    /// <returns>The sum with this block's decays, for the next block.</returns>
+    private static double Decay(float* alpha, int keys, double sum, float* scores)
     {
-        float highest = float.NegativeInfinity;
-        double sum = decay;
         for (int j = keys - 1; j >= 0; j--)
         {
-            scores[j] = (float)(scores[j] - (sum * Log2E));
-            highest = MathF.Max(highest, scores[j]);
+            scores[j] -= (float)(sum * Log2E);
             sum += alpha[j];
         }
 
-        decay = sum;
-        return highest;
+        return sum;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Highest<V, S>(float* scores, int keys)
+        where V : struct
+        where S : ISimd<V>
+    {
+        V highest = S.Load(scores);
+        for (int j = S.Width; j < keys; j += S.Width) highest = S.Max(highest, S.Load(scores + j));
+        return S.MaxAcross(highest);
     }
 
     /// <summary>weights[j] = 2^(weights[j] − highest).</summary>
@@ -152,8 +152,6 @@ internal static unsafe class RingDecodeCpu
         where V : struct
         where S : ISimd<V>
     {
-        // The lanes past the last key weigh nothing; the block's scratch has room for them.
-        for (int j = keys; j % S.Width != 0; j++) weights[j] = float.NegativeInfinity;
         V sum = S.Zero;
         for (int j = 0; j < keys; j += S.Width)
         {
