@@ -32,6 +32,8 @@ internal sealed class Interruption : IDisposable
         if (_source.IsCancellationRequested) return;
         context.Cancel = true;
         ExitCode = exitCode;
+        Console.Error.WriteLine();
+        Console.Error.WriteLine("Stopping after this step and saving it; asked once more, it stops at once.");
         _source.Cancel();
     }
 }

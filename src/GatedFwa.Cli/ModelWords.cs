@@ -8,9 +8,9 @@ internal static class ModelWords
     /// <summary>The family in its usual name.</summary>
     public static string Attention(ModelConfig config) => (config.Window, config.Gate) switch
     {
-        ({ } window, true) => $"GatedFWA, a window of {window} keys with a learned decay",
-        ({ } window, false) => $"a sliding window of {window} keys",
-        (null, true) => "full causal with a learned decay (forgetting attention)",
+        ({ } window, true) => $"GatedFWA, window {window}",
+        ({ } window, false) => $"sliding window {window}, no gate",
+        (null, true) => "full causal with a gate (forgetting attention)",
         (null, false) => "full causal softmax",
     };
 

@@ -149,7 +149,10 @@ public sealed partial class ModelTests(TrainedModel trained) : CommandTest, ICla
         using JsonDocument document = JsonDocument.Parse(Succeeded(Run("info", Model, "--json")));
 
         Assert.Equal(16, document.RootElement.GetProperty("config").GetProperty("width").GetInt32());
-        Assert.Contains("a window of 8 keys with a learned decay", Succeeded(Run("info", Model)));
+        Assert.Equal(150, document.RootElement.GetProperty("training").GetProperty("step").GetInt32());
+        string words = Succeeded(Run("info", Model));
+        Assert.Contains("GatedFWA, window 8", words);
+        Assert.Contains("step 150 of 150", words);
     }
 
     [Theory]

@@ -55,6 +55,12 @@ public sealed class TrainRefusalTests : CommandTest
     [InlineData("--lr", "NaN")]
     public void A_setting_that_makes_no_model_or_no_training_is_refused(params string[] settings) => Refused(["--data", TinyRun.Corpus, .. settings]);
 
+    [Theory]
+    [InlineData("--width", "65536", "--heads", "256", "--layers", "64")]
+    [InlineData("--batch", "65536", "--context", "256", "--layers", "512")]
+    public void What_cannot_fit_into_memory_is_refused_before_the_system_kills_it(params string[] settings) =>
+        Refused(["--data", TinyRun.Corpus, .. settings], "memory");
+
     [Fact]
     public void A_device_that_is_not_there_is_never_replaced_by_another() => Refused(["--data", TinyRun.Corpus, "--device", "cuda"], "cuda");
 

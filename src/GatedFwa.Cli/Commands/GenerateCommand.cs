@@ -52,7 +52,7 @@ internal static class GenerateCommand
         });
         return command.WithExamples(
             ("Continue a beginning:", "gatedfwa generate runs/nano --prompt \"Returns the\""),
-            ("Continue a file, carefully, up to an empty line:", "gatedfwa generate runs/nano --temperature 0.5 --top-p 0.9 --stop $'\\n\\n' < beginning.txt"),
+            ("Continue a file, carefully, up to an empty line:", "gatedfwa generate runs/nano --temperature 0.5 --stop $'\\n\\n' < text.txt"),
             ("Write for ever:", "gatedfwa generate runs/nano --max-tokens 1000000000 | less"));
     }
 

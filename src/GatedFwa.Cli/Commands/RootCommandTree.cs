@@ -29,7 +29,7 @@ internal static class RootCommandTree
             else ((System.CommandLine.Invocation.SynchronousCommandLineAction)help.Action!).Invoke(result);
         });
         return root.WithExamples(
-            ("Train a model on the documentation of this machine's .NET SDK, in about two minutes:", "gatedfwa train"),
+            ("Train a small model on the documentation of the .NET SDK:", "gatedfwa train"),
             ("Let it write:", "gatedfwa generate runs/nano --prompt \"Returns the\""));
     }
 }

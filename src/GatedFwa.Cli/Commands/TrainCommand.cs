@@ -84,6 +84,7 @@ internal sealed class TrainCommand
 
     private static DocumentSplit Read(TrainerOptions options, ModelConfig model)
     {
+        TrainingMemory.Check(model, options, Machine.Current.MemoryBytes);
         bool given = options.Data.Count > 0;
         if (!given) Console.Error.WriteLine("Reading the documentation of the installed .NET SDK.");
         IReadOnlyList<Document> documents = given ? TextFiles.Read(options.Data) : SdkDocumentation.Read();

@@ -45,6 +45,6 @@ internal sealed class AttentionBench : IBenchmark
             for (int i = 0; i < repeats; i++) seconds += run.ForwardAndBackward();
             return seconds / repeats / tokens * 1e6;
         });
-        return new Row($"T = {tokens:N0}", threads, "µs/tok", samples);
+        return new Row($"T = {tokens:N0}", threads, "µs/tok", samples) { LessIsBetter = true };
     }
 }

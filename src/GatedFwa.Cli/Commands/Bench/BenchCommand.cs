@@ -11,7 +11,7 @@ internal static class BenchCommand
 
     public static Command Create()
     {
-        var kind = new Argument<string>("kind") { Description = "What to measure.", HelpName = string.Join('|', Benchmarks.Select(benchmark => benchmark.Name)) };
+        var kind = new Argument<string>("kind") { Description = $"What to measure: {string.Join(", ", Benchmarks.Select(benchmark => benchmark.Name))}." };
         kind.AcceptOnlyFromAmong([.. Benchmarks.Select(benchmark => benchmark.Name)]);
         var threads = new Option<int[]>("--threads")
         {

@@ -12,6 +12,9 @@ internal readonly record struct Sample(double Value, double? Limit = null);
 /// <param name="Samples">At least one sample.</param>
 internal sealed record Row(string What, int Threads, string Unit, IReadOnlyList<Sample> Samples)
 {
+    /// <summary>Whether the values are times, of which the limit is the shortest.</summary>
+    public bool LessIsBetter { get; init; }
+
     public double Median => MedianOf(Samples.Select(sample => sample.Value));
 
     public double Min => Samples.Min(sample => sample.Value);
@@ -21,10 +24,12 @@ internal sealed record Row(string What, int Threads, string Unit, IReadOnlyList<
     /// <summary>The median of what the machine could do beside each sample.</summary>
     public double? Limit => Samples[0].Limit is null ? null : MedianOf(Samples.Select(sample => sample.Limit!.Value));
 
-    /// <summary>Each sample divided by the limit measured beside it, the worst first; none where there is no limit.</summary>
-    public IReadOnlyList<double>? Shares => Samples[0].Limit is null ? null : [.. Samples.Select(sample => sample.Value / sample.Limit!.Value).Order()];
+    /// <summary>How much of the limit beside it each sample reached, the worst first; none where there is no limit.</summary>
+    public IReadOnlyList<double>? Shares => Samples[0].Limit is null ? null : [.. Samples.Select(Share).Order()];
 
     public double? MedianShare => Shares is { } shares ? MedianOf(shares) : null;
+
+    private double Share(Sample sample) => LessIsBetter ? sample.Limit!.Value / sample.Value : sample.Value / sample.Limit!.Value;
 
     private static double MedianOf(IEnumerable<double> values)
     {

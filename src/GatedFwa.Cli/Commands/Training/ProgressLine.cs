@@ -5,6 +5,8 @@ using Spectre.Console.Rendering;
 namespace GatedFwa.Cli.Commands.Training;
 
 /// <summary>Step, a bar as wide as there is room for, and the figures, on one line of any width.</summary>
+/// <remarks>An empty line stands above it: of a live display of a single line Spectre.Console asks the terminal to go up by 0
+/// lines, which terminals take for 1.</remarks>
 internal sealed class ProgressLine(TrainingProgress progress) : IRenderable
 {
     private const int ShortestBar = 4, LongestBar = 40, Gaps = 4;
@@ -27,7 +29,7 @@ internal sealed class ProgressLine(TrainingProgress progress) : IRenderable
         if (room < ShortestBar)
         {
             string line = $"{counter}  {figures}";
-            return [new Segment(line[..Math.Min(line.Length, Math.Max(1, maxWidth - 1))])];
+            return [Segment.LineBreak, new Segment(line[..Math.Min(line.Length, Math.Max(1, maxWidth - 1))])];
         }
 
         int bar = Math.Min(room, LongestBar);
@@ -35,6 +37,7 @@ internal sealed class ProgressLine(TrainingProgress progress) : IRenderable
         char full = options.Unicode ? '━' : '#', empty = options.Unicode ? '─' : '-';
         return
         [
+            Segment.LineBreak,
             new Segment(counter + "  "),
             new Segment(new string(full, done), new Style(Color.Green)),
             new Segment(new string(empty, bar - done), new Style(Color.Grey)),

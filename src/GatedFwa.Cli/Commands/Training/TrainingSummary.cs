@@ -1,4 +1,3 @@
-using GatedFwa.Checkpoints;
 using GatedFwa.Generation;
 using GatedFwa.Models;
 using GatedFwa.Tokenizers;
@@ -21,7 +20,7 @@ internal static class TrainingSummary
         text.WriteLine();
         if (result.ValidationBitsPerByte is { } bits) Screen.Results.Write(Comparison(bits, result.BaselineBitsPerByte));
         text.WriteLine();
-        text.WriteLine($"{output} holds {ModelDirectory.WeightsFile}, {ModelDirectory.ConfigFile}, {ModelDirectory.TokenizerFile}, metrics.jsonl and loss.svg. Next:");
+        text.WriteLine($"{output} holds the model, metrics.jsonl and loss.svg. Next:");
         text.WriteLine($"  {Invocation.Name} generate {output} --prompt \"Returns the\"");
         text.WriteLine($"  {Invocation.Name} evaluate {output} FILE");
     }

@@ -18,7 +18,7 @@ internal static class TrainingView
     {
         TrainingResult? result = null;
         long shown = 0;
-        Screen.Remarks.Live(new Text("preparing")).AutoClear(true).Start(context => result = train(progress =>
+        Screen.Remarks.Live(new Rows(Text.Empty, new Text("The first step…"))).AutoClear(true).Start(context => result = train(progress =>
         {
             bool last = progress.Step == progress.Steps;
             if (shown != 0 && !last && Stopwatch.GetElapsedTime(shown) < LiveInterval) return;
