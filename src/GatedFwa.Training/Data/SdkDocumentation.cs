@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using GatedFwa.Tensors.Cpu;
 
 namespace GatedFwa.Training.Data;
 
@@ -46,12 +47,13 @@ public static class SdkDocumentation
     /// <param name="files">Paths of XML documentation files.</param>
     public static IReadOnlyList<Document> Read(IReadOnlyList<string> files)
     {
-        byte[][] texts = [.. files.AsParallel().AsOrdered().Select(File.ReadAllBytes)];
+        byte[][] texts = [.. files.AsParallel().WithDegreeOfParallelism(WorkerPool.Shared.Threads).AsOrdered().Select(File.ReadAllBytes)];
         // Packs repeat each other's files: parse each once. The longest first, so that the last thread is not left with it.
         var unique = new Dictionary<UInt128, int>();
         for (int i = 0; i < texts.Length; i++) unique.TryAdd(Fingerprint(texts[i]), i);
         var pages = new List<Document>[files.Count];
-        Parallel.ForEach(unique.Values.OrderByDescending(i => texts[i].Length), i => pages[i] = DocumentationFile.Read(texts[i]));
+        var bound = new ParallelOptions { MaxDegreeOfParallelism = WorkerPool.Shared.Threads };
+        Parallel.ForEach(unique.Values.OrderByDescending(i => texts[i].Length), bound, i => pages[i] = DocumentationFile.Read(texts[i]));
         return WithoutRepeats(pages.Where(list => list is not null).SelectMany(list => list));
     }
 

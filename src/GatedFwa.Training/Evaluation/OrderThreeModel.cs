@@ -1,3 +1,4 @@
+using GatedFwa.Tensors.Cpu;
 using GatedFwa.Training.Data;
 
 namespace GatedFwa.Training.Evaluation;
@@ -79,7 +80,8 @@ public sealed class OrderThreeModel
     private void Count(TokenStream training)
     {
         int chunks = (training.Length + ChunkBytes - 1) / ChunkBytes;
-        Parallel.For(0, chunks, () => new GramCounts(), (chunk, _, counts) =>
+        var bound = new ParallelOptions { MaxDegreeOfParallelism = WorkerPool.Shared.Threads };
+        Parallel.For(0, chunks, bound, () => new GramCounts(), (chunk, _, counts) =>
         {
             ReadOnlySpan<byte> bytes = training.Bytes;
             int start = chunk * ChunkBytes, end = Math.Min(bytes.Length, start + ChunkBytes);
