@@ -47,7 +47,7 @@ public static class SdkDocumentation
     /// <param name="files">Paths of XML documentation files.</param>
     public static IReadOnlyList<Document> Read(IReadOnlyList<string> files)
     {
-        byte[][] texts = [.. files.AsParallel().WithDegreeOfParallelism(WorkerPool.Shared.Threads).AsOrdered().Select(File.ReadAllBytes)];
+        byte[][] texts = [.. files.AsParallel().AsOrdered().WithDegreeOfParallelism(WorkerPool.Shared.Threads).Select(File.ReadAllBytes)];
         // Packs repeat each other's files: parse each once. The longest first, so that the last thread is not left with it.
         var unique = new Dictionary<UInt128, int>();
         for (int i = 0; i < texts.Length; i++) unique.TryAdd(Fingerprint(texts[i]), i);
