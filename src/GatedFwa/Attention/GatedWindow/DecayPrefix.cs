@@ -68,6 +68,7 @@ internal readonly unsafe struct DecayPrefix
     }
 
     /// <summary>u_row − u_i for each row i of a run within a tile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void RowBias(int row, int rows, float* bias)
     {
         double* local = _local + (row - (_firstTile * Tile.Size));

@@ -93,6 +93,7 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
     }
 
     /// <remarks>Product by product, not row by row: each keeps one operand of a tile in the first-level cache.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Meet(int member, int rowTile, int keyTile)
     {
         (int first, int end) = Rows(rowTile);
@@ -153,7 +154,7 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
             LseLog2 = queries + LseLog2Offset + offset,
             P = _p + (offset * Tile.Size) + key,
         };
-        TileKernel.Run(kernel, rows, vectors);
+        TileKernel.Run(ref kernel, rows, vectors);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -174,7 +175,7 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
             RowSums = queries + RowSumsOffset + (offset * S.Width),
             KeySums = _keySums + key,
         };
-        TileKernel.Run(kernel, rows, vectors);
+        TileKernel.Run(ref kernel, rows, vectors);
     }
 
     /// <summary>gradients += weightsᵀ · rows, keys that nobody sees left out.</summary>

@@ -64,6 +64,7 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S> : TileWalk<V, S>
 
     /// <remarks>Scores of all rows first, products with the values afterwards: each half keeps one packed tile in the first-level
     /// cache, and no row waits for its own softmax.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Meet(int member, int rowTile, int keyTile)
     {
         float* queries = RowTile(member, rowTile);
@@ -106,7 +107,7 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S> : TileWalk<V, S>
             Sums = queries + SumsOffset + (offset * S.Width),
             P = _p + (offset * Tile.Size) + key,
         };
-        TileKernel.Run(kernel, rows, vectors);
+        TileKernel.Run(ref kernel, rows, vectors);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

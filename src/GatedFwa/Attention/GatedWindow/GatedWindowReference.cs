@@ -16,7 +16,8 @@ internal static class GatedWindowReference
             lse[query.Lse] = query.LogSum;
             for (int n = 0; n < query.Probabilities.Length; n++)
             {
-                for (int d = 0; d < shape.HeadSize; d++) o[query.Row + d] += query.Probabilities[n] * v[query.Key(n) + d];
+                int key = query.Key(n);
+                for (int d = 0; d < shape.HeadSize; d++) o[query.Row + d] += query.Probabilities[n] * v[key + d];
             }
         });
         return (o, lse);
@@ -36,10 +37,11 @@ internal static class GatedWindowReference
             double[] p = query.Probabilities, dp = new double[p.Length];
             for (int n = 0; n < p.Length; n++)
             {
+                int key = query.Key(n);
                 for (int d = 0; d < shape.HeadSize; d++)
                 {
-                    dp[n] += outputGradient[query.Row + d] * v[query.Key(n) + d];
-                    dv[query.Key(n) + d] += p[n] * outputGradient[query.Row + d];
+                    dp[n] += outputGradient[query.Row + d] * v[key + d];
+                    dv[key + d] += p[n] * outputGradient[query.Row + d];
                 }
             }
 
@@ -48,10 +50,11 @@ internal static class GatedWindowReference
             for (int n = 0; n < p.Length; n++)
             {
                 double ds = p[n] * (dp[n] - delta);
+                int key = query.Key(n);
                 for (int d = 0; d < shape.HeadSize; d++)
                 {
-                    dq[query.Row + d] += scale * ds * k[query.Key(n) + d];
-                    dk[query.Key(n) + d] += scale * ds * q[query.Row + d];
+                    dq[query.Row + d] += scale * ds * k[key + d];
+                    dk[key + d] += scale * ds * q[query.Row + d];
                 }
 
                 // The decay of a position lies between the query and every key before it.
@@ -92,7 +95,8 @@ internal static class GatedWindowReference
             for (int n = scores.Length - 1; n >= 0; n--)
             {
                 double dot = 0;
-                for (int d = 0; d < shape.HeadSize; d++) dot += q[Row + d] * k[Key(n) + d];
+                int key = Key(n);
+                for (int d = 0; d < shape.HeadSize; d++) dot += q[Row + d] * k[key + d];
                 scores[n] = (scale * dot) - decay;
                 if (alpha is not null) decay += alpha[Alpha(n)];
             }

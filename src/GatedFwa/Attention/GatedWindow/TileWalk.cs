@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors.Cpu;
 using GatedFwa.Tensors.Memory;
@@ -116,6 +117,7 @@ internal abstract unsafe class TileWalk<V, S>
     /// <param name="keyTile">Which tile.</param>
     /// <param name="key">The first key of the run, a whole number of vectors into the tile.</param>
     /// <param name="vectors">The length of the run.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     protected Scores<V, S> Scores(int member, float* queries, int row, int rows, float* keysTransposed, int keyTile, int key, int vectors)
     {
         _prefixes[member].KeyBias(row, keyTile, key, vectors * S.Width, _keyBias);

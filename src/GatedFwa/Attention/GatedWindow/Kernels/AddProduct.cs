@@ -27,13 +27,14 @@ internal unsafe struct AddProduct<V, S> : ITileKernel
     public float* Rescale;
 
     /// <summary>All columns, in runs that fit the registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run(int rows)
     {
         for (int vectors = Columns / S.Width; vectors > 0;)
         {
             // Evenly: five vectors are 3 + 2, because 4 + 1 would leave a kernel of few accumulators.
             int max = Tile.MaxVectors(S.Width), runs = (vectors + max - 1) / max, now = (vectors + runs - 1) / runs;
-            TileKernel.Run(this, rows, now);
+            TileKernel.Run(ref this, rows, now);
             B += now * S.Width;
             C += now * S.Width;
             vectors -= now;
@@ -48,20 +49,24 @@ internal unsafe struct AddProduct<V, S> : ITileKernel
     {
         float* c = C, factors = Rescale;
         nint stride = Columns;
-        Row<V, S, N> c0 = Row<V, S, N>.Load(c), c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
-        if (R.Value > 1) c1 = Row<V, S, N>.Load(c + stride);
-        if (R.Value > 2) c2 = Row<V, S, N>.Load(c + (2 * stride));
-        if (R.Value > 3) c3 = Row<V, S, N>.Load(c + (3 * stride));
-        if (R.Value > 4) c4 = Row<V, S, N>.Load(c + (4 * stride));
-        if (R.Value > 5) c5 = Row<V, S, N>.Load(c + (5 * stride));
-        if (factors != null)
+        Row<V, S, N> c0, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
+        if (factors == null)
         {
-            c0 = c0.Multiply(S.Create(factors[0]));
-            if (R.Value > 1) c1 = c1.Multiply(S.Create(factors[1]));
-            if (R.Value > 2) c2 = c2.Multiply(S.Create(factors[2]));
-            if (R.Value > 3) c3 = c3.Multiply(S.Create(factors[3]));
-            if (R.Value > 4) c4 = c4.Multiply(S.Create(factors[4]));
-            if (R.Value > 5) c5 = c5.Multiply(S.Create(factors[5]));
+            c0 = Row<V, S, N>.Load(c);
+            if (R.Value > 1) c1 = Row<V, S, N>.Load(c + stride);
+            if (R.Value > 2) c2 = Row<V, S, N>.Load(c + (2 * stride));
+            if (R.Value > 3) c3 = Row<V, S, N>.Load(c + (3 * stride));
+            if (R.Value > 4) c4 = Row<V, S, N>.Load(c + (4 * stride));
+            if (R.Value > 5) c5 = Row<V, S, N>.Load(c + (5 * stride));
+        }
+        else
+        {
+            c0 = Row<V, S, N>.Load(c).Multiply(S.Create(factors[0]));
+            if (R.Value > 1) c1 = Row<V, S, N>.Load(c + stride).Multiply(S.Create(factors[1]));
+            if (R.Value > 2) c2 = Row<V, S, N>.Load(c + (2 * stride)).Multiply(S.Create(factors[2]));
+            if (R.Value > 3) c3 = Row<V, S, N>.Load(c + (3 * stride)).Multiply(S.Create(factors[3]));
+            if (R.Value > 4) c4 = Row<V, S, N>.Load(c + (4 * stride)).Multiply(S.Create(factors[4]));
+            if (R.Value > 5) c5 = Row<V, S, N>.Load(c + (5 * stride)).Multiply(S.Create(factors[5]));
         }
 
         Product<V, S, R, N>.Accumulate(Depth, A, RowStride, Step, B, stride, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace GatedFwa.Attention.Kernels;
 
 /// <summary>A number that is a type: a kernel is compiled once for each, and branches on it vanish.</summary>
@@ -24,14 +26,16 @@ internal static class TileKernel
     /// <param name="kernel">The kernel.</param>
     /// <param name="rows">Rows that count, 1 … 6: up to 4 are computed as 4, others as 6, and memory must hold those.</param>
     /// <param name="vectors">Vectors of a row, 1 … 4.</param>
-    public static void Run<K>(in K kernel, int rows, int vectors)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Run<K>(ref K kernel, int rows, int vectors)
         where K : struct, ITileKernel
     {
-        if (rows > Tile.LastBlockRows) Run<K, Six>(kernel, vectors);
-        else Run<K, Four>(kernel, vectors);
+        if (rows > Tile.LastBlockRows) Run<K, Six>(ref kernel, vectors);
+        else Run<K, Four>(ref kernel, vectors);
     }
 
-    private static void Run<K, R>(in K kernel, int vectors)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Run<K, R>(ref K kernel, int vectors)
         where K : struct, ITileKernel
         where R : struct, ICount
     {
