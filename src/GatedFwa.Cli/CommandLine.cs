@@ -28,7 +28,8 @@ internal static class CommandLine
     /// <summary>A flag that nobody knows and that a list of paths has therefore swallowed.</summary>
     private static string? Misspelt(ParseResult result)
     {
-        if (result.Action is not { ClearsParseErrors: false } || result.Tokens.Any(token => token.Type == TokenType.DoubleDash)) return null;
+        if (result.Action is not { ClearsParseErrors: false } || result.Tokens.Any(token => token.Type == TokenType.DoubleDash))
+            return null;
         IEnumerable<Token> paths = result.CommandResult.Children.SelectMany(child => child switch
         {
             ArgumentResult argument => argument.Tokens,
@@ -50,7 +51,9 @@ internal static class CommandLine
     private static int ReportUsage(ParseResult result, IEnumerable<string> messages)
     {
         foreach (string message in messages.Distinct()) Console.Error.WriteLine(message);
-        string path = string.Join(' ', result.CommandResult.Command.Parents.OfType<Command>().Reverse().Append(result.CommandResult.Command).Select(command => command.Name));
+        string path = string.Join(
+            ' ',
+            result.CommandResult.Command.Parents.OfType<Command>().Reverse().Append(result.CommandResult.Command).Select(command => command.Name));
         Console.Error.WriteLine($"'{path} --help' shows what it understands.");
         return ExitCode.Usage;
     }

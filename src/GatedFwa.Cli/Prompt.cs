@@ -22,7 +22,9 @@ internal static class Prompt
         }
         catch (DecoderFallbackException exception)
         {
-            throw new InputException("The prompt on standard input is not UTF-8 text; convert it first, for instance with 'iconv -f LATIN1 -t UTF-8'.", exception);
+            throw new InputException(
+                "The prompt on standard input is not UTF-8 text; convert it first, for instance with 'iconv -f LATIN1 -t UTF-8'.",
+                exception);
         }
     }
 }

@@ -20,7 +20,9 @@ internal static class Words
 
     /// <summary>h:mm:ss, without hours where there are none.</summary>
     public static string Duration(TimeSpan duration) =>
-        duration.TotalHours >= 1 ? $"{(long)duration.TotalHours}:{duration.Minutes:D2}:{duration.Seconds:D2}" : $"{duration.Minutes}:{duration.Seconds:D2}";
+        duration.TotalHours >= 1
+            ? $"{(long)duration.TotalHours}:{duration.Minutes:D2}:{duration.Seconds:D2}"
+            : $"{duration.Minutes}:{duration.Seconds:D2}";
 
     public static string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
 

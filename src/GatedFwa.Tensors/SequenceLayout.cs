@@ -10,7 +10,10 @@ public readonly record struct Segment(int Batch, int Start, int End)
     public int Length => End - Start;
 }
 
-/// <summary>Where independent sequences lie in a <c>[batch, positions]</c> grid: one a row, several packed into one row, or padded on the left.</summary>
+/// <summary>
+/// Where independent sequences lie in a <c>[batch, positions]</c> grid: one a row, several packed into one row, or padded on the
+/// left.
+/// </summary>
 public sealed class SequenceLayout
 {
     private readonly int[] _offsets;
@@ -34,11 +37,22 @@ public sealed class SequenceLayout
     public static SequenceLayout Packed(ReadOnlySpan<int> cumulativeLengths)
     {
         if (cumulativeLengths.Length < 2 || cumulativeLengths[0] != 0)
-            throw new OperandException(nameof(SequenceLayout), "cu_seqlens that begin with 0 and name at least one end", $"[{string.Join(", ", cumulativeLengths.ToArray().Take(4))}]");
+        {
+            throw new OperandException(
+                nameof(SequenceLayout),
+                "cu_seqlens that begin with 0 and name at least one end",
+                $"[{string.Join(", ", cumulativeLengths.ToArray().Take(4))}]");
+        }
+
         for (int i = 1; i < cumulativeLengths.Length; i++)
         {
             if (cumulativeLengths[i] < cumulativeLengths[i - 1])
-                throw new OperandException(nameof(SequenceLayout), "cu_seqlens that never decrease", $"{cumulativeLengths[i]} after {cumulativeLengths[i - 1]}");
+            {
+                throw new OperandException(
+                    nameof(SequenceLayout),
+                    "cu_seqlens that never decrease",
+                    $"{cumulativeLengths[i]} after {cumulativeLengths[i - 1]}");
+            }
         }
 
         return new(Kind.Packed, cumulativeLengths.ToArray());
@@ -74,11 +88,14 @@ public sealed class SequenceLayout
         {
             case Kind.Packed:
                 if (batch != 1) throw new OperandException(operation, "a batch of 1 where documents are packed", $"a batch of {batch}");
-                if (_offsets[^1] != positions) throw new OperandException(operation, $"cu_seqlens that end at {positions} positions", $"{_offsets[^1]}");
+                if (_offsets[^1] != positions)
+                    throw new OperandException(operation, $"cu_seqlens that end at {positions} positions", $"{_offsets[^1]}");
                 return [.. _offsets.Zip(_offsets.Skip(1), (start, end) => new Segment(0, start, end)).Where(segment => segment.Length > 0)];
             case Kind.LeftPadded:
-                if (_offsets.Length != batch) throw new OperandException(operation, $"one start for each of {batch} rows", $"{_offsets.Length} starts");
-                if (_offsets.Any(start => start > positions)) throw new OperandException(operation, $"starts of at most {positions}", $"{_offsets.Max()}");
+                if (_offsets.Length != batch)
+                    throw new OperandException(operation, $"one start for each of {batch} rows", $"{_offsets.Length} starts");
+                if (_offsets.Any(start => start > positions))
+                    throw new OperandException(operation, $"starts of at most {positions}", $"{_offsets.Max()}");
                 return [.. _offsets.Select((start, row) => new Segment(row, start, positions)).Where(segment => segment.Length > 0)];
             default:
                 return positions == 0 ? [] : [.. Enumerable.Range(0, batch).Select(row => new Segment(row, 0, positions))];

@@ -52,7 +52,8 @@ public sealed unsafe class Tensor : IDisposable
     /// <summary>True for the value of a <see cref="Parameter"/>, whose gradient outlives every tape.</summary>
     internal bool IsParameter { get; set; }
 
-    internal Storage Storage => _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its tape was closed.");
+    internal Storage Storage =>
+        _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its tape was closed.");
 
     /// <summary>Host address of F32 elements; kernels only.</summary>
     internal float* Floats => (float*)Host(DType.F32).Pointer;
@@ -112,7 +113,9 @@ public sealed unsafe class Tensor : IDisposable
         return new Tensor(Storage, shape, Type, Basis ?? this);
     }
 
-    /// <summary>The same elements under another shape for as long as this tensor lives: holds no reference of its own and is never disposed.</summary>
+    /// <summary>
+    /// The same elements under another shape for as long as this tensor lives: holds no reference of its own and is never disposed.
+    /// </summary>
     internal Tensor Alias(Shape shape) => shape == Shape ? this : new Tensor(Storage, shape, Type, Basis ?? this);
 
     /// <summary>A tensor of its own with the same elements.</summary>
@@ -147,7 +150,13 @@ public sealed unsafe class Tensor : IDisposable
     public void CopyFrom(Tensor source)
     {
         if (source.Count != Count || source.Type != Type || source.Device != Device)
-            throw new OperandException(nameof(CopyFrom), $"{Count} values of {Type} on {Device}", $"{source.Count} of {source.Type} on {source.Device}");
+        {
+            throw new OperandException(
+                nameof(CopyFrom),
+                $"{Count} values of {Type} on {Device}",
+                $"{source.Count} of {source.Type} on {source.Device}");
+        }
+
         Storage.CopyFrom(source.Storage);
     }
 

@@ -71,7 +71,11 @@ public sealed class Trainer : IDisposable
         RunState state = NewState(model, options, data);
         var folder = new RunFolder(options.Output);
         if (folder.HasCheckpoint)
-            throw new InputException($"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
+        {
+            throw new InputException(
+                $"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
+        }
+
         AtomicFile.CreateDirectory(options.Output);
         state = state with { BaselineBitsPerByte = new OrderThreeModel(data.Training).BitsPerByte(data.Validation) };
         return Opened(new Trainer(state, data, folder, restore: false, device), trainer => trainer.Save());
@@ -108,7 +112,8 @@ public sealed class Trainer : IDisposable
     /// <summary>Trains until all steps are done or the run is interrupted; either way the last step is saved.</summary>
     /// <param name="progress">Called after every step.</param>
     /// <param name="cancellation">Stops after the current step.</param>
-    /// <exception cref="InputException">Loss or gradient are no numbers any more, or a checkpoint cannot be written. The last good checkpoint stays.</exception>
+    /// <exception cref="InputException">Loss or gradient are no numbers any more, or a checkpoint cannot be written. The last good
+    /// checkpoint stays.</exception>
     public TrainingResult Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
     {
         double elapsedBefore = _state.ElapsedSeconds;
@@ -140,7 +145,8 @@ public sealed class Trainer : IDisposable
         }
 
         if (savedStep != _state.Step) Save();
-        return new TrainingResult(_state.Step, _options.Steps, _state.ValidationBitsPerByte, BaselineBitsPerByte, TimeSpan.FromSeconds(_state.ElapsedSeconds));
+        return new TrainingResult(
+            _state.Step, _options.Steps, _state.ValidationBitsPerByte, BaselineBitsPerByte, TimeSpan.FromSeconds(_state.ElapsedSeconds));
     }
 
     /// <inheritdoc/>
@@ -155,7 +161,11 @@ public sealed class Trainer : IDisposable
         model.Validate();
         options.Validate();
         if (model.VocabularySize < ByteTokenizer.VocabularySize)
-            throw new InputException($"The model's vocabulary_size is {model.VocabularySize} and bytes need {ByteTokenizer.VocabularySize}; set it to that.");
+        {
+            throw new InputException(
+                $"The model's vocabulary_size is {model.VocabularySize} and bytes need {ByteTokenizer.VocabularySize}; set it to that.");
+        }
+
         return new RunState
         {
             Step = 0,

@@ -72,10 +72,18 @@ public sealed record TrainerOptions
         Require(Steps is >= 1 and <= 100_000_000, "steps", Steps, "from 1 to 100000000");
         Require(BatchSize is >= 1 and <= 1 << 16, "batch_size", BatchSize, "from 1 to 65536");
         Require(Context is >= 1 and <= 1 << 24, "context", Context, "from 1 to 16777216");
-        Require((long)BatchSize * Context <= 1 << 24, "batch_size × context", (long)BatchSize * Context, "at most 16777216 tokens; use accumulation_steps for more");
+        Require(
+            (long)BatchSize * Context <= 1 << 24,
+            "batch_size × context",
+            (long)BatchSize * Context,
+            "at most 16777216 tokens; use accumulation_steps for more");
         Require(AccumulationSteps is >= 1 and <= 1 << 20, "accumulation_steps", AccumulationSteps, "from 1 to 1048576");
         Require(double.IsFinite(LearningRate) && LearningRate > 0, "learning_rate", LearningRate, "a number above 0");
-        Require(FinalLearningRate >= 0 && FinalLearningRate <= LearningRate, "final_learning_rate", FinalLearningRate, "from 0 to the learning rate");
+        Require(
+            FinalLearningRate >= 0 && FinalLearningRate <= LearningRate,
+            "final_learning_rate",
+            FinalLearningRate,
+            "from 0 to the learning rate");
         Require(WarmupSteps >= 0, "warmup_steps", WarmupSteps, "at least 0");
         Require(float.IsFinite(WeightDecay) && WeightDecay >= 0, "weight_decay", WeightDecay, "at least 0");
         Require(MeanDecay is >= 0 and < 1, "mean_decay", MeanDecay, "at least 0 and below 1");
@@ -83,7 +91,11 @@ public sealed record TrainerOptions
         Require(double.IsFinite(ClipNorm) && ClipNorm >= 0, "clip_norm", ClipNorm, "at least 0, which means no limit");
         Require(EvaluationInterval >= 1, "evaluation_interval", EvaluationInterval, "at least 1");
         Require(CheckpointSteps >= 0, "checkpoint_steps", CheckpointSteps, "at least 0, which means none by steps");
-        Require(double.IsFinite(CheckpointSeconds) && CheckpointSeconds >= 0, "checkpoint_seconds", CheckpointSeconds, "at least 0, which means none by time");
+        Require(
+            double.IsFinite(CheckpointSeconds) && CheckpointSeconds >= 0,
+            "checkpoint_seconds",
+            CheckpointSeconds,
+            "at least 0, which means none by time");
         if (string.IsNullOrWhiteSpace(Output)) throw new InputException("The run needs a folder to write to; name one with --output.");
         return this;
     }

@@ -44,12 +44,14 @@ internal sealed class TrainingStep : IDisposable
 
     /// <summary>Takes a step.</summary>
     /// <param name="step">Its number, counted from 0.</param>
-    /// <exception cref="InputException">Loss or gradient are no numbers any more; weights and moments are those before the step.</exception>
+    /// <exception cref="InputException">Loss or gradient are no numbers any more; weights and moments are those before the
+    /// step.</exception>
     public StepOutcome Run(int step)
     {
         foreach (Parameter parameter in Model.Parameters) parameter.ClearGradient();
         double loss = 0;
-        for (int part = 0; part < _options.AccumulationSteps; part++) loss += AddGradients(((long)step * _options.AccumulationSteps) + part);
+        for (int part = 0; part < _options.AccumulationSteps; part++)
+            loss += AddGradients(((long)step * _options.AccumulationSteps) + part);
         loss /= _options.AccumulationSteps;
         if (!double.IsFinite(loss)) throw Diverged(step, "loss");
         double norm = GradientNorm.Of(Model.Parameters);

@@ -1,6 +1,8 @@
 namespace GatedFwa;
 
-/// <summary>Something a user gave cannot be used: a file, a setting, a text. The message is one sentence that names it and the remedy.</summary>
+/// <summary>
+/// Something a user gave cannot be used: a file, a setting, a text. The message is one sentence that names it and the remedy.
+/// </summary>
 public sealed class InputException : Exception
 {
     /// <summary>Makes the exception.</summary>

@@ -29,7 +29,8 @@ public sealed class AttendTests : CommandTest
 
         using SafetensorsFile expected = SafetensorsFile.Open(Golden("gate_basic")), actual = SafetensorsFile.Open(InFolder("out.safetensors"));
         AssertNear(expected, actual, "alpha", 5e-6);
-        foreach (string tensor in (string[])["dx", "dgate_weight", "dgate_bias", "damplitude_weight"]) AssertNear(expected, actual, tensor, 2e-5);
+        foreach (string tensor in (string[])["dx", "dgate_weight", "dgate_bias", "damplitude_weight"])
+            AssertNear(expected, actual, tensor, 2e-5);
     }
 
     [Fact]
@@ -76,7 +77,10 @@ public sealed class AttendTests : CommandTest
     [Fact]
     public void A_tensor_of_the_wrong_shape_is_named()
     {
-        SafetensorsWriter.Write(InFolder("shape.safetensors"), [Floats("q", 1, 4, 2, 8), Floats("k", 1, 4, 2, 16), Floats("v", 1, 4, 2, 8)], Attention);
+        SafetensorsWriter.Write(
+            InFolder("shape.safetensors"),
+            [Floats("q", 1, 4, 2, 8), Floats("k", 1, 4, 2, 16), Floats("v", 1, 4, 2, 8)],
+            Attention);
 
         RefusedWithOneSentence(Run("attend", "shape.safetensors", "out.safetensors"));
     }
@@ -107,7 +111,10 @@ public sealed class AttendTests : CommandTest
     [Fact]
     public void An_operator_that_this_build_lacks_is_refused()
     {
-        SafetensorsWriter.Write(InFolder("kind.safetensors"), [Floats("q", 1, 4, 2, 8)], new Dictionary<string, string> { ["kind"] = "fortune_telling" });
+        SafetensorsWriter.Write(
+            InFolder("kind.safetensors"),
+            [Floats("q", 1, 4, 2, 8)],
+            new Dictionary<string, string> { ["kind"] = "fortune_telling" });
 
         RefusedWithOneSentence(Run("attend", "kind.safetensors", "out.safetensors"), "fortune_telling");
     }
@@ -117,7 +124,8 @@ public sealed class AttendTests : CommandTest
         RefusedAsUsage(Run("attend", Golden("attention_basic"), "out.safetensors", "--window", "0"), "--window");
 
     [Fact]
-    public void Another_precision_is_refused() => Assert.Equal(2, Run("attend", Golden("attention_basic"), "out.safetensors", "--dtype", "f8").ExitCode);
+    public void Another_precision_is_refused() =>
+        Assert.Equal(2, Run("attend", Golden("attention_basic"), "out.safetensors", "--dtype", "f8").ExitCode);
 
     [Fact]
     public void A_device_that_is_not_there_is_never_replaced_by_another()
@@ -127,7 +135,8 @@ public sealed class AttendTests : CommandTest
     }
 
     [Fact]
-    public void A_missing_file_is_named() => RefusedWithOneSentence(Run("attend", "nowhere.safetensors", "out.safetensors"), "nowhere.safetensors");
+    public void A_missing_file_is_named() =>
+        RefusedWithOneSentence(Run("attend", "nowhere.safetensors", "out.safetensors"), "nowhere.safetensors");
 
     [Fact]
     public void A_full_disk_is_one_sentence()

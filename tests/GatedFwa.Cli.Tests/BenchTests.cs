@@ -15,7 +15,10 @@ public sealed class BenchTests : CommandTest
         JsonElement row = root.GetProperty("rows")[0];
         Assert.Equal(1, row.GetProperty("threads").GetInt32());
         Assert.InRange(row.GetProperty("median").GetDouble(), row.GetProperty("min").GetDouble(), row.GetProperty("max").GetDouble());
-        Assert.InRange(row.GetProperty("share_median").GetDouble(), row.GetProperty("share_min").GetDouble(), row.GetProperty("share_max").GetDouble());
+        Assert.InRange(
+            row.GetProperty("share_median").GetDouble(),
+            row.GetProperty("share_min").GetDouble(),
+            row.GetProperty("share_max").GetDouble());
     }
 
     [Fact]

@@ -20,7 +20,8 @@ public abstract class CommandTest : IDisposable
 
     protected CommandResult Run(params string[] arguments) => Cli.Run(Folder, [], arguments);
 
-    protected CommandResult RunWithInput(string input, params string[] arguments) => Cli.Run(Folder, Encoding.UTF8.GetBytes(input), arguments);
+    protected CommandResult RunWithInput(string input, params string[] arguments) =>
+        Cli.Run(Folder, Encoding.UTF8.GetBytes(input), arguments);
 
     /// <summary>The command succeeded; gives what it printed.</summary>
     protected static string Succeeded(CommandResult result)

@@ -52,7 +52,8 @@ public sealed class DamagedFileTests : CommandTest
         },
     };
 
-    private static byte[] Valid() => System.IO.File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Golden", "attention_basic.safetensors"));
+    private static byte[] Valid() =>
+        System.IO.File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Golden", "attention_basic.safetensors"));
 
     private static byte[] File(string header, int dataBytes)
     {

@@ -34,7 +34,8 @@ public sealed class HelpTests : CommandTest
     {
         string help = Succeeded(Run());
 
-        foreach (string command in (string[])["train", "generate", "evaluate", "info", "attend", "bench"]) Assert.Contains($"\n  {command}", help);
+        foreach (string command in (string[])["train", "generate", "evaluate", "info", "attend", "bench"])
+            Assert.Contains($"\n  {command}", help);
     }
 
     [Fact]
@@ -48,7 +49,8 @@ public sealed class HelpTests : CommandTest
     [InlineData("info")]
     [InlineData("bench")]
     [InlineData("train", "--data", "text.txt")] // a list of paths must not swallow it
-    public void An_unknown_flag_is_a_usage_error(params string[] command) => RefusedAsUsage(Run([.. command, "--wndow", "3"]), "--wndow", $"gatedfwa {command[0]} --help");
+    public void An_unknown_flag_is_a_usage_error(params string[] command) =>
+        RefusedAsUsage(Run([.. command, "--wndow", "3"]), "--wndow", $"gatedfwa {command[0]} --help");
 
     [Theory]
     [InlineData("train", "--steps", "many")]

@@ -23,12 +23,16 @@ public sealed partial class InterruptionTests : CommandTest
         CommandResult stopped = RunUntilStopped(signal);
         Assert.Equal(exitCode, stopped.ExitCode);
         if (signal != SigKill) Assert.Contains("train --resume --output stopped", stopped.Error);
-        Assert.False(File.ReadAllBytes(InFolder("whole", "model.safetensors")).AsSpan().SequenceEqual(File.ReadAllBytes(InFolder("stopped", "model.safetensors"))), "The run was not stopped in time.");
+        Assert.False(
+            File.ReadAllBytes(InFolder("whole", "model.safetensors")).AsSpan().SequenceEqual(File.ReadAllBytes(InFolder("stopped", "model.safetensors"))),
+            "The run was not stopped in time.");
 
         CommandResult resumed = Run("train", "--resume", "--output", "stopped", "--threads", "1");
         Succeeded(resumed);
         Assert.Contains("Going on after step", resumed.Error);
-        Assert.Equal(File.ReadAllBytes(InFolder("whole", "model.safetensors")), File.ReadAllBytes(InFolder("stopped", "model.safetensors")));
+        Assert.Equal(
+            File.ReadAllBytes(InFolder("whole", "model.safetensors")),
+            File.ReadAllBytes(InFolder("stopped", "model.safetensors")));
         Assert.Equal(Steps, File.ReadAllLines(InFolder("stopped", "metrics.jsonl")).Length);
     }
 

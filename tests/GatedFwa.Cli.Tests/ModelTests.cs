@@ -98,7 +98,10 @@ public sealed partial class ModelTests(TrainedModel trained) : CommandTest, ICla
         process.StandardOutput.Read(new char[20], 0, 20);
         process.StandardOutput.Close();
 
-        CommandResult result = Cli.Finish(process, Task.FromResult(""), process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken));
+        CommandResult result = Cli.Finish(
+            process,
+            Task.FromResult(""),
+            process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken));
 
         Assert.Equal(0, result.ExitCode);
         Assert.Equal("", result.Error);
@@ -159,9 +162,12 @@ public sealed partial class ModelTests(TrainedModel trained) : CommandTest, ICla
     [InlineData("generate")]
     [InlineData("evaluate")]
     public void Commands_that_use_a_model_refuse_another_device(string command) =>
-        RefusedWithOneSentence(Run([command, Model, .. command == "evaluate" ? (string[])[trained.Corpus] : [], "--device", "cuda"]), "cuda");
+        RefusedWithOneSentence(
+            Run([command, Model, .. command == "evaluate" ? (string[])[trained.Corpus] : [], "--device", "cuda"]),
+            "cuda");
 
-    private string Generate(params string[] options) => Succeeded(Run(["generate", Model, "--prompt", "the cat", "--max-tokens", "30", .. options]));
+    private string Generate(params string[] options) =>
+        Succeeded(Run(["generate", Model, "--prompt", "the cat", "--max-tokens", "30", .. options]));
 
     [GeneratedRegex(@"valid (\d+\.\d+) bpb")]
     private static partial Regex ValidationFigures();

@@ -53,7 +53,8 @@ public sealed class TrainRefusalTests : CommandTest
     [InlineData("--dropout", "1.5")]
     [InlineData("--lr", "-1")]
     [InlineData("--lr", "NaN")]
-    public void A_setting_that_makes_no_model_or_no_training_is_refused(params string[] settings) => Refused(["--data", TinyRun.Corpus, .. settings]);
+    public void A_setting_that_makes_no_model_or_no_training_is_refused(params string[] settings) =>
+        Refused(["--data", TinyRun.Corpus, .. settings]);
 
     [Theory]
     [InlineData("--width", "65536", "--heads", "256", "--layers", "64")]
@@ -62,7 +63,8 @@ public sealed class TrainRefusalTests : CommandTest
         Refused(["--data", TinyRun.Corpus, .. settings], "memory");
 
     [Fact]
-    public void A_device_that_is_not_there_is_never_replaced_by_another() => Refused(["--data", TinyRun.Corpus, "--device", "cuda"], "cuda");
+    public void A_device_that_is_not_there_is_never_replaced_by_another() =>
+        Refused(["--data", TinyRun.Corpus, "--device", "cuda"], "cuda");
 
     [Fact]
     public void A_run_is_never_overwritten()
@@ -120,7 +122,9 @@ public sealed class TrainRefusalTests : CommandTest
     private void OnDisk(string options, Action body)
     {
         string disk = Directory.CreateDirectory(InFolder("disk")).FullName;
-        Assert.SkipUnless(OperatingSystem.IsLinux() && Shell("mount", "-t", "tmpfs", "-o", options, "tmpfs", disk), "Only root on Linux can mount a disk of its own.");
+        Assert.SkipUnless(
+            OperatingSystem.IsLinux() && Shell("mount", "-t", "tmpfs", "-o", options, "tmpfs", disk),
+            "Only root on Linux can mount a disk of its own.");
         try
         {
             body();

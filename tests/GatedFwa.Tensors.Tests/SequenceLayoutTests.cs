@@ -32,7 +32,9 @@ public sealed class SequenceLayoutTests
     [Fact]
     public void Refuses_offsets_that_make_no_sense()
     {
-        Assert.Equal("SequenceLayout expects cu_seqlens that never decrease, but got 2 after 3.", Assert.Throws<OperandException>(() => SequenceLayout.Packed([0, 3, 2])).Message);
+        Assert.Equal(
+            "SequenceLayout expects cu_seqlens that never decrease, but got 2 after 3.",
+            Assert.Throws<OperandException>(() => SequenceLayout.Packed([0, 3, 2])).Message);
         Assert.Throws<OperandException>(() => SequenceLayout.Packed([1, 3]));
         Assert.Throws<OperandException>(() => SequenceLayout.Packed([0]));
         Assert.Throws<OperandException>(() => SequenceLayout.Packed([]));
@@ -42,9 +44,15 @@ public sealed class SequenceLayoutTests
     [Fact]
     public void Refuses_a_grid_it_does_not_fit()
     {
-        Assert.Equal("op expects cu_seqlens that end at 10 positions, but got 9.", Assert.Throws<OperandException>(() => SequenceLayout.Packed([0, 9]).Segments("op", 1, 10)).Message);
-        Assert.Equal("op expects a batch of 1 where documents are packed, but got a batch of 2.", Assert.Throws<OperandException>(() => SequenceLayout.Packed([0, 9]).Segments("op", 2, 9)).Message);
+        Assert.Equal(
+            "op expects cu_seqlens that end at 10 positions, but got 9.",
+            Assert.Throws<OperandException>(() => SequenceLayout.Packed([0, 9]).Segments("op", 1, 10)).Message);
+        Assert.Equal(
+            "op expects a batch of 1 where documents are packed, but got a batch of 2.",
+            Assert.Throws<OperandException>(() => SequenceLayout.Packed([0, 9]).Segments("op", 2, 9)).Message);
         Assert.Throws<OperandException>(() => SequenceLayout.LeftPadded([0]).Segments("op", 2, 4));
-        Assert.Equal("op expects starts of at most 4, but got 5.", Assert.Throws<OperandException>(() => SequenceLayout.LeftPadded([0, 5]).Segments("op", 2, 4)).Message);
+        Assert.Equal(
+            "op expects starts of at most 4, but got 5.",
+            Assert.Throws<OperandException>(() => SequenceLayout.LeftPadded([0, 5]).Segments("op", 2, 4)).Message);
     }
 }

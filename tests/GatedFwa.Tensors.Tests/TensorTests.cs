@@ -77,7 +77,9 @@ public sealed class TensorTests : TensorTest
     {
         Tensor tensor = Tensor.Zeros([2, 3]);
         tensor.Dispose();
-        Assert.Contains("A tensor [2, 3] was used after its tape was closed.", Assert.Throws<ObjectDisposedException>(() => tensor.ToArray()).Message);
+        Assert.Contains(
+            "A tensor [2, 3] was used after its tape was closed.",
+            Assert.Throws<ObjectDisposedException>(() => tensor.ToArray()).Message);
         Assert.Equal("F32 [2, 3], disposed", tensor.ToString());
     }
 
@@ -85,10 +87,18 @@ public sealed class TensorTests : TensorTest
     public void Refuses_values_that_do_not_fit()
     {
         using Tensor floats = Tensor.Zeros([2]), integers = Tensor.Zeros([2], DType.I32);
-        Assert.Equal("CopyFrom expects 2 values of F32, but got 3 of F32.", Assert.Throws<OperandException>(() => floats.CopyFrom([1f, 2f, 3f])).Message);
-        Assert.Equal("CopyFrom expects 2 values of I32, but got 2 of F32.", Assert.Throws<OperandException>(() => integers.CopyFrom([1f, 2f])).Message);
-        Assert.Equal("CopyFrom expects 2 values of F32 on cpu, but got 2 of I32 on cpu.", Assert.Throws<OperandException>(() => floats.CopyFrom(integers)).Message);
-        Assert.Equal("View expects a shape of 2 elements, as [2] has, but got [3].", Assert.Throws<OperandException>(() => floats.View([3])).Message);
+        Assert.Equal(
+            "CopyFrom expects 2 values of F32, but got 3 of F32.",
+            Assert.Throws<OperandException>(() => floats.CopyFrom([1f, 2f, 3f])).Message);
+        Assert.Equal(
+            "CopyFrom expects 2 values of I32, but got 2 of F32.",
+            Assert.Throws<OperandException>(() => integers.CopyFrom([1f, 2f])).Message);
+        Assert.Equal(
+            "CopyFrom expects 2 values of F32 on cpu, but got 2 of I32 on cpu.",
+            Assert.Throws<OperandException>(() => floats.CopyFrom(integers)).Message);
+        Assert.Equal(
+            "View expects a shape of 2 elements, as [2] has, but got [3].",
+            Assert.Throws<OperandException>(() => floats.View([3])).Message);
         Assert.Throws<OperandException>(() => integers.AsSpan());
         Assert.Throws<OperandException>(() => floats.AsIntegerSpan());
         Assert.Throws<OperandException>(() => integers.ToArray());

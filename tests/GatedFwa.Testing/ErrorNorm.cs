@@ -3,7 +3,9 @@ namespace GatedFwa.Testing;
 /// <summary>How far a result is from its reference: the measure of operator.md §6.</summary>
 public static class ErrorNorm
 {
-    /// <summary>‖actual − expected‖ / ‖expected‖, absolute where the expected norm is zero. NaN gives +∞: it must fail every tolerance.</summary>
+    /// <summary>
+    /// ‖actual − expected‖ / ‖expected‖, absolute where the expected norm is zero. NaN gives +∞: it must fail every tolerance.
+    /// </summary>
     public static double Relative(ReadOnlySpan<float> actual, ReadOnlySpan<double> expected)
     {
         if (actual.Length != expected.Length) throw new ArgumentException($"Compared {actual.Length} values with {expected.Length}.");
@@ -29,11 +31,14 @@ public static class ErrorNorm
         return Relative(actual, wide);
     }
 
-    /// <summary>Throws unless the result is within the tolerance and a result of zeros would not be: a comparison that cannot fail is none.</summary>
+    /// <summary>
+    /// Throws unless the result is within the tolerance and a result of zeros would not be: a comparison that cannot fail is none.
+    /// </summary>
     public static void Require(ReadOnlySpan<float> actual, ReadOnlySpan<double> expected, double tolerance)
     {
         double error = Relative(actual, expected);
         if (error > tolerance) throw new InvalidOperationException($"The error is {error:g3}; at most {tolerance:g3} is allowed.");
-        if (Relative(new float[expected.Length], expected) <= tolerance) throw new InvalidOperationException("The reference is zero: this comparison could not fail.");
+        if (Relative(new float[expected.Length], expected) <= tolerance)
+            throw new InvalidOperationException("The reference is zero: this comparison could not fail.");
     }
 }

@@ -28,5 +28,6 @@ public static class GradientTests
         tests.GetExportedTypes().Any(type => type.Name == operation.Name + "Tests" && type.GetMethod(TestName) is { } method && IsTest(method));
 
     // By name, so that this library need not reference the test framework.
-    private static bool IsTest(MethodInfo method) => method.GetCustomAttributes().Any(attribute => attribute.GetType().Name is "FactAttribute" or "TheoryAttribute");
+    private static bool IsTest(MethodInfo method) =>
+        method.GetCustomAttributes().Any(attribute => attribute.GetType().Name is "FactAttribute" or "TheoryAttribute");
 }

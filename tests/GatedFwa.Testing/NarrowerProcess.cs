@@ -32,8 +32,10 @@ public static partial class NarrowerProcess
         {
             string output = Launch(setting, report, namespaces);
             string found = File.Exists(report) ? File.ReadAllText(report) : "none";
-            if (found != Math.Min(width, Simd.Width).ToString(CultureInfo.InvariantCulture)) throw new InvalidOperationException($"With {setting}=0 the width was {found}, not {width}.");
-            if (Count(output, "failed") != 0 || Count(output, "succeeded") < 2) throw new InvalidOperationException($"With {setting}=0:\n{output}");
+            if (found != Math.Min(width, Simd.Width).ToString(CultureInfo.InvariantCulture))
+                throw new InvalidOperationException($"With {setting}=0 the width was {found}, not {width}.");
+            if (Count(output, "failed") != 0 || Count(output, "succeeded") < 2)
+                throw new InvalidOperationException($"With {setting}=0:\n{output}");
         }
         finally
         {
@@ -60,7 +62,12 @@ public static partial class NarrowerProcess
             throw new InvalidOperationException($"With {setting}=0 the tests took longer than {s_limit.TotalMinutes} minutes.");
         }
 
-        if (process.ExitCode != 0) throw new InvalidOperationException($"With {setting}=0 the tests ended with code {process.ExitCode}:\n{output.Result}\n{errors.Result}");
+        if (process.ExitCode != 0)
+        {
+            throw new InvalidOperationException(
+                $"With {setting}=0 the tests ended with code {process.ExitCode}:\n{output.Result}\n{errors.Result}");
+        }
+
         return output.Result;
     }
 

@@ -18,7 +18,11 @@ public static class ThreadInvariance
             {
                 WorkerPool.Shared.Threads = count;
                 int difference = Bits(run()).CommonPrefixLength(Bits(expected));
-                if (difference < expected.Length) throw new InvalidOperationException($"With {count} threads element {difference} of {expected.Length} differs from that of one thread.");
+                if (difference < expected.Length)
+                {
+                    throw new InvalidOperationException(
+                        $"With {count} threads element {difference} of {expected.Length} differs from that of one thread.");
+                }
             }
         }
         finally

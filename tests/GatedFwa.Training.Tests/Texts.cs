@@ -19,7 +19,8 @@ internal static class Texts
 
     public static Document Document(string text) => new("text", Encoding.UTF8.GetBytes(text));
 
-    public static TokenStream Stream(params string[] texts) => TokenStream.Join([.. texts.Select(text => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(text))]);
+    public static TokenStream Stream(params string[] texts) =>
+        TokenStream.Join([.. texts.Select(text => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(text))]);
 
     public static int[] Tokens(TokenStream stream)
     {

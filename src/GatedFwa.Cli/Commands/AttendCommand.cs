@@ -8,11 +8,30 @@ internal static class AttendCommand
 {
     public static Command Create()
     {
-        var input = new Argument<string>("in") { Description = "A safetensors file with the inputs; its metadata 'kind' is gated_window_attention or decay_gate." };
-        var output = new Argument<string>("out") { Description = "The safetensors file to write: results, and gradients where the input holds do or dalpha." };
-        Option<int?> window = SharedOptions.Positive(new Option<int?>("--window") { Description = "Keys a query sees. [default: the file's window, or all]", HelpName = "W" });
-        var scale = new Option<float?>("--scale") { Description = "The factor of q·k. [default: the file's scale, or 1/√D]", HelpName = "X" };
-        var type = new Option<string>("--dtype") { Description = "The precision: f32.", HelpName = "f32", DefaultValueFactory = _ => "f32" };
+        var input = new Argument<string>("in")
+        {
+            Description = "A safetensors file with the inputs; its metadata 'kind' is gated_window_attention or decay_gate.",
+        };
+        var output = new Argument<string>("out")
+        {
+            Description = "The safetensors file to write: results, and gradients where the input holds do or dalpha.",
+        };
+        Option<int?> window = SharedOptions.Positive(new Option<int?>("--window")
+        {
+            Description = "Keys a query sees. [default: the file's window, or all]",
+            HelpName = "W",
+        });
+        var scale = new Option<float?>("--scale")
+        {
+            Description = "The factor of q·k. [default: the file's scale, or 1/√D]",
+            HelpName = "X",
+        };
+        var type = new Option<string>("--dtype")
+        {
+            Description = "The precision: f32.",
+            HelpName = "f32",
+            DefaultValueFactory = _ => "f32",
+        };
         type.AcceptOnlyFromAmong("f32");
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
@@ -29,7 +48,9 @@ internal static class AttendCommand
                 Scale = result.GetValue(scale),
                 Device = SharedOptions.ParseDevice(result.GetValue(device)!),
             });
-            Console.Error.WriteLine($"Wrote {string.Join(", ", computed.Tensors.Select(tensor => $"{tensor.Name} {tensor.Shape}"))} to {result.GetValue(output)}.");
+            Console.Error.WriteLine(
+                $"Wrote {string.Join(", ", computed.Tensors.Select(tensor => $"{tensor.Name} {tensor.Shape}"))} to " +
+                $"{result.GetValue(output)}.");
         });
         return command.WithExamples(
             ("Hold this implementation against yours:", "gatedfwa attend qkv.safetensors out.safetensors"),

@@ -14,7 +14,11 @@ internal static class EvaluateCommand
     public static Command Create()
     {
         var model = new Argument<string>("model") { Description = "A model directory or a run." };
-        var texts = new Argument<string[]>("text") { Description = "Text to predict: UTF-8 files, folders and patterns.", Arity = ArgumentArity.OneOrMore };
+        var texts = new Argument<string[]>("text")
+        {
+            Description = "Text to predict: UTF-8 files, folders and patterns.",
+            Arity = ArgumentArity.OneOrMore,
+        };
         Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
         {
             Description = $"Tokens that pass through the model at once; for full attention also all it sees. [default: {Evaluator.DefaultContext}]",
@@ -67,6 +71,8 @@ internal static class EvaluateCommand
         Facts.Print("loss", $"{Words.Number(evaluation.Loss, "F4")} nats a byte");
         Facts.Print("bits per byte", Words.Number(evaluation.BitsPerByte, "F4"));
         Facts.Print("perplexity", $"{Words.Number(evaluation.Perplexity, "F3")} a byte");
-        Facts.Print("time", $"{Words.Number(time.TotalSeconds, "F1")} s, {Words.Count((long)(evaluation.Bytes / time.TotalSeconds))} bytes/s");
+        Facts.Print(
+            "time",
+            $"{Words.Number(time.TotalSeconds, "F1")} s, {Words.Count((long)(evaluation.Bytes / time.TotalSeconds))} bytes/s");
     }
 }

@@ -14,14 +14,47 @@ internal static class GenerateCommand
     public static Command Create()
     {
         var model = new Argument<string>("model") { Description = "A model directory or a run." };
-        var prompt = new Option<string?>("--prompt") { Description = "The beginning of the text. [default: standard input, where it is a pipe; otherwise nothing]", HelpName = "TEXT" };
-        Option<int?> maxTokens = SharedOptions.AtLeast(new Option<int?>("--max-tokens") { Description = "Stop after this many tokens. [default: 256]", HelpName = "N" }, 0);
-        var temperature = new Option<float>("--temperature") { Description = "Below 1 bolder about the likely, 0 always the likeliest.", HelpName = "X", DefaultValueFactory = _ => 0.8f };
+        var prompt = new Option<string?>("--prompt")
+        {
+            Description = "The beginning of the text. [default: standard input, where it is a pipe; otherwise nothing]",
+            HelpName = "TEXT",
+        };
+        Option<int?> maxTokens = SharedOptions.AtLeast(new Option<int?>("--max-tokens")
+        {
+            Description = "Stop after this many tokens. [default: 256]",
+            HelpName = "N",
+        }, 0);
+        var temperature = new Option<float>("--temperature")
+        {
+            Description = "Below 1 bolder about the likely, 0 always the likeliest.",
+            HelpName = "X",
+            DefaultValueFactory = _ => 0.8f,
+        };
         var topK = new Option<int?>("--top-k") { Description = "Draw among this many likeliest tokens. [default: all]", HelpName = "N" };
-        var topP = new Option<float>("--top-p") { Description = "Draw among the likeliest tokens that add up to this probability.", HelpName = "P", DefaultValueFactory = _ => 1 };
-        var minP = new Option<float>("--min-p") { Description = "Draw among tokens at least this many times as likely as the likeliest.", HelpName = "P", DefaultValueFactory = _ => 0 };
-        var penalty = new Option<float>("--repetition-penalty") { Description = "Above 1 makes recent tokens less likely.", HelpName = "X", DefaultValueFactory = _ => 1 };
-        var seed = new Option<ulong>("--seed") { Description = "The same seed writes the same text.", HelpName = "N", DefaultValueFactory = _ => 0 };
+        var topP = new Option<float>("--top-p")
+        {
+            Description = "Draw among the likeliest tokens that add up to this probability.",
+            HelpName = "P",
+            DefaultValueFactory = _ => 1,
+        };
+        var minP = new Option<float>("--min-p")
+        {
+            Description = "Draw among tokens at least this many times as likely as the likeliest.",
+            HelpName = "P",
+            DefaultValueFactory = _ => 0,
+        };
+        var penalty = new Option<float>("--repetition-penalty")
+        {
+            Description = "Above 1 makes recent tokens less likely.",
+            HelpName = "X",
+            DefaultValueFactory = _ => 1,
+        };
+        var seed = new Option<ulong>("--seed")
+        {
+            Description = "The same seed writes the same text.",
+            HelpName = "N",
+            DefaultValueFactory = _ => 0,
+        };
         var stop = new Option<string[]>("--stop") { Description = "End before this text; may be given several times.", HelpName = "TEXT" };
         var verbose = new Option<bool>("--verbose") { Description = "Say on stderr how fast it was." };
         Option<int?> threads = SharedOptions.Threads();
@@ -82,6 +115,8 @@ internal static class GenerateCommand
         if (!verbose) return;
         TimeSpan all = Stopwatch.GetElapsedTime(start);
         double rate = bytes > 1 ? (bytes - 1) / (all - first).TotalSeconds : 0;
-        Console.Error.WriteLine($"{Words.Count(bytes)} bytes in {Words.Number(all.TotalSeconds, "F2")} s: the first after {Words.Number(first.TotalMilliseconds, "F0")} ms, then {Words.Number(rate, "F0")} bytes/s.");
+        Console.Error.WriteLine(
+            $"{Words.Count(bytes)} bytes in {Words.Number(all.TotalSeconds, "F2")} s: " +
+            $"the first after {Words.Number(first.TotalMilliseconds, "F0")} ms, then {Words.Number(rate, "F0")} bytes/s.");
     }
 }

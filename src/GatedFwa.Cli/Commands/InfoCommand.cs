@@ -8,7 +8,11 @@ internal static class InfoCommand
 {
     public static Command Create()
     {
-        var path = new Argument<string?>("path") { Description = "A model directory, a run, or a safetensors file; without it, this machine.", Arity = ArgumentArity.ZeroOrOne };
+        var path = new Argument<string?>("path")
+        {
+            Description = "A model directory, a run, or a safetensors file; without it, this machine.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
         var peak = new Option<bool>("--peak") { Description = "Also measure the machine: FMA peak and memory bandwidth (a second)." };
         Option<bool> json = SharedOptions.Json();
         var command = new Command("info", "Says what a model directory or safetensors file holds, or what this machine can do.") { path, peak, json };

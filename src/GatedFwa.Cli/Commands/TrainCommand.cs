@@ -17,8 +17,17 @@ internal sealed class TrainCommand
         AllowMultipleArgumentsPerToken = true,
     };
 
-    private readonly Option<string?> _output = new("--output") { Description = "The folder of the run. [default: runs/PRESET]", HelpName = "DIR" };
-    private readonly Option<bool> _resume = new("--resume") { Description = "Go on with the run in that folder, exactly as if it had never stopped." };
+    private readonly Option<string?> _output = new("--output")
+    {
+        Description = "The folder of the run. [default: runs/PRESET]",
+        HelpName = "DIR",
+    };
+
+    private readonly Option<bool> _resume = new("--resume")
+    {
+        Description = "Go on with the run in that folder, exactly as if it had never stopped.",
+    };
+
     private readonly ModelOptions _model = new();
     private readonly ScheduleOptions _schedule = new();
     private readonly Option<int?> _threads = SharedOptions.Threads();
@@ -55,7 +64,9 @@ internal sealed class TrainCommand
             return ExitCode.Success;
         }
 
-        Console.Error.WriteLine($"Stopped after step {Words.Count(outcome.Step)} of {Words.Count(outcome.Steps)} and saved it. To go on: {Invocation.Name} train --resume --output {output}");
+        Console.Error.WriteLine(
+            $"Stopped after step {Words.Count(outcome.Step)} of {Words.Count(outcome.Steps)} and saved it. To go on: " +
+            $"{Invocation.Name} train --resume --output {output}");
         return interruption.ExitCode;
     }
 
@@ -64,10 +75,18 @@ internal sealed class TrainCommand
     private Trainer Start(ParseResult result, Device device)
     {
         ModelConfig model = _model.Build(result);
-        TrainerOptions options = _schedule.Change(new TrainerOptions { Output = Output(result), Data = result.GetValue(_data) ?? [] }, result);
+        TrainerOptions options = _schedule.Change(new TrainerOptions
+        {
+            Output = Output(result),
+            Data = result.GetValue(_data) ?? [],
+        }, result);
         // Before the text is read, which can take a while.
         if (Trainer.HasRun(options.Output))
-            throw new InputException($"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
+        {
+            throw new InputException(
+                $"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
+        }
+
         return Trainer.Start(model, options, Read(options, model), device);
     }
 
@@ -90,8 +109,12 @@ internal sealed class TrainCommand
         IReadOnlyList<Document> documents = given ? TextFiles.Read(options.Data) : SdkDocumentation.Read();
         DocumentSplit split = DocumentSplit.Of(documents, options.Seed);
         string noun = (given, documents.Count) switch { (true, 1) => "file", (true, _) => "files", _ => "pages" };
-        Console.Error.WriteLine($"Text: {Megabytes(split.Training.TextBytes)} to learn from, {Megabytes(split.Validation.TextBytes)} held out, {Words.Count(documents.Count)} {noun}.");
-        Console.Error.WriteLine($"Model: {Words.Count(ParameterPlan.Of(model).Sum(parameter => parameter.Shape.Count))} parameters in {model.Layers} layers of width {model.Width}; {ModelWords.Attention(model)}.");
+        Console.Error.WriteLine(
+            $"Text: {Megabytes(split.Training.TextBytes)} to learn from, {Megabytes(split.Validation.TextBytes)} held out, " +
+            $"{Words.Count(documents.Count)} {noun}.");
+        Console.Error.WriteLine(
+            $"Model: {Words.Count(ParameterPlan.Of(model).Sum(parameter => parameter.Shape.Count))} parameters in {model.Layers} layers " +
+            $"of width {model.Width}; {ModelWords.Attention(model)}.");
         return split;
     }
 

@@ -100,11 +100,13 @@ public sealed class Tape : IDisposable
     /// <summary>Runs the recorded operations backwards from a given gradient of an output.</summary>
     /// <param name="output">A tensor that was made on this tape.</param>
     /// <param name="upstream">The gradient with respect to it, in its shape; copied.</param>
-    /// <exception cref="InvalidOperationException">The tape does not record, or nothing that led to the output needs a gradient.</exception>
+    /// <exception cref="InvalidOperationException">The tape does not record, or nothing that led to the output needs a
+    /// gradient.</exception>
     public void Backward(Tensor output, Tensor upstream)
     {
         ObjectDisposedException.ThrowIf(_closed, this);
-        if (!IsRecording) throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
+        if (!IsRecording)
+            throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
         Tensor seeded = Accumulator(output, out _) ?? throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
         seeded.CopyFrom(upstream);
         for (int i = _nodes.Count - 1; i >= 0; i--)

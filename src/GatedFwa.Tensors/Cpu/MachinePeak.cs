@@ -72,7 +72,10 @@ public static unsafe class MachinePeak
         for (int pass = 0; pass < 3; pass++)
         {
             long begun = Stopwatch.GetTimestamp();
-            OnThreads(threads, items, item => sums[item] = Sum<V, S>((float*)(start + ((long)item * ReadItemBytes)), ReadItemBytes / sizeof(float)));
+            OnThreads(
+                threads,
+                items,
+                item => sums[item] = Sum<V, S>((float*)(start + ((long)item * ReadItemBytes)), ReadItemBytes / sizeof(float)));
             best = Math.Min(best, Stopwatch.GetElapsedTime(begun).TotalSeconds);
         }
 
@@ -93,7 +96,10 @@ public static unsafe class MachinePeak
         }
     }
 
-    /// <summary>Twelve independent chains hide the latency of every processor so far (two units × four or five cycles) and fit sixteen registers.</summary>
+    /// <summary>
+    /// Twelve independent chains hide the latency of every processor so far (two units × four or five cycles) and fit sixteen
+    /// registers.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float Multiply<V, S>(int rounds)
         where V : struct

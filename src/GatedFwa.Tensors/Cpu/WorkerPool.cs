@@ -41,7 +41,9 @@ public sealed class WorkerPool
         }
     }
 
-    /// <summary>Calls <paramref name="body"/> for 0 … <paramref name="count"/> − 1, each once, on any thread in any order, and waits.</summary>
+    /// <summary>
+    /// Calls <paramref name="body"/> for 0 … <paramref name="count"/> − 1, each once, on any thread in any order, and waits.
+    /// </summary>
     /// <param name="count">The number of items: from shapes, never from the number of threads.</param>
     /// <param name="body">Works on one item. An exception stops the handing out and comes back to the caller.</param>
     public void For(int count, Action<int> body)

@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace GatedFwa.Tensors.Memory;
 
-/// <summary>Host memory, aligned to a cache line. Also serves kernels directly as scratch: <c>using var panel = CpuMemory.Rent(floats)</c>.</summary>
+/// <summary>
+/// Host memory, aligned to a cache line. Also serves kernels directly as scratch: <c>using var panel = CpuMemory.Rent(floats)</c>.
+/// </summary>
 internal sealed unsafe class CpuStorage : Storage, IDisposable
 {
     private readonly CpuMemory _pool;

@@ -8,7 +8,8 @@ internal static class Operands
     {
         foreach (Tensor? tensor in tensors)
         {
-            if (tensor is { Type: not DType.F32 }) throw new OperandException(operation, $"tensors of {DType.F32}", $"{tensor.Type} {tensor.Shape}");
+            if (tensor is { Type: not DType.F32 })
+                throw new OperandException(operation, $"tensors of {DType.F32}", $"{tensor.Type} {tensor.Shape}");
         }
     }
 }

@@ -63,7 +63,9 @@ internal static class MemberName
 
     private static ReadOnlySpan<char> LastPart(ReadOnlySpan<char> path) => path[(path.LastIndexOf('.') + 1)..];
 
-    /// <summary>Appends a name, its arity spelled out: <c>List`1</c> is List&lt;T&gt;, <c>Dictionary`2</c> is Dictionary&lt;T1, T2&gt;.</summary>
+    /// <summary>
+    /// Appends a name, its arity spelled out: <c>List`1</c> is List&lt;T&gt;, <c>Dictionary`2</c> is Dictionary&lt;T1, T2&gt;.
+    /// </summary>
     private static void AppendType(StringBuilder text, ReadOnlySpan<char> name)
     {
         for (int i = 0; i < name.Length; i++)

@@ -44,7 +44,9 @@ public static class TextFiles
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new InputException($"The file '{path}' cannot be read ({exception.Message.TrimEnd('.')}); check its permissions and size.", exception);
+            throw new InputException(
+                $"The file '{path}' cannot be read ({exception.Message.TrimEnd('.')}); check its permissions and size.",
+                exception);
         }
 
         ReadOnlyMemory<byte> text = bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes;
@@ -53,7 +55,11 @@ public static class TextFiles
         if (text.Span.Contains((byte)0))
             throw new InputException($"The file '{path}' is binary, not text; name the text files alone, for instance with '**/*.txt'.");
         if (!Utf8.IsValid(text.Span))
-            throw new InputException($"The file '{path}' is not UTF-8 text; convert it first, for instance with 'iconv -f LATIN1 -t UTF-8'.");
+        {
+            throw new InputException(
+                $"The file '{path}' is not UTF-8 text; convert it first, for instance with 'iconv -f LATIN1 -t UTF-8'.");
+        }
+
         return new Document(path, text);
     }
 
@@ -114,7 +120,9 @@ public static class TextFiles
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new InputException($"The folder '{folder}' cannot be listed ({exception.Message.TrimEnd('.')}); check its permissions.", exception);
+            throw new InputException(
+                $"The folder '{folder}' cannot be listed ({exception.Message.TrimEnd('.')}); check its permissions.",
+                exception);
         }
     }
 }

@@ -33,7 +33,11 @@ public sealed class TokenStream
         long textBytes = texts.Sum(text => (long)text.Length);
         long length = textBytes + texts.Count + 1;
         if (length > Array.MaxLength)
-            throw new InputException($"The text is {length / 1e9:F1} GB long and at most {Array.MaxLength / 1e9:F1} GB can be held; give fewer files.");
+        {
+            throw new InputException(
+                $"The text is {length / 1e9:F1} GB long and at most {Array.MaxLength / 1e9:F1} GB can be held; give fewer files.");
+        }
+
         byte[] bytes = GC.AllocateUninitializedArray<byte>((int)length);
         int end = 0;
         bytes[end++] = BoundaryByte;

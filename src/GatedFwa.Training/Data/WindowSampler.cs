@@ -60,7 +60,9 @@ public sealed class WindowSampler
         return offset + (Shuffle((int)index, random) * _context);
     }
 
-    /// <summary>A permutation of 0 … windows − 1: a Feistel network over the next even number of bits, walked until it lands inside.</summary>
+    /// <summary>
+    /// A permutation of 0 … windows − 1: a Feistel network over the next even number of bits, walked until it lands inside.
+    /// </summary>
     private int Shuffle(int index, CounterRandom random)
     {
         int bits = (BitOperations.Log2((uint)Math.Max(1, _windows - 1)) / 2) + 1;

@@ -7,7 +7,9 @@ using GatedFwa.Training.Data;
 
 namespace GatedFwa.Training.Evaluation;
 
-/// <summary>Measures a model on text, in pieces: memory does not grow with the text, and the same text gives the same bits every time.</summary>
+/// <summary>
+/// Measures a model on text, in pieces: memory does not grow with the text, and the same text gives the same bits every time.
+/// </summary>
 public static class Evaluator
 {
     /// <summary>Tokens that pass through the model at once, and the context of a full causal model, unless given.</summary>
@@ -21,10 +23,16 @@ public static class Evaluator
     /// <param name="cancellation">Stops between pieces.</param>
     /// <exception cref="InputException">The text is empty, or the model is none of bytes.</exception>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
-    public static EvaluationResult Evaluate(LanguageModel model, TokenStream text, int context = DefaultContext, CancellationToken cancellation = default)
+    public static EvaluationResult Evaluate(
+        LanguageModel model, TokenStream text, int context = DefaultContext, CancellationToken cancellation = default)
     {
         if (model.Config.VocabularySize < ByteTokenizer.VocabularySize)
-            throw new InputException($"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; give a model of bytes.");
+        {
+            throw new InputException(
+                $"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; " +
+                "give a model of bytes.");
+        }
+
         if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
         using DecodeState? state = model.Config.Window is null ? null : model.NewState();
         double nats = 0;

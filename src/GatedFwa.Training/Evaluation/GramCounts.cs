@@ -2,7 +2,9 @@ using System.Numerics;
 
 namespace GatedFwa.Training.Evaluation;
 
-/// <summary>How often each run of up to four bytes occurred: an open-addressing hash table, the hot entries of which stay in cache.</summary>
+/// <summary>
+/// How often each run of up to four bytes occurred: an open-addressing hash table, the hot entries of which stay in cache.
+/// </summary>
 internal sealed class GramCounts
 {
     private uint[] _keys;

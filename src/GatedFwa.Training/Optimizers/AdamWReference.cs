@@ -1,6 +1,8 @@
 namespace GatedFwa.Training.Optimizers;
 
-/// <summary>AdamW in double, as the paper writes it (algorithm 2 of arXiv 1711.05101): the contract that <see cref="AdamW"/> is held to.</summary>
+/// <summary>
+/// AdamW in double, as the paper writes it (algorithm 2 of arXiv 1711.05101): the contract that <see cref="AdamW"/> is held to.
+/// </summary>
 internal static class AdamWReference
 {
     public static void Step(

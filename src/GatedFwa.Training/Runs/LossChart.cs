@@ -3,7 +3,9 @@ using System.Text;
 
 namespace GatedFwa.Training.Runs;
 
-/// <summary>Draws <c>loss.svg</c>: training loss and validation in bits a byte against steps, and the order-3 byte model as a line to beat.</summary>
+/// <summary>
+/// Draws <c>loss.svg</c>: training loss and validation in bits a byte against steps, and the order-3 byte model as a line to beat.
+/// </summary>
 internal static class LossChart
 {
     private const double Width = 860, Height = 440;
@@ -47,7 +49,8 @@ internal static class LossChart
         AppendLine(svg, "baseline", [(0, baseline), (steps, baseline)], axis);
         AppendLine(svg, "training", Thin(smooth), axis);
         AppendLine(svg, "validation", validation, axis);
-        foreach ((double step, double bits) in validation) svg.Append(Invariant($"<circle class=\"dot\" cx=\"{axis.X(step):F1}\" cy=\"{axis.Y(bits):F1}\" r=\"3\"/>\n"));
+        foreach ((double step, double bits) in validation)
+            svg.Append(Invariant($"<circle class=\"dot\" cx=\"{axis.X(step):F1}\" cy=\"{axis.Y(bits):F1}\" r=\"3\"/>\n"));
         svg.Append("</g>\n");
         AppendLabels(svg, axis, [("baseline", "order-3 bytes", baseline), .. Last("training", smooth), .. Last("validation", validation)]);
         return svg.Append("</svg>\n").ToString();
@@ -113,7 +116,9 @@ internal static class LossChart
     /// <summary>Where a value lies in the picture.</summary>
     private readonly record struct Axis(double Steps, double Low, double High, double BitStep)
     {
-        /// <summary>From a little below the lowest value to a little above the baseline: the first steps' fall from 8 bits says nothing.</summary>
+        /// <summary>
+        /// From a little below the lowest value to a little above the baseline: the first steps' fall from 8 bits says nothing.
+        /// </summary>
         public static Axis For(int steps, double baseline, IReadOnlyCollection<double> values)
         {
             double lowest = values.Append(baseline).Min(), highest = Math.Max(baseline, Math.Min(values.DefaultIfEmpty(8).Max(), 2 * baseline));

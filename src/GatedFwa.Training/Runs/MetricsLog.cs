@@ -24,14 +24,21 @@ internal sealed class MetricsLog : IDisposable
         {
             _file = file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 1);
             if (_file.Length < keepBytes)
-                throw new InputException($"The file '{path}' has lost lines that the checkpoint counts on; restore it, or start a new run in another folder.");
+            {
+                throw new InputException(
+                    $"The file '{path}' has lost lines that the checkpoint counts on; restore it, or start a new run in another folder.");
+            }
+
             _file.SetLength(keepBytes);
             Load(path);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             file?.Dispose();
-            throw new InputException($"The file '{path}' cannot be written ({exception.Message.TrimEnd('.')}); make room or choose another folder with --output.", exception);
+            throw new InputException(
+                $"The file '{path}' cannot be written ({exception.Message.TrimEnd('.')}); " +
+                "make room or choose another folder with --output.",
+                exception);
         }
         catch
         {
@@ -73,7 +80,9 @@ internal sealed class MetricsLog : IDisposable
             }
             catch (JsonException exception)
             {
-                throw new InputException($"Line {_lines.Count + 1} of '{path}' is damaged; restore the file, or start a new run in another folder.", exception);
+                throw new InputException(
+                    $"Line {_lines.Count + 1} of '{path}' is damaged; restore the file, or start a new run in another folder.",
+                    exception);
             }
         }
     }

@@ -62,7 +62,12 @@ internal sealed class RunFolder(string path)
 
     private SafetensorsFile Open()
     {
-        if (!HasCheckpoint) throw new InputException($"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
+        if (!HasCheckpoint)
+        {
+            throw new InputException(
+                $"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
+        }
+
         return SafetensorsFile.Open(Weights);
     }
 

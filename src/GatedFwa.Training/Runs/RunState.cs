@@ -2,7 +2,10 @@ using GatedFwa.Models;
 
 namespace GatedFwa.Training.Runs;
 
-/// <summary>Everything about a run at a checkpoint but its numbers: <c>training_state.json</c>, and the metadata of <c>training_state.safetensors</c>.</summary>
+/// <summary>
+/// Everything about a run at a checkpoint but its numbers: <c>training_state.json</c>, and the metadata of
+/// <c>training_state.safetensors</c>.
+/// </summary>
 internal sealed record RunState
 {
     /// <summary>Steps done.</summary>

@@ -16,7 +16,11 @@ internal static class SettingsComparison
         if (FirstDifference(saved.Model, asked.Model) is { } inModel) throw Refusal(asked, inModel);
         if (FirstDifference(saved.Options, asked.Options) is { } inOptions) throw Refusal(asked, inOptions);
         if (saved.DataFingerprint != asked.DataFingerprint)
-            throw new InputException($"The run in '{asked.Options.Output}' learned from another text; resume it with the text it began with, or start a new run in another folder.");
+        {
+            throw new InputException(
+                $"The run in '{asked.Options.Output}' learned from another text; " +
+                "resume it with the text it began with, or start a new run in another folder.");
+        }
     }
 
     private static InputException Refusal(RunState asked, (string Name, string Saved, string Asked) difference) => new(

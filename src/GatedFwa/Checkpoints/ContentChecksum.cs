@@ -17,7 +17,8 @@ internal sealed class ContentChecksum : IDisposable
     /// <summary>Begins with the metadata, whatever its order.</summary>
     public ContentChecksum(IEnumerable<KeyValuePair<string, string>> metadata)
     {
-        foreach ((string key, string value) in metadata.Where(pair => pair.Key != Key).OrderBy(pair => pair.Key, StringComparer.Ordinal)) Add($"{key}\0{value}\0");
+        foreach ((string key, string value) in metadata.Where(pair => pair.Key != Key).OrderBy(pair => pair.Key, StringComparer.Ordinal))
+            Add($"{key}\0{value}\0");
     }
 
     /// <summary>Eight hexadecimal digits.</summary>

@@ -7,7 +7,8 @@ internal static class InputFile
     /// <exception cref="InputException">There is no such file, it may not be read, or it is a folder or a pipe.</exception>
     public static FileStream Open(string path)
     {
-        if (Directory.Exists(path)) throw new InputException($"{Phrase.Quote(path)} is a folder where a file is expected; name a file in it.");
+        if (Directory.Exists(path))
+            throw new InputException($"{Phrase.Quote(path)} is a folder where a file is expected; name a file in it.");
         if (!File.Exists(path)) throw new InputException($"There is no file {Phrase.Quote(path)}; check the path.");
         try
         {
@@ -27,7 +28,12 @@ internal static class InputFile
     public static byte[] ReadAll(string path, long maxBytes)
     {
         using FileStream stream = Open(path);
-        if (stream.Length > maxBytes) throw new InputException($"{Phrase.Quote(path)} has {stream.Length} bytes where at most {maxBytes} make sense; is it the right file?");
+        if (stream.Length > maxBytes)
+        {
+            throw new InputException(
+                $"{Phrase.Quote(path)} has {stream.Length} bytes where at most {maxBytes} make sense; is it the right file?");
+        }
+
         try
         {
             var bytes = new byte[stream.Length];

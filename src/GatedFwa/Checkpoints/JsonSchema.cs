@@ -28,9 +28,18 @@ internal static class JsonSchema
             string name = property.Name;
             string place = Join(path, name);
             if (!known.TryGetValue(name, out JsonPropertyInfo? info))
-                throw new InputException($"{Phrase.Quote(source)} has the unknown key {Phrase.Quote(place)}{Phrase.DidYouMean(name, known.Keys)}; correct or remove it.");
+            {
+                throw new InputException(
+                    $"{Phrase.Quote(source)} has the unknown key {Phrase.Quote(place)}{Phrase.DidYouMean(name, known.Keys)}; " +
+                    "correct or remove it.");
+            }
+
             if (property.Value.ValueKind == JsonValueKind.Null && info.IsSetNullable) continue;
-            Check(property.Value, expected.Options.GetTypeInfo(Nullable.GetUnderlyingType(info.PropertyType) ?? info.PropertyType), source, place);
+            Check(
+                property.Value,
+                expected.Options.GetTypeInfo(Nullable.GetUnderlyingType(info.PropertyType) ?? info.PropertyType),
+                source,
+                place);
         }
 
         foreach (JsonPropertyInfo info in known.Values)

@@ -57,7 +57,12 @@ public static class ModelDirectory
         ModelConfig config = LoadConfig(path);
         ByteTokenizer tokenizer = ByteTokenizer.Load(Path.Combine(path, TokenizerFile));
         if (config.VocabularySize < ByteTokenizer.VocabularySize)
-            throw new InputException($"The vocabulary_size {config.VocabularySize} of {Phrase.Quote(Path.Combine(path, ConfigFile))} is smaller than the tokenizer's {ByteTokenizer.VocabularySize}; the files belong to different models, copy the folder again.");
+        {
+            throw new InputException(
+                $"The vocabulary_size {config.VocabularySize} of {Phrase.Quote(Path.Combine(path, ConfigFile))} is smaller than the " +
+                $"tokenizer's {ByteTokenizer.VocabularySize}; the files belong to different models, copy the folder again.");
+        }
+
         using SafetensorsFile weights = SafetensorsFile.Open(Path.Combine(path, WeightsFile));
         return (LoadWeights(weights, config, device), tokenizer);
     }
@@ -67,9 +72,20 @@ public static class ModelDirectory
     /// <exception cref="InputException">There is no such folder, or its configuration cannot be used.</exception>
     public static ModelConfig LoadConfig(string path)
     {
-        if (!Directory.Exists(path)) throw new InputException($"There is no folder {Phrase.Quote(path)} with a model in it; check the path, or train one with \"gatedfwa train --output {Phrase.Printable(path)}\".");
+        if (!Directory.Exists(path))
+        {
+            throw new InputException(
+                $"There is no folder {Phrase.Quote(path)} with a model in it; " +
+                $"check the path, or train one with \"gatedfwa train --output {Phrase.Printable(path)}\".");
+        }
+
         string file = Path.Combine(path, ConfigFile);
-        if (!File.Exists(file)) throw new InputException($"{Phrase.Quote(path)} holds no {ConfigFile}, so it is no model; name a folder that \"gatedfwa train\" wrote.");
+        if (!File.Exists(file))
+        {
+            throw new InputException(
+                $"{Phrase.Quote(path)} holds no {ConfigFile}, so it is no model; name a folder that \"gatedfwa train\" wrote.");
+        }
+
         return ModelConfig.Parse(StrictJson.ReadBytes(file), file);
     }
 

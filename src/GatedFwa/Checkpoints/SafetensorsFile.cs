@@ -72,7 +72,13 @@ public sealed class SafetensorsFile : IDisposable
         catch (Exception e)
         {
             stream.Dispose();
-            if (e is FormatException) throw new InputException($"Cannot read {Phrase.Quote(name)}: {e.Message}; it is damaged or not a safetensors file, copy or download it again.", e);
+            if (e is FormatException)
+            {
+                throw new InputException(
+                    $"Cannot read {Phrase.Quote(name)}: {e.Message}; it is damaged or not a safetensors file, copy or download it again.",
+                    e);
+            }
+
             if (e is IOException or NotSupportedException) throw InputFile.Unreadable(name, e);
             throw;
         }
@@ -101,13 +107,23 @@ public sealed class SafetensorsFile : IDisposable
     {
         SafetensorsEntry entry = this[name];
         if (entry.Shape.Count != destination.Length)
-            throw new InputException($"{Tensor(entry)} has {entry.Shape.Count} elements where {destination.Length} are expected; give a file of that size.");
+        {
+            throw new InputException(
+                $"{Tensor(entry)} has {entry.Shape.Count} elements where {destination.Length} are expected; give a file of that size.");
+        }
+
         SafetensorsConversion.Check(entry.Type, integers: false, Tensor(entry));
         Seek(entry);
         if (entry.Type == SafetensorsType.F32)
         {
             Fill(MemoryMarshal.AsBytes(destination));
-            if (!BitConverter.IsLittleEndian) BinaryPrimitives.ReverseEndianness(MemoryMarshal.Cast<float, int>(destination), MemoryMarshal.Cast<float, int>(destination));
+            if (!BitConverter.IsLittleEndian)
+            {
+                BinaryPrimitives.ReverseEndianness(
+                    MemoryMarshal.Cast<float, int>(destination),
+                    MemoryMarshal.Cast<float, int>(destination));
+            }
+
             return;
         }
 
@@ -140,7 +156,10 @@ public sealed class SafetensorsFile : IDisposable
             Span<byte> bytes = buffer[..(part.Length * entry.Type.Bytes())];
             Fill(bytes);
             if (!SafetensorsConversion.TryToIntegers(entry.Type, bytes, part))
-                throw new InputException($"{Tensor(entry)} holds a number that does not fit 32 bits; use numbers from {int.MinValue} to {int.MaxValue}.");
+            {
+                throw new InputException(
+                    $"{Tensor(entry)} holds a number that does not fit 32 bits; use numbers from {int.MinValue} to {int.MaxValue}.");
+            }
         }
 
         return values;
@@ -167,7 +186,12 @@ public sealed class SafetensorsFile : IDisposable
         }
 
         if (checksum.Text != expected)
-            throw new InputException($"{Phrase.Quote(Name)} is damaged: its checksum differs; copy it again or go back to another checkpoint (if another program changed it on purpose, remove {ContentChecksum.Key} from its metadata).");
+        {
+            throw new InputException(
+                $"{Phrase.Quote(Name)} is damaged: its checksum differs; " +
+                "copy it again or go back to another checkpoint (if another program changed it on purpose, " +
+                $"remove {ContentChecksum.Key} from its metadata).");
+        }
     }
 
     /// <inheritdoc/>
@@ -175,13 +199,16 @@ public sealed class SafetensorsFile : IDisposable
 
     private byte[] ReadHeader()
     {
-        if (FileBytes < LengthBytes) throw new FormatException($"it has {FileBytes} bytes and a safetensors file has at least {LengthBytes}");
+        if (FileBytes < LengthBytes)
+            throw new FormatException($"it has {FileBytes} bytes and a safetensors file has at least {LengthBytes}");
         Span<byte> prefix = stackalloc byte[LengthBytes];
         _stream.Position = 0;
         _stream.ReadExactly(prefix);
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
-        if (length > (ulong)(FileBytes - LengthBytes)) throw new FormatException($"it claims a header of {length} bytes and has {FileBytes} in all");
-        if (length > MaxHeaderBytes) throw new FormatException($"its header of {length} bytes is longer than the format's {MaxHeaderBytes}");
+        if (length > (ulong)(FileBytes - LengthBytes))
+            throw new FormatException($"it claims a header of {length} bytes and has {FileBytes} in all");
+        if (length > MaxHeaderBytes)
+            throw new FormatException($"its header of {length} bytes is longer than the format's {MaxHeaderBytes}");
         var header = new byte[length];
         _stream.ReadExactly(header);
         return header;

@@ -48,7 +48,8 @@ internal ref struct SafetensorsHeader
         Read();
         while (ReadKey() is { } name)
         {
-            if (entries.ContainsKey(name) || (name == MetadataKey && metadata is not null)) throw new FormatException($"its header names {Phrase.Quote(name)} twice");
+            if (entries.ContainsKey(name) || (name == MetadataKey && metadata is not null))
+                throw new FormatException($"its header names {Phrase.Quote(name)} twice");
             if (name == MetadataKey) metadata = ParseMetadata();
             else entries.Add(name, ParseEntry(name));
         }
@@ -107,7 +108,9 @@ internal ref struct SafetensorsHeader
     {
         if (!Read(JsonTokenType.String)) throw Complaint("has a dtype that is not a string");
         string name = Text();
-        return SafetensorsTypes.TryParse(name, out SafetensorsType type) ? type : throw Complaint($"has the unknown dtype {Phrase.Quote(name)}");
+        return SafetensorsTypes.TryParse(name, out SafetensorsType type)
+            ? type
+            : throw Complaint($"has the unknown dtype {Phrase.Quote(name)}");
     }
 
     private Shape ParseShape()
@@ -166,5 +169,6 @@ internal ref struct SafetensorsHeader
 
     private readonly FormatException Complaint(string about) => new($"its tensor {Phrase.Quote(_tensor)} {about}");
 
-    private readonly FormatException NotJson(Exception? cause = null) => new($"its header is not valid JSON at byte {_reader.BytesConsumed}", cause);
+    private readonly FormatException NotJson(Exception? cause = null) =>
+        new($"its header is not valid JSON at byte {_reader.BytesConsumed}", cause);
 }

@@ -9,7 +9,8 @@ public sealed class SafetensorsTensor
 {
     private readonly Action<Stream> _write;
 
-    private SafetensorsTensor(string name, SafetensorsType type, Shape shape, Action<Stream> write) => (Name, Type, Shape, _write) = (name, type, shape, write);
+    private SafetensorsTensor(string name, SafetensorsType type, Shape shape, Action<Stream> write) =>
+        (Name, Type, Shape, _write) = (name, type, shape, write);
 
     /// <summary>Its name in the file.</summary>
     public string Name { get; }
@@ -28,14 +29,16 @@ public sealed class SafetensorsTensor
     /// <param name="shape">Its extents.</param>
     /// <param name="values">The elements, row-major; read when the file is written.</param>
     /// <exception cref="OperandException">The number of values is not that of the shape.</exception>
-    public static SafetensorsTensor Floats(string name, Shape shape, ReadOnlyMemory<float> values) => Of(name, SafetensorsType.F32, shape, values);
+    public static SafetensorsTensor Floats(string name, Shape shape, ReadOnlyMemory<float> values) =>
+        Of(name, SafetensorsType.F32, shape, values);
 
     /// <summary>An I32 tensor from an array.</summary>
     /// <param name="name">Its name in the file.</param>
     /// <param name="shape">Its extents.</param>
     /// <param name="values">The elements, row-major; read when the file is written.</param>
     /// <exception cref="OperandException">The number of values is not that of the shape.</exception>
-    public static SafetensorsTensor Integers(string name, Shape shape, ReadOnlyMemory<int> values) => Of(name, SafetensorsType.I32, shape, values);
+    public static SafetensorsTensor Integers(string name, Shape shape, ReadOnlyMemory<int> values) =>
+        Of(name, SafetensorsType.I32, shape, values);
 
     /// <summary>The present elements of an F32 tensor, on whatever device it lies.</summary>
     /// <param name="name">Its name in the file.</param>
@@ -44,7 +47,11 @@ public sealed class SafetensorsTensor
     public static SafetensorsTensor From(string name, Tensor tensor)
     {
         if (tensor.Type != DType.F32) throw new OperandException(nameof(SafetensorsTensor), "an F32 tensor", $"{tensor.Type}");
-        return new(name, SafetensorsType.F32, tensor.Shape, stream => WriteElements<float>(stream, tensor.Device.IsCpu ? tensor.AsSpan() : tensor.ToArray()));
+        return new(
+            name,
+            SafetensorsType.F32,
+            tensor.Shape,
+            stream => WriteElements<float>(stream, tensor.Device.IsCpu ? tensor.AsSpan() : tensor.ToArray()));
     }
 
     internal void WriteTo(Stream stream) => _write(stream);
@@ -52,7 +59,8 @@ public sealed class SafetensorsTensor
     private static SafetensorsTensor Of<T>(string name, SafetensorsType type, Shape shape, ReadOnlyMemory<T> values)
         where T : unmanaged
     {
-        if (shape.Count != values.Length) throw new OperandException(nameof(SafetensorsTensor), $"{shape.Count} values for {shape}", $"{values.Length}");
+        if (shape.Count != values.Length)
+            throw new OperandException(nameof(SafetensorsTensor), $"{shape.Count} values for {shape}", $"{values.Length}");
         return new(name, type, shape, stream => WriteElements(stream, values.Span));
     }
 

@@ -41,7 +41,9 @@ public static class SafetensorsWriter
         foreach (SafetensorsTensor tensor in tensors) tensor.WriteTo(stream);
     }
 
-    /// <summary>Wide elements first, so that every tensor is aligned to its elements; names within a width, so that files can be compared.</summary>
+    /// <summary>
+    /// Wide elements first, so that every tensor is aligned to its elements; names within a width, so that files can be compared.
+    /// </summary>
     private static List<SafetensorsTensor> InOrder(IEnumerable<SafetensorsTensor> tensors)
     {
         List<SafetensorsTensor> ordered = [.. tensors.OrderByDescending(tensor => tensor.Type.Bytes()).ThenBy(tensor => tensor.Name, StringComparer.Ordinal)];
@@ -55,7 +57,8 @@ public static class SafetensorsWriter
     }
 
     /// <summary>The checksum stands before the data, so the data is gone through twice: at the speed of memory, not of the disk.</summary>
-    private static SortedDictionary<string, string> WithChecksum(List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
+    private static SortedDictionary<string, string> WithChecksum(
+        List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         var all = new SortedDictionary<string, string>(metadata?.ToDictionary() ?? [], StringComparer.Ordinal);
         using var checksum = new ContentChecksum(all);

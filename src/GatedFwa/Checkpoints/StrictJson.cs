@@ -55,7 +55,9 @@ internal static class StrictJson
         return root.Deserialize<T>(s_options)!;
     });
 
-    /// <summary>The text under one key of an object whose other keys are not known yet: the type of a file. Null where there is none.</summary>
+    /// <summary>
+    /// The text under one key of an object whose other keys are not known yet: the type of a file. Null where there is none.
+    /// </summary>
     /// <param name="json">UTF-8, with or without a byte order mark.</param>
     /// <param name="source">What to call it in errors.</param>
     /// <param name="key">The key.</param>
@@ -73,12 +75,17 @@ internal static class StrictJson
     private static T Guarded<T>(ReadOnlyMemory<byte> json, string source, Func<JsonElement, T> read)
     {
         string name = Phrase.Quote(source);
-        if (json.Length > MaxBytes) throw new InputException($"{name} has {json.Length} bytes where at most {MaxBytes} make sense; is it the right file?");
+        if (json.Length > MaxBytes)
+            throw new InputException($"{name} has {json.Length} bytes where at most {MaxBytes} make sense; is it the right file?");
         if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
         try
         {
             CheckLiterals(json.Span);
-            using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
+            using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions
+            {
+                MaxDepth = MaxDepth,
+                AllowDuplicateProperties = false,
+            });
             return read(document.RootElement);
         }
         catch (JsonException e)
@@ -92,7 +99,10 @@ internal static class StrictJson
         }
     }
 
-    /// <summary>Refuses words that are no JSON. The parser would, too, but its error copies all that follows, escaped: eight times a hostile file.</summary>
+    /// <summary>
+    /// Refuses words that are no JSON. The parser would, too, but its error copies all that follows, escaped: eight times a hostile
+    /// file.
+    /// </summary>
     private static void CheckLiterals(ReadOnlySpan<byte> json)
     {
         var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = MaxDepth });
@@ -102,7 +112,11 @@ internal static class StrictJson
             bool isWord = !ahead.IsEmpty && char.IsAsciiLetter((char)ahead[0]);
             if (!isWord || ahead.StartsWith("true"u8) || ahead.StartsWith("false"u8) || ahead.StartsWith("null"u8)) continue;
             string word = Encoding.ASCII.GetString(ahead[..Math.Min(ahead.Length, 12)]);
-            throw new JsonException($"{Phrase.Quote(word)} is no value", path: null, lineNumber: json[..^ahead.Length].Count((byte)'\n'), bytePositionInLine: null);
+            throw new JsonException(
+                $"{Phrase.Quote(word)} is no value",
+                path: null,
+                lineNumber: json[..^ahead.Length].Count((byte)'\n'),
+                bytePositionInLine: null);
         }
         while (reader.Read());
     }

@@ -62,7 +62,8 @@ public sealed class DecodeState : IDisposable
         if (!ReferenceEquals(config, _config) && config != _config)
             throw new OperandException(Operation, "the model it was made for", "a model of another configuration");
         if (tokens[0] != Batch) throw new OperandException(Operation, $"tokens for {Batch} texts", $"{tokens}");
-        if (tape.IsRecording) throw new OperandException(Operation, "a tape opened for inference: no gradient flows into the past", "one that records");
+        if (tape.IsRecording)
+            throw new OperandException(Operation, "a tape opened for inference: no gradient flows into the past", "one that records");
         if (layout is not null && layout != SequenceLayout.Dense)
             throw new OperandException(Operation, "a dense layout where a text is continued", "packed or padded documents");
     }

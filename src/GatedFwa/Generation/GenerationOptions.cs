@@ -21,7 +21,8 @@ public sealed record GenerationOptions
     public GenerationOptions Validate()
     {
         if (MaxTokens < 0) throw new InputException($"The number of tokens to generate is {MaxTokens}; it must be at least 0.");
-        if (StopStrings.Any(string.IsNullOrEmpty)) throw new InputException("A stop string is empty; it would end every text before it begins.");
+        if (StopStrings.Any(string.IsNullOrEmpty))
+            throw new InputException("A stop string is empty; it would end every text before it begins.");
         Sampling.Validate();
         return this;
     }

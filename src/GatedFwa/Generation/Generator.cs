@@ -5,7 +5,9 @@ using GatedFwa.Tokenizers;
 
 namespace GatedFwa.Generation;
 
-/// <summary>Continues texts, a piece at a time. With a windowed model the millionth token takes the memory and the time of the first.</summary>
+/// <summary>
+/// Continues texts, a piece at a time. With a windowed model the millionth token takes the memory and the time of the first.
+/// </summary>
 /// <param name="model">The model; not disposed.</param>
 /// <param name="tokenizer">Its tokenizer.</param>
 /// <example>
@@ -29,7 +31,12 @@ public sealed class Generator(LanguageModel model, ByteTokenizer tokenizer)
         ArgumentNullException.ThrowIfNull(prompt);
         options.Validate();
         if (model.Config.VocabularySize != ByteTokenizer.VocabularySize)
-            throw new InputException($"The model has {model.Config.VocabularySize} tokens and the tokenizer {ByteTokenizer.VocabularySize}; use the tokenizer it was trained with.");
+        {
+            throw new InputException(
+                $"The model has {model.Config.VocabularySize} tokens and the tokenizer {ByteTokenizer.VocabularySize}; " +
+                "use the tokenizer it was trained with.");
+        }
+
         return Continue([ByteTokenizer.Boundary, .. tokenizer.Encode(prompt)], options);
     }
 

@@ -23,7 +23,8 @@ internal sealed class AttentionLayer
         _output = parameters["output.weight"];
         if (config.TokenShift) (_keyShift, _valueShift) = (parameters["key_shift.weight"], parameters["value_shift.weight"]);
         if (config.QkNorm) (_queryNorm, _keyNorm) = (parameters["query_norm.weight"], parameters["key_norm.weight"]);
-        if (config.Gate) (_gate, _gateBias, _gateAmplitude) = (parameters["gate.weight"], parameters["gate.bias"], parameters["gate.amplitude.weight"]);
+        if (config.Gate)
+            (_gate, _gateBias, _gateAmplitude) = (parameters["gate.weight"], parameters["gate.bias"], parameters["gate.amplitude.weight"]);
     }
 
     /// <summary>[B, T, C], normalised → [B, T, C].</summary>

@@ -6,7 +6,10 @@ using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Models;
 
-/// <summary>An autoregressive language model of pre-norm blocks (operator.md §4): embedding, L × (attention, SwiGLU), norm, output projection.</summary>
+/// <summary>
+/// An autoregressive language model of pre-norm blocks (operator.md §4): embedding, L × (attention, SwiGLU), norm, output
+/// projection.
+/// </summary>
 /// <example>
 /// <code>
 /// using var model = new LanguageModel(ModelConfig.Preset("tiny"));
@@ -76,7 +79,9 @@ public sealed class LanguageModel : IDisposable
         Tape tape, Tensor tokens, Tensor targets, SequenceLayout? layout = null, Tensor? perToken = null, CounterRandom? dropout = null, DecodeState? state = null) =>
         LinearCrossEntropy.Apply(tape, Features(tape, tokens, layout, dropout, state), _head, targets, perToken);
 
-    /// <summary>The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.</summary>
+    /// <summary>
+    /// The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.
+    /// </summary>
     /// <param name="tape">Owns the result and records the operations.</param>
     /// <param name="tokens">I32 [B, T].</param>
     /// <param name="layout">Where documents lie; one a row unless given.</param>
@@ -90,7 +95,9 @@ public sealed class LanguageModel : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">The batch is below 1.</exception>
     public DecodeState NewState(int batch = 1) => new(Config, batch, Device);
 
-    /// <summary>Feeds tokens that continue a text. Any split of a text into calls gives the same scores as one pass over all of it.</summary>
+    /// <summary>
+    /// Feeds tokens that continue a text. Any split of a text into calls gives the same scores as one pass over all of it.
+    /// </summary>
     /// <param name="tape">Owns the result; opened for inference.</param>
     /// <param name="state">The text so far, B rows; afterwards it holds the tokens, too.</param>
     /// <param name="tokens">I32 [B, T], T ≥ 1. A long prompt is best fed in pieces of about the window.</param>
@@ -120,7 +127,11 @@ public sealed class LanguageModel : IDisposable
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
             Tensor input = x;
-            var pass = new ForwardPass(layout ?? SequenceLayout.Dense, dropout?.Split((ulong)layer + 1), state?.Position ?? 0, state?.Layers[layer]);
+            var pass = new ForwardPass(
+                layout ?? SequenceLayout.Dense,
+                dropout?.Split((ulong)layer + 1),
+                state?.Position ?? 0,
+                state?.Layers[layer]);
             TransformerBlock block = _blocks[layer];
             x = tape.Scoped(() => block.Apply(tape, input, pass));
         }

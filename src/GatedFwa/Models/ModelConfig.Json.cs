@@ -18,7 +18,8 @@ public sealed partial record ModelConfig
     /// <param name="source">What to call it in errors.</param>
     /// <returns>A configuration that makes a model.</returns>
     /// <exception cref="InputException">The content is not such a configuration.</exception>
-    public static ModelConfig Parse(ReadOnlyMemory<byte> json, string source = "config.json") => StrictJson.Parse<ModelConfig>(json, source).Validate();
+    public static ModelConfig Parse(ReadOnlyMemory<byte> json, string source = "config.json") =>
+        StrictJson.Parse<ModelConfig>(json, source).Validate();
 
     /// <summary>Writes every setting, also those that were left at their defaults.</summary>
     public string ToJson() => StrictJson.Write(this);

@@ -81,7 +81,9 @@ public sealed partial record ModelConfig
     /// <summary>A configuration by name.</summary>
     /// <param name="name"><c>nano</c> (learns English spelling in a minute on two cores), <c>tiny</c> (11 M parameters) or
     /// <c>small</c> (124 M with GPT-2's vocabulary, the size of the paper's smaller models).</param>
-    /// <remarks>Set <see cref="VocabularySize"/> to that of the tokenizer at hand: <c>Preset("small") with { VocabularySize = … }</c>.</remarks>
+    /// <remarks>
+    /// Set <see cref="VocabularySize"/> to that of the tokenizer at hand: <c>Preset("small") with { VocabularySize = … }</c>.
+    /// </remarks>
     /// <exception cref="InputException">There is no such preset.</exception>
     public static ModelConfig Preset(string name) => name switch
     {
@@ -101,7 +103,11 @@ public sealed partial record ModelConfig
         Require(Width is >= 8 and <= 1 << 17, "width", Width, "from 8 to 131072");
         Require(Heads >= 1 && Width % Heads == 0, "heads", Heads, $"a divisor of the width, {Width}");
         if (HeadSize is < 8 or > 256 || HeadSize % 8 != 0)
-            throw new InputException($"A width of {Width} over {Heads} heads gives a head size of {HeadSize}; it must be a multiple of 8 from 8 to 256.");
+        {
+            throw new InputException(
+                $"A width of {Width} over {Heads} heads gives a head size of {HeadSize}; it must be a multiple of 8 from 8 to 256.");
+        }
+
         Require(KeyHeads >= 1 && Heads % KeyHeads == 0, "key_heads", KeyHeads, $"a divisor of the {Heads} heads");
         Require(Window is null or >= 1, "window", Window, "at least 1, or null for full causal attention");
         Require(float.IsFinite(GateBias), "gate_bias", GateBias, "a finite number");
@@ -112,7 +118,9 @@ public sealed partial record ModelConfig
         return this;
     }
 
-    /// <summary>Whether two configurations describe the same model: widths that were left to their rule equal those that were written out.</summary>
+    /// <summary>
+    /// Whether two configurations describe the same model: widths that were left to their rule equal those that were written out.
+    /// </summary>
     /// <param name="other">The other configuration.</param>
     public bool Equals(ModelConfig? other) => other is not null && ToJson() == other.ToJson();
 
@@ -121,6 +129,7 @@ public sealed partial record ModelConfig
 
     private static void Require(bool holds, string key, object? value, string expected)
     {
-        if (!holds) throw new InputException(FormattableString.Invariant($"The model configuration's {key} is {value}; it must be {expected}."));
+        if (!holds)
+            throw new InputException(FormattableString.Invariant($"The model configuration's {key} is {value}; it must be {expected}."));
     }
 }

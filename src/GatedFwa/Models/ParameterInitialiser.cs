@@ -3,7 +3,9 @@ using GatedFwa.Tensors.Cpu;
 
 namespace GatedFwa.Models;
 
-/// <summary>Fills parameters as their plan says. Each has a stream of its own, named by the parameter, and each element its position in it.</summary>
+/// <summary>
+/// Fills parameters as their plan says. Each has a stream of its own, named by the parameter, and each element its position in it.
+/// </summary>
 internal static class ParameterInitialiser
 {
     private const int ChunkFloats = 64 * 1024;

@@ -64,12 +64,16 @@ public sealed class ByteTokenizer
         if (type != TypeName)
         {
             string kind = type is null ? "names no type" : $"is of type {Phrase.Quote(type)}";
-            throw new InputException($"{Phrase.Quote(source)} {kind} and only \"{TypeName}\" is known here; use a model with a byte tokenizer or a newer gatedfwa.");
+            throw new InputException(
+                $"{Phrase.Quote(source)} {kind} and only \"{TypeName}\" is known here; " +
+                "use a model with a byte tokenizer or a newer gatedfwa.");
         }
 
         var settings = StrictJson.Parse<Settings>(json, source);
         if (settings is { VocabularySize: VocabularySize, Boundary: Boundary }) return new ByteTokenizer();
-        throw new InputException($"{Phrase.Quote(source)} has vocabulary_size {settings.VocabularySize} and boundary {settings.Boundary} where bytes need {VocabularySize} and {Boundary}; correct it.");
+        throw new InputException(
+            $"{Phrase.Quote(source)} has vocabulary_size {settings.VocabularySize} and boundary {settings.Boundary} where bytes need " +
+            $"{VocabularySize} and {Boundary}; correct it.");
     }
 
     private sealed record Settings

@@ -72,7 +72,8 @@ internal static unsafe class SimdChecks<V, S>
     }
 
     /// <summary>All pairs of values that <paramref name="isDefined"/> admits.</summary>
-    private static void Binary(Func<V, V, V> operation, Func<float, float, float> expected, Func<float, float, bool>? isDefined = null, bool zerosDiffer = true)
+    private static void Binary(
+        Func<V, V, V> operation, Func<float, float, float> expected, Func<float, float, bool>? isDefined = null, bool zerosDiffer = true)
     {
         (float A, float B)[] pairs = [.. from a in s_values from b in s_values where isDefined?.Invoke(a, b) ?? true select (a, b)];
         float[] actual = Map(operation, [.. pairs.Select(pair => pair.A)], [.. pairs.Select(pair => pair.B)]);

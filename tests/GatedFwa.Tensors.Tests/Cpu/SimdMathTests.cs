@@ -33,8 +33,17 @@ public sealed class SimdMathTests
     [MemberData(nameof(Widths))]
     public void Softplus_is_exact_to_a_float_from_its_tail_to_its_slope(int width)
     {
-        Check(width, new Softplus(), x => Math.Max(x, 0) + Log1p(Math.Exp(-Math.Abs(x))), 3e-7, Samples.Uniform(200_000, 1, -87, 100), Near(0), [1e4f, 1e30f]);
-        Assert.Equal([0, float.PositiveInfinity, float.NaN], Map(width, new Softplus(), [float.NegativeInfinity, float.PositiveInfinity, float.NaN]));
+        Check(
+            width,
+            new Softplus(),
+            x => Math.Max(x, 0) + Log1p(Math.Exp(-Math.Abs(x))),
+            3e-7,
+            Samples.Uniform(200_000, 1, -87, 100),
+            Near(0),
+            [1e4f, 1e30f]);
+        Assert.Equal(
+            [0, float.PositiveInfinity, float.NaN],
+            Map(width, new Softplus(), [float.NegativeInfinity, float.PositiveInfinity, float.NaN]));
     }
 
     [Theory]
@@ -46,7 +55,8 @@ public sealed class SimdMathTests
     private static double Log1p(double z) => z < 1e-4 ? z * (1 - (z / 2) + (z * z / 3)) : Math.Log(1 + z);
 
     /// <summary>Numbers of every magnitude down to 1e-35 around a centre.</summary>
-    private static float[] Near(float centre) => [.. Enumerable.Range(-35, 35).SelectMany(e => new[] { centre + MathF.Pow(10, e), centre - (3 * MathF.Pow(10, e)) })];
+    private static float[] Near(float centre) =>
+        [.. Enumerable.Range(-35, 35).SelectMany(e => new[] { centre + MathF.Pow(10, e), centre - (3 * MathF.Pow(10, e)) })];
 
     private static void Check(int width, IFunction function, Func<double, double> expected, double tolerance, params float[][] inputs)
     {

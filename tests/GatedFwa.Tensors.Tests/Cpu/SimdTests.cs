@@ -7,7 +7,8 @@ namespace GatedFwa.Tensors.Tests.Cpu;
 /// <summary>Every member of <see cref="ISimd{V}"/> in every width this processor has, against scalar code.</summary>
 public sealed class SimdTests
 {
-    public static TheoryData<int, string> Members => [.. from width in new[] { 4, 8, 16 } from member in MemberNames select (width, member)];
+    public static TheoryData<int, string> Members =>
+        [.. from width in new[] { 4, 8, 16 } from member in MemberNames select (width, member)];
 
     private static IEnumerable<string> MemberNames => typeof(ISimd<>)
         .GetMembers(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic)

@@ -108,7 +108,9 @@ public sealed unsafe class CpuMemoryTests : TensorTest
 
     [Fact]
     public void A_device_without_a_backend_says_so() =>
-        Assert.Equal("This build has no cuda:0 backend; use Device.Cpu.", Assert.Throws<NotSupportedException>(() => Tensor.Zeros([1], device: new(DeviceKind.Cuda, 0))).Message);
+        Assert.Equal(
+            "This build has no cuda:0 backend; use Device.Cpu.",
+            Assert.Throws<NotSupportedException>(() => Tensor.Zeros([1], device: new(DeviceKind.Cuda, 0))).Message);
 
     private sealed class Forgetful : TensorTest
     {

@@ -50,6 +50,8 @@ public sealed class AddTests : TensorTest
     {
         using var tape = new Tape();
         Tensor a = tape.Own(Tensor.Zeros([2, 3])), b = tape.Own(Tensor.Zeros([3, 2]));
-        Assert.Equal("Add expects two tensors of one shape, [2, 3], but got [3, 2].", Assert.Throws<OperandException>(() => Add.Apply(tape, a, b)).Message);
+        Assert.Equal(
+            "Add expects two tensors of one shape, [2, 3], but got [3, 2].",
+            Assert.Throws<OperandException>(() => Add.Apply(tape, a, b)).Message);
     }
 }

@@ -73,7 +73,9 @@ public sealed class DropoutTests : TensorTest
     {
         using var tape = new Tape();
         Tensor x = tape.Own(Tensor.Zeros([3]));
-        Assert.Equal($"Dropout expects a probability in [0, 1), but got {probability}.", Assert.Throws<OperandException>(() => Dropout.Apply(tape, x, probability, Random)).Message);
+        Assert.Equal(
+            $"Dropout expects a probability in [0, 1), but got {probability}.",
+            Assert.Throws<OperandException>(() => Dropout.Apply(tape, x, probability, Random)).Message);
     }
 
     private static Differentiated Run(float[] x, float[] dy, float probability) =>

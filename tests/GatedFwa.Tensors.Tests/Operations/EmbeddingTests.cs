@@ -49,7 +49,9 @@ public sealed class EmbeddingTests : TensorTest
     {
         using var tape = new Tape();
         Tensor tokens = tape.Own(Tensor.From([0, token], [2])), table = tape.Own(Tensor.Zeros([3, 2]));
-        Assert.Equal($"Embedding expects tokens in 0 … 2, but got {token} at position 1.", Assert.Throws<OperandException>(() => Embedding.Apply(tape, tokens, table)).Message);
+        Assert.Equal(
+            $"Embedding expects tokens in 0 … 2, but got {token} at position 1.",
+            Assert.Throws<OperandException>(() => Embedding.Apply(tape, tokens, table)).Message);
     }
 
     [Fact]
@@ -69,5 +71,8 @@ public sealed class EmbeddingTests : TensorTest
     }
 
     private static Differentiated Run(int[] tokens, float[] table, float[] dy, int vocabulary, int width) =>
-        Differentiated.Run(dy, (tape, inputs) => Embedding.Apply(tape, tape.Own(Tensor.From(tokens, [tokens.Length])), inputs[0]), (table, [vocabulary, width]));
+        Differentiated.Run(
+            dy,
+            (tape, inputs) => Embedding.Apply(tape, tape.Own(Tensor.From(tokens, [tokens.Length])), inputs[0]),
+            (table, [vocabulary, width]));
 }

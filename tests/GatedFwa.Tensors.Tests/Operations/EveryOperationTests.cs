@@ -14,7 +14,9 @@ public sealed class EveryOperationTests
     public void Is_found_and_would_be_missed()
     {
         string[] names = [.. GradientTests.Operations(typeof(Tensor).Assembly, Namespace).Select(operation => operation.Name)];
-        Assert.Superset(new HashSet<string>(["Add", "Embedding", "Linear", "LinearCrossEntropy", "MatMul", "Reduce", "RmsNorm", "Rotary", "SwiGlu", "TokenShift", "Dropout"]), new HashSet<string>(names));
+        Assert.Superset(
+            new HashSet<string>(["Add", "Embedding", "Linear", "LinearCrossEntropy", "MatMul", "Reduce", "RmsNorm", "Rotary", "SwiGlu", "TokenShift", "Dropout"]),
+            new HashSet<string>(names));
         // An assembly without tests misses all of them.
         Assert.Equal(names, GradientTests.Missing(typeof(Tensor).Assembly, Namespace, typeof(GradientTests).Assembly));
     }

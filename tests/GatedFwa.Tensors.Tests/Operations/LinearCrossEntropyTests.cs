@@ -86,7 +86,12 @@ public sealed class LinearCrossEntropyTests : TensorTest
         for (int pass = 0; pass < 2; pass++)
         {
             using var tape = new Tape();
-            tape.Backward(LinearCrossEntropy.Apply(tape, tape.Own(Tensor.From(Samples.Normal(8, 1), [2, 4])), weight, tape.Own(Tensor.From([0, 2], [2]))));
+            tape.Backward(
+                LinearCrossEntropy.Apply(
+                    tape,
+                    tape.Own(Tensor.From(Samples.Normal(8, 1), [2, 4])),
+                    weight,
+                    tape.Own(Tensor.From([0, 2], [2]))));
             (once, twice) = (twice, weight.Gradient.ToArray());
         }
 
@@ -131,12 +136,24 @@ public sealed class LinearCrossEntropyTests : TensorTest
         Assert.Equal(
             "LinearCrossEntropy expects targets below the vocabulary of 5, but got 5.",
             Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From([0, 5], [2])))).Message);
-        Assert.Contains("2 I32 targets", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From([0], [1])))).Message);
-        Assert.Contains("2 I32 targets", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.Zeros([2])))).Message);
-        Assert.Contains("features [..., 4]", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, tape.Own(Tensor.Zeros([5, 4])), targets)).Message);
-        Assert.Contains("[vocabulary, width]", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, tape.Own(Tensor.Zeros([3])), targets)).Message);
-        Assert.Contains("losses of 2 tokens", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, targets, tape.Own(Tensor.Zeros([3])))).Message);
-        Assert.Contains("F32", Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, tape.Own(Tensor.Zeros([2, 3], DType.I32)), weight, targets)).Message);
+        Assert.Contains(
+            "2 I32 targets",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From([0], [1])))).Message);
+        Assert.Contains(
+            "2 I32 targets",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.Zeros([2])))).Message);
+        Assert.Contains(
+            "features [..., 4]",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, tape.Own(Tensor.Zeros([5, 4])), targets)).Message);
+        Assert.Contains(
+            "[vocabulary, width]",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, tape.Own(Tensor.Zeros([3])), targets)).Message);
+        Assert.Contains(
+            "losses of 2 tokens",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, targets, tape.Own(Tensor.Zeros([3])))).Message);
+        Assert.Contains(
+            "F32",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, tape.Own(Tensor.Zeros([2, 3], DType.I32)), weight, targets)).Message);
     }
 
     /// <summary>All over the vocabulary, its last entry among them; every fifth ignored, but not the first.</summary>

@@ -30,7 +30,10 @@ public sealed class LinearTests : TensorTest
         Tensor y = Linear.Apply(tape, tx, tw, tb);
         double[] wideX = Samples.Widen(x), wideW = Samples.Widen(weight);
         Assert.Equal<Shape>([1, rows, n], y.Shape);
-        Assert.InRange(ErrorNorm.Relative(y.ToArray(), LinearReference.Forward(wideX, wideW, withBias ? Samples.Widen(bias) : null, rows, n, k)), 0, 3e-6);
+        Assert.InRange(
+            ErrorNorm.Relative(y.ToArray(), LinearReference.Forward(wideX, wideW, withBias ? Samples.Widen(bias) : null, rows, n, k)),
+            0,
+            3e-6);
 
         tape.Backward(y, tape.Own(Tensor.From(dy, [1, rows, n])));
         (double[] dx, double[] dWeight, double[] dBias) = LinearReference.Backward(wideX, wideW, Samples.Widen(dy), rows, n, k);
@@ -83,10 +86,14 @@ public sealed class LinearTests : TensorTest
     {
         using var tape = new Tape();
         Tensor x = tape.Own(Tensor.Zeros([2, 3])), weight = tape.Own(Tensor.Zeros([4, 5])), fitting = tape.Own(Tensor.Zeros([4, 3])), bias = tape.Own(Tensor.Zeros([3]));
-        Assert.Equal("Linear expects an input [..., 5] for the weight [4, 5], but got [2, 3].", Assert.Throws<OperandException>(() => Linear.Apply(tape, x, weight)).Message);
+        Assert.Equal(
+            "Linear expects an input [..., 5] for the weight [4, 5], but got [2, 3].",
+            Assert.Throws<OperandException>(() => Linear.Apply(tape, x, weight)).Message);
         Assert.Contains("an F32 bias [4]", Assert.Throws<OperandException>(() => Linear.Apply(tape, x, fitting, bias)).Message);
         Assert.Contains("[outputs, inputs]", Assert.Throws<OperandException>(() => Linear.Apply(tape, x, bias)).Message);
-        Assert.Contains("F32", Assert.Throws<OperandException>(() => Linear.Apply(tape, tape.Own(Tensor.Zeros([2, 3], DType.I32)), fitting)).Message);
+        Assert.Contains(
+            "F32",
+            Assert.Throws<OperandException>(() => Linear.Apply(tape, tape.Own(Tensor.Zeros([2, 3], DType.I32)), fitting)).Message);
     }
 
     private static float[][] Run(int rows, int n, int k, int threads)

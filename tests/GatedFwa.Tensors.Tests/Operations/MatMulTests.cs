@@ -77,7 +77,8 @@ public sealed class MatMulTests : TensorTest
     [Fact]
     public void A_zeroed_result_would_be_noticed()
     {
-        double[] expected = MatMulReference.Forward(Samples.Widen(Samples.Normal(12, 1)), Samples.Widen(Samples.Normal(12, 2)), 3, 3, 4, false, false);
+        double[] expected = MatMulReference.Forward(
+            Samples.Widen(Samples.Normal(12, 1)), Samples.Widen(Samples.Normal(12, 2)), 3, 3, 4, false, false);
         Assert.Equal(1, ErrorNorm.Relative(new float[9], expected), 1e-12);
     }
 
@@ -86,7 +87,9 @@ public sealed class MatMulTests : TensorTest
     {
         using var tape = new Tape();
         Tensor a = tape.Own(Tensor.Zeros([2, 3])), b = tape.Own(Tensor.Zeros([2, 3])), cube = tape.Own(Tensor.Zeros([1, 2, 3])), ids = tape.Own(Tensor.Zeros([3, 2], DType.I32));
-        Assert.Equal("MatMul expects matrices whose inner extents agree, but got [2, 3] · [2, 3].", Assert.Throws<OperandException>(() => MatMul.Apply(tape, a, b)).Message);
+        Assert.Equal(
+            "MatMul expects matrices whose inner extents agree, but got [2, 3] · [2, 3].",
+            Assert.Throws<OperandException>(() => MatMul.Apply(tape, a, b)).Message);
         Assert.Contains("[2, 3]ᵀ · [2, 3]ᵀ", Assert.Throws<OperandException>(() => MatMul.Apply(tape, a, b, true, true)).Message);
         Assert.Contains("two matrices", Assert.Throws<OperandException>(() => MatMul.Apply(tape, a, cube)).Message);
         Assert.Contains("F32", Assert.Throws<OperandException>(() => MatMul.Apply(tape, a, ids)).Message);

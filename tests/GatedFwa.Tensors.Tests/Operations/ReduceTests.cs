@@ -50,7 +50,9 @@ public sealed class ReduceTests : TensorTest
     {
         using var tape = new Tape();
         Tensor x = tape.Own(Tensor.Zeros([0, 3]));
-        Assert.Equal("Mean expects at least one element, but got [0, 3].", Assert.Throws<OperandException>(() => Reduce.Mean(tape, x)).Message);
+        Assert.Equal(
+            "Mean expects at least one element, but got [0, 3].",
+            Assert.Throws<OperandException>(() => Reduce.Mean(tape, x)).Message);
         Assert.Equal(0, Reduce.Sum(tape, x).Item());
     }
 

@@ -68,12 +68,18 @@ public sealed class RmsNormTests : TensorTest
     {
         using var tape = new Tape();
         Tensor x = tape.Own(Tensor.Zeros([2, 3])), weight = tape.Own(Tensor.Zeros([4]));
-        Assert.Equal("RmsNorm expects a weight of shape [3] for x [2, 3], but got [4].", Assert.Throws<OperandException>(() => RmsNorm.Apply(tape, x, weight)).Message);
+        Assert.Equal(
+            "RmsNorm expects a weight of shape [3] for x [2, 3], but got [4].",
+            Assert.Throws<OperandException>(() => RmsNorm.Apply(tape, x, weight)).Message);
     }
 
     private static (float[] X, float[] Weight, float[] Dy) Case(int rows, int width) =>
         (Samples.Normal(rows * width, 1, 3), Samples.Normal(width, 2), Samples.Normal(rows * width, 3));
 
     private static Differentiated Run(float[] x, float[] weight, float[] dy) =>
-        Differentiated.Run(dy, (tape, inputs) => RmsNorm.Apply(tape, inputs[0], inputs[1], Epsilon), (x, [x.Length / weight.Length, weight.Length]), (weight, [weight.Length]));
+        Differentiated.Run(
+            dy,
+            (tape, inputs) => RmsNorm.Apply(tape, inputs[0], inputs[1], Epsilon),
+            (x, [x.Length / weight.Length, weight.Length]),
+            (weight, [weight.Length]));
 }

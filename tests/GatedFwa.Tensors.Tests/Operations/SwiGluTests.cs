@@ -53,7 +53,9 @@ public sealed class SwiGluTests : TensorTest
     {
         using var tape = new Tape();
         Tensor gate = tape.Own(Tensor.Zeros([2, 3])), value = tape.Own(Tensor.Zeros([3, 2]));
-        Assert.Equal("SwiGlu expects a value of the gate's shape, [2, 3], but got [3, 2].", Assert.Throws<OperandException>(() => SwiGlu.Apply(tape, gate, value)).Message);
+        Assert.Equal(
+            "SwiGlu expects a value of the gate's shape, [2, 3], but got [3, 2].",
+            Assert.Throws<OperandException>(() => SwiGlu.Apply(tape, gate, value)).Message);
     }
 
     private static (float[] Gate, float[] Value, float[] Dy) Case(int count, float scale) =>

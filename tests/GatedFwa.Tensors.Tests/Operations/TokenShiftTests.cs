@@ -25,7 +25,10 @@ public sealed class TokenShiftTests : TensorTest
         Differentiated result = c.Run();
         Segment[] segments = c.Segments;
         (double[] dx, double[] dmix) = TokenShiftReference.Backward(Samples.Widen(c.X), Samples.Widen(c.Mix), Samples.Widen(c.Dy), c.Shape, segments, c.WidePrevious);
-        ErrorNorm.Require(result.Y, TokenShiftReference.Forward(Samples.Widen(c.X), Samples.Widen(c.Mix), c.Shape, segments, c.WidePrevious), 1e-6);
+        ErrorNorm.Require(
+            result.Y,
+            TokenShiftReference.Forward(Samples.Widen(c.X), Samples.Widen(c.Mix), c.Shape, segments, c.WidePrevious),
+            1e-6);
         ErrorNorm.Require(result.Gradients[0], dx, 1e-6);
         ErrorNorm.Require(result.Gradients[1], dmix, 2e-6);
     }
@@ -74,7 +77,10 @@ public sealed class TokenShiftTests : TensorTest
         {
             Range x = (document.Start * 32)..(document.End * 32), mix = (document.Start * 2)..(document.End * 2);
             using var tape = new Tape(recording: false);
-            Tensor alone = TokenShift.Apply(tape, tape.Own(Tensor.From(c.X[x], [1, document.Length, 2, 16])), tape.Own(Tensor.From(c.Mix[mix], [1, document.Length, 2])));
+            Tensor alone = TokenShift.Apply(
+                tape,
+                tape.Own(Tensor.From(c.X[x], [1, document.Length, 2, 16])),
+                tape.Own(Tensor.From(c.Mix[mix], [1, document.Length, 2])));
             Assert.Equal(alone.ToArray(), packed[x]);
         }
     }
@@ -127,7 +133,13 @@ public sealed class TokenShiftTests : TensorTest
                 _ => SequenceLayout.Dense,
             };
             float[]? previous = kind == "continued" ? Samples.Normal(shape[0] * shape[2] * shape[3], 4) : null;
-            return new(shape, layout, Samples.Normal(shape.Count, 1), Samples.Normal(shape.Count / shape[3], 2), Samples.Normal(shape.Count, 3), previous);
+            return new(
+                shape,
+                layout,
+                Samples.Normal(shape.Count, 1),
+                Samples.Normal(shape.Count / shape[3], 2),
+                Samples.Normal(shape.Count, 3),
+                previous);
         }
 
         public Differentiated Run() => Differentiated.Run(

@@ -109,7 +109,10 @@ public sealed class DecayGateTests : TensorTest
                 {
                     sum += alpha[(((segment.Batch * tokens) + t) * 2) + head];
                     Assert.Equal(sum, prefix.Between(index, head, segment.Start, t), 1e-9 * (1 + sum));
-                    Assert.Equal(-(sum + prefix.Local(segment.Batch, head)[segment.Start]), u[(((segment.Batch * tokens) + t) * 2) + head], 1e-6 * (1 + sum));
+                    Assert.Equal(
+                        -(sum + prefix.Local(segment.Batch, head)[segment.Start]),
+                        u[(((segment.Batch * tokens) + t) * 2) + head],
+                        1e-6 * (1 + sum));
                 }
             }
         }
@@ -146,7 +149,8 @@ public sealed class DecayGateTests : TensorTest
     {
         private int Heads => GateBias.Length;
 
-        public DecayGateReference Reference => new(Samples.Widen(X), Samples.Widen(GateWeight), Samples.Widen(GateBias), Samples.Widen(AmplitudeWeight), Epsilon);
+        public DecayGateReference Reference =>
+            new(Samples.Widen(X), Samples.Widen(GateWeight), Samples.Widen(GateBias), Samples.Widen(AmplitudeWeight), Epsilon);
 
         public static Case Of(int batch, int tokens, int heads, int width, float scale)
         {

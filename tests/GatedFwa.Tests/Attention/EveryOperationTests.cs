@@ -10,6 +10,8 @@ public sealed class EveryOperationTests
     {
         Assert.Contains(typeof(DecayGate), GradientTests.Operations(typeof(DecayGate).Assembly, "GatedFwa.Attention"));
         // RingDecode refuses a tape that records.
-        Assert.Equal([nameof(RingDecode)], GradientTests.Missing(typeof(DecayGate).Assembly, "GatedFwa.Attention", typeof(EveryOperationTests).Assembly));
+        Assert.Equal(
+            [nameof(RingDecode)],
+            GradientTests.Missing(typeof(DecayGate).Assembly, "GatedFwa.Attention", typeof(EveryOperationTests).Assembly));
     }
 }

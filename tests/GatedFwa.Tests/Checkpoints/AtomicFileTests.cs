@@ -85,7 +85,10 @@ public sealed class AtomicFileTests : IDisposable
     public void A_missing_folder_a_file_as_folder_and_a_folder_as_file_are_refused()
     {
         AtomicFile.WriteText(_folder["file"], "x");
-        Assert.Contains("its folder does not exist; make the folder first", Refusal(Path.Combine(_folder["nowhere"], "a")), StringComparison.Ordinal);
+        Assert.Contains(
+            "its folder does not exist; make the folder first",
+            Refusal(Path.Combine(_folder["nowhere"], "a")),
+            StringComparison.Ordinal);
         Assert.Contains("cannot be written", Refusal(Path.Combine(_folder["file"], "a")), StringComparison.Ordinal);
         Assert.Contains("is a folder; name a file", Refusal(_folder.Root), StringComparison.Ordinal);
         string message = Assert.Throws<InputException>(() => AtomicFile.CreateDirectory(Path.Combine(_folder["file"], "a"))).Message;

@@ -22,7 +22,8 @@ public sealed class Crc32CTests
         using var whole = new Crc32C();
         using var pieces = new Crc32C();
         whole.Write(bytes);
-        for (int start = 0, length = 0; start < bytes.Length; start += length, length = (length + 1) % 20) pieces.Write(bytes.AsSpan(start, Math.Min(length, bytes.Length - start)));
+        for (int start = 0, length = 0; start < bytes.Length; start += length, length = (length + 1) % 20)
+            pieces.Write(bytes.AsSpan(start, Math.Min(length, bytes.Length - start)));
         Assert.Equal(whole.Text, pieces.Text);
     }
 }

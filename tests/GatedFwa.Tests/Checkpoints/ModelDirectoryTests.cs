@@ -8,7 +8,16 @@ namespace GatedFwa.Tests.Checkpoints;
 
 public sealed class ModelDirectoryTests : TensorTest
 {
-    private static readonly ModelConfig s_config = new() { VocabularySize = 257, Layers = 2, Width = 16, Heads = 2, Window = 8, FeedForwardWidth = 24 };
+    private static readonly ModelConfig s_config = new()
+    {
+        VocabularySize = 257,
+        Layers = 2,
+        Width = 16,
+        Heads = 2,
+        Window = 8,
+        FeedForwardWidth = 24,
+    };
+
     private readonly TemporaryFolder _folder = new();
 
     private string Model => _folder["model"];
@@ -33,7 +42,9 @@ public sealed class ModelDirectoryTests : TensorTest
     public void A_model_is_three_files_and_others_beside_them_do_not_matter()
     {
         Save(s_config);
-        Assert.Equal(["config.json", "model.safetensors", "tokenizer.json"], Directory.EnumerateFiles(Model).Select(Path.GetFileName).Order());
+        Assert.Equal(
+            ["config.json", "model.safetensors", "tokenizer.json"],
+            Directory.EnumerateFiles(Model).Select(Path.GetFileName).Order());
         File.WriteAllText(Path.Combine(Model, "metrics.jsonl"), "");
         ModelDirectory.Load(Model).Model.Dispose();
     }
@@ -118,7 +129,9 @@ public sealed class ModelDirectoryTests : TensorTest
         Save(s_config);
         File.WriteAllBytes(Weights, File.ReadAllBytes(Weights)[..^1]);
         Refused("it is damaged");
-        File.WriteAllText(Path.Combine(Model, "config.json"), s_config.ToJson().Replace("\"window\"", "\"windows\"", StringComparison.Ordinal));
+        File.WriteAllText(
+            Path.Combine(Model, "config.json"),
+            s_config.ToJson().Replace("\"window\"", "\"windows\"", StringComparison.Ordinal));
         Refused("unknown key \"windows\" (did you mean \"window\"?)");
     }
 

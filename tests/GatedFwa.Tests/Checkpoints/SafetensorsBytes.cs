@@ -11,7 +11,8 @@ internal static class SafetensorsBytes
     public static byte[] Of(string header, int dataBytes, long? headerLength = null) =>
         Of(header, [.. Enumerable.Range(0, dataBytes).Select(i => (byte)i)], headerLength);
 
-    public static byte[] Of(string header, byte[] data, long? headerLength = null) => Of(Encoding.UTF8.GetBytes(header), data, headerLength);
+    public static byte[] Of(string header, byte[] data, long? headerLength = null) =>
+        Of(Encoding.UTF8.GetBytes(header), data, headerLength);
 
     public static byte[] Of(byte[] header, byte[] data, long? headerLength = null)
     {

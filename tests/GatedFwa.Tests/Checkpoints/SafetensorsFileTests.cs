@@ -70,7 +70,8 @@ public sealed class SafetensorsFileTests
     [InlineData("""{"__metadata__":{},"__metadata__":{}}""", 0, "names \"__metadata__\" twice")]
     [InlineData("""{"\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", 4, "not valid Unicode")]
     [InlineData("""{"a":{"b":{"c":{"d":{"e":{}}}}}}""", 0, "unknown property \"b\"")]
-    public void Each_damage_has_its_sentence(string header, int dataBytes, string part) => Refused(SafetensorsBytes.Of(header, dataBytes), part);
+    public void Each_damage_has_its_sentence(string header, int dataBytes, string part) =>
+        Refused(SafetensorsBytes.Of(header, dataBytes), part);
 
     [Theory]
     [InlineData(long.MaxValue, "claims a header of 9223372036854775807 bytes")]
@@ -91,7 +92,9 @@ public sealed class SafetensorsFileTests
     [Fact]
     public void Deep_nesting_is_refused_and_not_followed()
     {
-        Refused(SafetensorsBytes.Of("{\"__metadata__\":" + string.Concat(Enumerable.Repeat("{\"a\":", 200_000)), 0), "metadata \"a\" is not a string");
+        Refused(
+            SafetensorsBytes.Of("{\"__metadata__\":" + string.Concat(Enumerable.Repeat("{\"a\":", 200_000)), 0),
+            "metadata \"a\" is not a string");
         Refused(SafetensorsBytes.Of("{\"a\":{\"shape\":" + new string('[', 1_000_000), 0), "an extent");
         Refused(SafetensorsBytes.Of(new string('{', 1_000_000), 0), "not valid JSON");
     }
@@ -101,7 +104,8 @@ public sealed class SafetensorsFileTests
     {
         const int Tensors = 100_000;
         var header = new StringBuilder("{");
-        for (int i = 0; i < Tensors; i++) header.Append(CultureInfo.InvariantCulture, $"\"{i}\":{{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[{i},{i + 1}]}},");
+        for (int i = 0; i < Tensors; i++)
+            header.Append(CultureInfo.InvariantCulture, $"\"{i}\":{{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[{i},{i + 1}]}},");
         header[^1] = '}';
         byte[] many = SafetensorsBytes.Of(header.ToString(), new byte[Tensors]);
         long before = GC.GetAllocatedBytesForCurrentThread();
@@ -184,11 +188,23 @@ public sealed class SafetensorsFileTests
         using SafetensorsFile file = SafetensorsBytes.Open(SafetensorsBytes.Of(
             """{"alpha":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"big":{"dtype":"I64","shape":[1],"data_offsets":[8,16]}}""",
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]));
-        Assert.Contains("\"bad.safetensors\" has no tensor \"alpah\" (did you mean \"alpha\"?)", Message(() => file.ReadFloats("alpah")), StringComparison.Ordinal);
-        Assert.Contains("\"alpha\" of \"bad.safetensors\" holds F32 where I32 or I64 is expected", Message(() => file.ReadIntegers("alpha")), StringComparison.Ordinal);
-        Assert.Contains("holds I64 where F32, F16, BF16 or F64 is expected", Message(() => file.ReadFloats("big")), StringComparison.Ordinal);
+        Assert.Contains(
+            "\"bad.safetensors\" has no tensor \"alpah\" (did you mean \"alpha\"?)",
+            Message(() => file.ReadFloats("alpah")),
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "\"alpha\" of \"bad.safetensors\" holds F32 where I32 or I64 is expected",
+            Message(() => file.ReadIntegers("alpha")),
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "holds I64 where F32, F16, BF16 or F64 is expected",
+            Message(() => file.ReadFloats("big")),
+            StringComparison.Ordinal);
         Assert.Contains("does not fit 32 bits", Message(() => file.ReadIntegers("big")), StringComparison.Ordinal);
-        Assert.Contains("has 2 elements where 3 are expected", Assert.Throws<InputException>(() => file.ReadFloats("alpha", new float[3])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "has 2 elements where 3 are expected",
+            Assert.Throws<InputException>(() => file.ReadFloats("alpha", new float[3])).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -208,7 +224,9 @@ public sealed class SafetensorsFileTests
     {
         using var folder = new TemporaryFolder();
         const int Count = 100_000;
-        SafetensorsWriter.Write(folder["a"], [SafetensorsTensor.Floats("small", [Count], new float[Count]), SafetensorsTensor.Floats("large", [20 * Count], new float[20 * Count])]);
+        SafetensorsWriter.Write(
+            folder["a"],
+            [SafetensorsTensor.Floats("small", [Count], new float[Count]), SafetensorsTensor.Floats("large", [20 * Count], new float[20 * Count])]);
         using SafetensorsFile file = SafetensorsFile.Open(folder["a"]);
         file.ReadFloats("small");
         long before = GC.GetAllocatedBytesForCurrentThread();

@@ -70,7 +70,8 @@ public sealed class SafetensorsWriterTests : TensorTest
             byte[] flipped = [.. bytes];
             flipped[bit / 8] ^= (byte)(1 << (bit % 8));
             // Only the name of the checksum may change: without it the file is someone else's.
-            if (Encoding.UTF8.GetString(flipped).Contains("\"crc32c\"", StringComparison.Ordinal)) Assert.Throws<InputException>(() => Open(flipped));
+            if (Encoding.UTF8.GetString(flipped).Contains("\"crc32c\"", StringComparison.Ordinal))
+                Assert.Throws<InputException>(() => Open(flipped));
         }
 
         static void Open(byte[] bytes)
@@ -104,7 +105,8 @@ public sealed class SafetensorsWriterTests : TensorTest
     {
         SafetensorsTensor tensor = SafetensorsTensor.Floats("x", [1], new float[1]);
         Assert.Throws<ArgumentException>(() => SafetensorsWriter.Write(_folder["a"], [tensor, tensor]));
-        Assert.Throws<ArgumentException>(() => SafetensorsWriter.Write(_folder["a"], [SafetensorsTensor.Floats("__metadata__", [1], new float[1])]));
+        Assert.Throws<ArgumentException>(
+            () => SafetensorsWriter.Write(_folder["a"], [SafetensorsTensor.Floats("__metadata__", [1], new float[1])]));
         Assert.Throws<OperandException>(() => SafetensorsTensor.Floats("x", [2], new float[1]));
         Assert.Empty(_folder.Names);
     }

@@ -5,7 +5,14 @@ namespace GatedFwa.Tests.Checkpoints;
 
 public sealed class StrictJsonTests
 {
-    private static readonly Settings s_sample = new() { Width = 384, Window = null, NormEpsilon = 1e-5f, Note = "ü <b>", Parts = [new Part { Size = 3 }] };
+    private static readonly Settings s_sample = new()
+    {
+        Width = 384,
+        Window = null,
+        NormEpsilon = 1e-5f,
+        Note = "ü <b>",
+        Parts = [new Part { Size = 3 }],
+    };
 
     [Fact]
     public void Settings_come_back_and_their_keys_are_snake_case()

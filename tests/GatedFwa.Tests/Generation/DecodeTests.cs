@@ -218,7 +218,8 @@ public sealed class DecodeTests : TensorTest
     [Fact]
     public void What_cannot_continue_a_text_is_refused_and_leaves_it_as_it_was()
     {
-        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa), other = TinyModels.Lively(TinyModels.GatedFwa with { Window = 9 });
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa);
+        using LanguageModel other = TinyModels.Lively(TinyModels.GatedFwa with { Window = 9 });
         using DecodeState state = model.NewState(), pair = model.NewState(2), untouched = model.NewState();
         using var tape = new Tape(recording: false);
         using var recording = new Tape();

@@ -21,16 +21,30 @@ public sealed class GeneratorTests : TensorTest
     private static string Generate(LanguageModel model, string prompt, GenerationOptions options) =>
         string.Concat(new Generator(model, new ByteTokenizer()).Generate(prompt, options));
 
-    /// <summary>A model that knows one text by heart: after each of its bytes (all different) comes the next, then the boundary, then the first.</summary>
+    /// <summary>
+    /// A model that knows one text by heart: after each of its bytes (all different) comes the next, then the boundary, then the
+    /// first.
+    /// </summary>
     private static LanguageModel Reciting(string text)
     {
         const int Width = 264; // at least a feature for each token
-        var model = new LanguageModel(TinyModels.All["bare"] with { VocabularySize = ByteTokenizer.VocabularySize, Layers = 1, Width = Width, Heads = 33, KeyHeads = 33 });
+        var model = new LanguageModel(TinyModels.All["bare"] with
+        {
+            VocabularySize = ByteTokenizer.VocabularySize,
+            Layers = 1,
+            Width = Width,
+            Heads = 33,
+            KeyHeads = 33,
+        });
         int[] cycle = [ByteTokenizer.Boundary, .. new ByteTokenizer().Encode(text), ByteTokenizer.Boundary];
         foreach (Parameter parameter in model.Parameters)
         {
             var values = new float[parameter.Value.Count];
-            if (parameter.Name == "embedding.weight") for (int token = 0; token < ByteTokenizer.VocabularySize; token++) values[(token * Width) + token] = 1;
+            if (parameter.Name == "embedding.weight")
+            {
+                for (int token = 0; token < ByteTokenizer.VocabularySize; token++) values[(token * Width) + token] = 1;
+            }
+
             if (parameter.Name == "head.weight") for (int i = 1; i < cycle.Length; i++) values[(cycle[i] * Width) + cycle[i - 1]] = 1;
             if (parameter.Name == "norm.weight") Array.Fill(values, 1);
             parameter.Value.CopyFrom(values);
@@ -127,7 +141,9 @@ public sealed class GeneratorTests : TensorTest
     public void A_model_of_another_vocabulary_and_options_out_of_range_are_refused_before_the_first_piece()
     {
         using var other = new LanguageModel(TinyModels.GatedFwa);
-        Assert.Contains("37 tokens", Assert.Throws<InputException>(() => new Generator(other, new ByteTokenizer()).Generate("a", Greedy)).Message);
+        Assert.Contains(
+            "37 tokens",
+            Assert.Throws<InputException>(() => new Generator(other, new ByteTokenizer()).Generate("a", Greedy)).Message);
         var generator = new Generator(_lively, new ByteTokenizer());
         Assert.Throws<InputException>(() => generator.Generate("a", Greedy with { MaxTokens = -1 }));
         Assert.Throws<InputException>(() => generator.Generate("a", Greedy with { StopStrings = [""] }));

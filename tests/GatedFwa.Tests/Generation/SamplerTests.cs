@@ -64,13 +64,15 @@ public sealed class SamplerTests
     [InlineData(0.6f, new[] { 0.0, 2 / 3.0, 0, 1 / 3.0 })]
     [InlineData(0.8f, new[] { 1 / 7.0, 4 / 7.0, 0, 2 / 7.0 })]
     [InlineData(0.99f, new[] { 0.125, 0.5, 0.125, 0.25 })]
-    public void Top_p_keeps_the_fewest_that_reach_p(float p, double[] expected) => AssertDrawnFrom(expected, Frequencies(Halves, new() { TopP = p }));
+    public void Top_p_keeps_the_fewest_that_reach_p(float p, double[] expected) =>
+        AssertDrawnFrom(expected, Frequencies(Halves, new() { TopP = p }));
 
     [Theory]
     [InlineData(1f, new[] { 0.0, 1, 0, 0 })]
     [InlineData(0.4f, new[] { 0.0, 2 / 3.0, 0, 1 / 3.0 })]
     [InlineData(0.2f, new[] { 0.125, 0.5, 0.125, 0.25 })]
-    public void Min_p_keeps_what_is_likely_enough_beside_the_likeliest(float p, double[] expected) => AssertDrawnFrom(expected, Frequencies(Halves, new() { MinP = p }));
+    public void Min_p_keeps_what_is_likely_enough_beside_the_likeliest(float p, double[] expected) =>
+        AssertDrawnFrom(expected, Frequencies(Halves, new() { MinP = p }));
 
     [Fact]
     public void Top_p_counts_what_top_k_left() =>

@@ -71,7 +71,9 @@ public sealed class LanguageModelTests : TensorTest
                 for (int i = 0; i < values.Length; i++) analytic += gradient[i] * along[i];
                 original.CopyTo(values, 0);
                 // g·d of a normal direction is ‖g‖ in the mean: the measure of what an error in g would change.
-                Assert.True(Math.Abs(difference - analytic) / norm < 2e-5, $"{parameter.Name}: {difference} by differences, {analytic} by the tape.");
+                Assert.True(
+                    Math.Abs(difference - analytic) / norm < 2e-5,
+                    $"{parameter.Name}: {difference} by differences, {analytic} by the tape.");
             }
         }
     }
@@ -147,7 +149,11 @@ public sealed class LanguageModelTests : TensorTest
             {
                 using var model = new LanguageModel(TinyModels.All[name] with { Dropout = 0.1f }, seed: 2);
                 using var tape = new Tape();
-                Tensor loss = model.Loss(tape, Integers(tape, tokens, [3, 150]), Integers(tape, targets, [3, 150]), dropout: new CounterRandom(4));
+                Tensor loss = model.Loss(
+                    tape,
+                    Integers(tape, tokens, [3, 150]),
+                    Integers(tape, targets, [3, 150]),
+                    dropout: new CounterRandom(4));
                 tape.Backward(loss);
                 return [loss.Item(), .. model.Parameters.SelectMany(parameter => parameter.Gradient.ToArray())];
             }
@@ -165,7 +171,8 @@ public sealed class LanguageModelTests : TensorTest
     [Fact]
     public void Dropout_acts_only_with_a_stream_and_repeats_with_it()
     {
-        using LanguageModel plain = TinyModels.Lively(TinyModels.GatedFwa), dropping = TinyModels.Lively(TinyModels.GatedFwa with { Dropout = 0.3f });
+        using LanguageModel plain = TinyModels.Lively(TinyModels.GatedFwa);
+        using LanguageModel dropping = TinyModels.Lively(TinyModels.GatedFwa with { Dropout = 0.3f });
         (int[] tokens, int[] targets) = Batch(1, 20);
         float Loss(LanguageModel model, CounterRandom? dropout)
         {

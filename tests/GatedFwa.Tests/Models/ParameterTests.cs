@@ -18,7 +18,9 @@ public sealed class ParameterTests : TensorTest
     {
         using var model = new LanguageModel(TinyModels.GatedFwa);
         ParameterSpec[] plan = [.. ParameterPlan.Of(model.Config)];
-        Assert.Equal(plan.Select(spec => (spec.Name, spec.Shape, spec.Decays)), model.Parameters.Select(parameter => (parameter.Name, parameter.Value.Shape, parameter.Decays)));
+        Assert.Equal(
+            plan.Select(spec => (spec.Name, spec.Shape, spec.Decays)),
+            model.Parameters.Select(parameter => (parameter.Name, parameter.Value.Shape, parameter.Decays)));
         Assert.Equal(plan.Length, plan.DistinctBy(spec => spec.Name).Count());
         Assert.Equal(plan.Sum(spec => spec.Shape.Count), model.ParameterCount);
         Assert.Contains(plan, spec => spec.Name == "layers.1.attention.query.weight");
@@ -28,7 +30,9 @@ public sealed class ParameterTests : TensorTest
     public void Options_that_are_off_have_no_parameters()
     {
         string[] names = [.. ParameterPlan.Of(TinyModels.All["bare"]).Select(spec => spec.Name)];
-        Assert.DoesNotContain(names, name => name.Contains("shift") || name.Contains("attention.gate") || name.Contains("query_norm") || name.Contains("key_norm"));
+        Assert.DoesNotContain(
+            names,
+            name => name.Contains("shift") || name.Contains("attention.gate") || name.Contains("query_norm") || name.Contains("key_norm"));
         Assert.Contains("head.weight", names);
     }
 

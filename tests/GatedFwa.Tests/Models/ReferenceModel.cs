@@ -122,7 +122,9 @@ internal sealed class ReferenceModel(LanguageModel model)
     private double[][] FeedForward(double[][] x, string name)
     {
         double[][] gate = Project(x, name + "gate.weight"), value = Project(x, name + "value.weight");
-        return Project([.. gate.Select((row, t) => row.Select((g, i) => g / (1 + Math.Exp(-g)) * value[t][i]).ToArray())], name + "output.weight");
+        return Project(
+            [.. gate.Select((row, t) => row.Select((g, i) => g / (1 + Math.Exp(-g)) * value[t][i]).ToArray())],
+            name + "output.weight");
     }
 
     private double[][] Norm(double[][] x, string name)

@@ -40,7 +40,8 @@ internal static class TinyModels
             Parameter parameter = model.Parameters[i];
             CounterRandom stream = random.Split((ulong)i);
             bool isMatrix = parameter.Value.Shape.Rank == 2;
-            parameter.Value.CopyFrom([.. parameter.Value.ToArray().Select((value, n) => (isMatrix ? 0 : value) + (0.25f * stream.Normal(n)))]);
+            parameter.Value.CopyFrom(
+                [.. parameter.Value.ToArray().Select((value, n) => (isMatrix ? 0 : value) + (0.25f * stream.Normal(n)))]);
         }
 
         return model;

@@ -56,5 +56,8 @@ public sealed class ByteTokenizerTests
     [InlineData("[]", "names no type")]
     [InlineData("{", "is not valid JSON")]
     public void Another_tokenizer_is_refused_with_a_sentence(string json, string part) =>
-        Assert.Contains(part, Assert.Throws<InputException>(() => ByteTokenizer.Parse(Encoding.UTF8.GetBytes(json))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            part,
+            Assert.Throws<InputException>(() => ByteTokenizer.Parse(Encoding.UTF8.GetBytes(json))).Message,
+            StringComparison.Ordinal);
 }

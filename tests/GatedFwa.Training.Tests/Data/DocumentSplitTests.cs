@@ -48,7 +48,10 @@ public sealed class DocumentSplitTests
     [Fact]
     public void One_byte_is_not_enough_to_learn_from_and_to_measure_on()
     {
-        Assert.Contains("give more text", Assert.Throws<InputException>(() => DocumentSplit.Of([Texts.Document("a")], 0)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "give more text",
+            Assert.Throws<InputException>(() => DocumentSplit.Of([Texts.Document("a")], 0)).Message,
+            StringComparison.Ordinal);
         Assert.Contains("no text", Assert.Throws<InputException>(() => DocumentSplit.Of([], 0)).Message, StringComparison.Ordinal);
     }
 

@@ -46,7 +46,10 @@ public sealed class SdkDocumentationTests
 
     [Fact]
     public void A_damaged_file_gives_the_pages_before_the_damage() =>
-        Assert.StartsWith("Sample.Box<T>", Text(Assert.Single(DocumentationFile.Read(Encoding.UTF8.GetBytes(Xml[..^200])))), StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Sample.Box<T>",
+            Text(Assert.Single(DocumentationFile.Read(Encoding.UTF8.GetBytes(Xml[..^200])))),
+            StringComparison.Ordinal);
 
     [Fact]
     public void A_page_that_several_files_repeat_counts_once()

@@ -66,7 +66,9 @@ public sealed class WindowSamplerTests
     public void Refuses_a_text_shorter_than_a_context()
     {
         string message = Assert.Throws<InputException>(() => new WindowSampler(Texts.Stream("abc"), 5, 0)).Message;
-        Assert.Equal("The text to learn from has 5 tokens, which is shorter than one context of 5; give more text or a smaller --context.", message);
+        Assert.Equal(
+            "The text to learn from has 5 tokens, which is shorter than one context of 5; give more text or a smaller --context.",
+            message);
         _ = new WindowSampler(Texts.Stream("abc"), 4, 0);
     }
 

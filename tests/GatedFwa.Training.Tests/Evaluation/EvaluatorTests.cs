@@ -56,15 +56,22 @@ public sealed class EvaluatorTests : TensorTest
     {
         using var model = new LanguageModel(Model, seed: 1);
         using var small = new LanguageModel(Model with { VocabularySize = 100 }, seed: 1);
-        Assert.Contains("no text", Assert.Throws<InputException>(() => Evaluator.Evaluate(model, TokenStream.Join([]))).Message, StringComparison.Ordinal);
-        Assert.Contains("knows 100 tokens", Assert.Throws<InputException>(() => Evaluator.Evaluate(small, Text)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "no text",
+            Assert.Throws<InputException>(() => Evaluator.Evaluate(model, TokenStream.Join([]))).Message,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "knows 100 tokens",
+            Assert.Throws<InputException>(() => Evaluator.Evaluate(small, Text)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public void Can_be_stopped()
     {
         using var model = new LanguageModel(Model, seed: 1);
-        Assert.Throws<OperationCanceledException>(() => Evaluator.Evaluate(model, Text, cancellation: new CancellationToken(canceled: true)));
+        Assert.Throws<OperationCanceledException>(
+            () => Evaluator.Evaluate(model, Text, cancellation: new CancellationToken(canceled: true)));
     }
 
     private static double OnePass(LanguageModel model, TokenStream text)
@@ -73,7 +80,11 @@ public sealed class EvaluatorTests : TensorTest
         int[] targets = [.. stream.Skip(1).Select(token => token == 256 ? -1 : token)];
         using var tape = new Tape(recording: false);
         using Tensor perToken = Tensor.Zeros([1, targets.Length]);
-        model.Loss(tape, tape.Own(Tensor.From(stream[..^1], [1, targets.Length])), tape.Own(Tensor.From(targets, [1, targets.Length])), perToken: perToken);
+        model.Loss(
+            tape,
+            tape.Own(Tensor.From(stream[..^1], [1, targets.Length])),
+            tape.Own(Tensor.From(targets, [1, targets.Length])),
+            perToken: perToken);
         return perToken.ToArray().Sum(loss => (double)loss);
     }
 }

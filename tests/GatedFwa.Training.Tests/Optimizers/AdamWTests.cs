@@ -88,7 +88,8 @@ public sealed class AdamWTests : TensorTest
     [InlineData(4, 1, 0.25f)]
     [InlineData(0.5, 1, 1)]
     [InlineData(4, 0, 1)]
-    public void Clipping_scales_only_what_is_too_long(double norm, double limit, float scale) => Assert.Equal(scale, GradientNorm.ClipScale(norm, limit));
+    public void Clipping_scales_only_what_is_too_long(double norm, double limit, float scale) =>
+        Assert.Equal(scale, GradientNorm.ClipScale(norm, limit));
 
     [Fact]
     public void The_learning_rate_warms_up_and_falls_along_a_cosine()

@@ -48,12 +48,15 @@ public sealed class ResumeTests : TensorTest
 
         // The order in which a checkpoint replaces its files; each replacement is one rename of what was written beside.
         string[] order = ["training_state.safetensors", "config.json", "tokenizer.json", "model.safetensors", "training_state.json", "loss.svg"];
-        Assert.Equal(order.Append("metrics.jsonl").Order(), Directory.GetFiles(_folder["run"]).Select(file => Path.GetFileName(file)).Order());
+        Assert.Equal(
+            order.Append("metrics.jsonl").Order(),
+            Directory.GetFiles(_folder["run"]).Select(file => Path.GetFileName(file)).Order());
         for (int replaced = 0; replaced <= order.Length; replaced++)
         {
             string killed = _folder[$"killed after {replaced}"];
             Copy(_folder["older"], killed);
-            foreach (string file in order[..replaced].Append("metrics.jsonl")) File.Copy(Path.Combine(_folder["run"], file), Path.Combine(killed, file), overwrite: true);
+            foreach (string file in order[..replaced].Append("metrics.jsonl"))
+                File.Copy(Path.Combine(_folder["run"], file), Path.Combine(killed, file), overwrite: true);
             if (replaced < order.Length) File.WriteAllBytes(Path.Combine(killed, order[replaced] + ".partial"), [1, 2, 3]);
             File.AppendAllText(Path.Combine(killed, "metrics.jsonl"), "{\"step\":9,\"lo");
 
@@ -106,12 +109,21 @@ public sealed class ResumeTests : TensorTest
         Uninterrupted();
         TrainerOptions options = TinyRun.Options(_folder["whole"]);
         string Refusal(Models.ModelConfig model, TrainerOptions asked, DocumentSplit data) => Assert.Throws<InputException>(() => Trainer.Resume(model, asked, data).Dispose()).Message;
-        Assert.Contains("learning_rate 0.01, not 0.02;", Refusal(TinyRun.Model, options with { LearningRate = 0.02 }, TinyRun.Data), StringComparison.Ordinal);
+        Assert.Contains(
+            "learning_rate 0.01, not 0.02;",
+            Refusal(TinyRun.Model, options with { LearningRate = 0.02 }, TinyRun.Data),
+            StringComparison.Ordinal);
         Assert.Contains("width 16, not 32;", Refusal(TinyRun.Model with { Width = 32 }, options, TinyRun.Data), StringComparison.Ordinal);
         DocumentSplit other = DocumentSplit.Of([.. Enumerable.Range(0, 40).Select(i => Texts.Document(60, (ulong)i + 1))], seed: 0);
         Assert.Contains("another text;", Refusal(TinyRun.Model, options, other), StringComparison.Ordinal);
-        Assert.Contains("no run to resume", Refusal(TinyRun.Model, options with { Output = _folder["nowhere"] }, TinyRun.Data), StringComparison.Ordinal);
-        Assert.Contains("holds a run already", Assert.Throws<InputException>(() => Trainer.Start(TinyRun.Model, options, TinyRun.Data)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "no run to resume",
+            Refusal(TinyRun.Model, options with { Output = _folder["nowhere"] }, TinyRun.Data),
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "holds a run already",
+            Assert.Throws<InputException>(() => Trainer.Start(TinyRun.Model, options, TinyRun.Data)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -54,7 +54,10 @@ internal static class TinyRun
         }, cancellation.Token);
     }
 
-    /// <summary>All weights and moments, the state and the metrics, without anything that tells the time or where and how often files are written.</summary>
+    /// <summary>
+    /// All weights and moments, the state and the metrics, without anything that tells the time or where and how often files are
+    /// written.
+    /// </summary>
     public static string Signature(string output)
     {
         using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(output, "training_state.safetensors"));

@@ -22,7 +22,15 @@ public sealed class TrainerTests : TensorTest
     [Fact]
     public void Training_lowers_the_loss_below_what_counting_letters_gives()
     {
-        TrainerOptions options = TinyRun.Options(_folder["run"]) with { Steps = 150, BatchSize = 8, Context = 32, AccumulationSteps = 1, LearningRate = 0.02, EvaluationInterval = 50 };
+        TrainerOptions options = TinyRun.Options(_folder["run"]) with
+        {
+            Steps = 150,
+            BatchSize = 8,
+            Context = 32,
+            AccumulationSteps = 1,
+            LearningRate = 0.02,
+            EvaluationInterval = 50,
+        };
         var losses = new List<double>();
         using Trainer trainer = Trainer.Start(TinyRun.Model with { Dropout = 0 }, options, TinyRun.Data);
         TrainingResult result = trainer.Run(progress => losses.Add(progress.Loss));
@@ -75,8 +83,12 @@ public sealed class TrainerTests : TensorTest
         TinyRun.Finish(TinyRun.Options(_folder["run"]), resume: false);
         JsonNode[] lines = [.. File.ReadAllLines(_folder["run/metrics.jsonl"]).Select(line => JsonNode.Parse(line)!)];
         Assert.Equal(Enumerable.Range(1, 12), lines.Select(line => line["step"]!.GetValue<int>()));
-        Assert.Equal([5, 10, 12], lines.Where(line => line["validation_bits_per_byte"] is not null).Select(line => line["step"]!.GetValue<int>()));
-        Assert.All(lines, line => Assert.True(line["loss"]!.GetValue<double>() > 0 && line["gradient_norm"]!.GetValue<double>() > 0 && line["tokens_per_second"]!.GetValue<double>() > 0));
+        Assert.Equal(
+            [5, 10, 12],
+            lines.Where(line => line["validation_bits_per_byte"] is not null).Select(line => line["step"]!.GetValue<int>()));
+        Assert.All(
+            lines,
+            line => Assert.True(line["loss"]!.GetValue<double>() > 0 && line["gradient_norm"]!.GetValue<double>() > 0 && line["tokens_per_second"]!.GetValue<double>() > 0));
         Assert.Equal(0.01 / 3, lines[0]["learning_rate"]!.GetValue<double>(), 6);
     }
 
@@ -123,12 +135,24 @@ public sealed class TrainerTests : TensorTest
     {
         TrainerOptions options = TinyRun.Options(_folder["run"]);
         string Refusal(ModelConfig model, TrainerOptions asked, DocumentSplit data) => Assert.Throws<InputException>(() => Trainer.Start(model, asked, data).Dispose()).Message;
-        Assert.Contains("vocabulary_size is 100", Refusal(TinyRun.Model with { VocabularySize = 100 }, options, TinyRun.Data), StringComparison.Ordinal);
+        Assert.Contains(
+            "vocabulary_size is 100",
+            Refusal(TinyRun.Model with { VocabularySize = 100 }, options, TinyRun.Data),
+            StringComparison.Ordinal);
         Assert.Contains("option steps is 0", Refusal(TinyRun.Model, options with { Steps = 0 }, TinyRun.Data), StringComparison.Ordinal);
-        Assert.Contains("option learning_rate is NaN", Refusal(TinyRun.Model, options with { LearningRate = double.NaN }, TinyRun.Data), StringComparison.Ordinal);
-        Assert.Contains("smaller --context", Refusal(TinyRun.Model, options with { Context = 1_000_000 }, TinyRun.Data), StringComparison.Ordinal);
+        Assert.Contains(
+            "option learning_rate is NaN",
+            Refusal(TinyRun.Model, options with { LearningRate = double.NaN }, TinyRun.Data),
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "smaller --context",
+            Refusal(TinyRun.Model, options with { Context = 1_000_000 }, TinyRun.Data),
+            StringComparison.Ordinal);
         Assert.Contains("head size", Refusal(TinyRun.Model with { Width = 20 }, options, TinyRun.Data), StringComparison.Ordinal);
         string file = _folder.Write("file", "in the way");
-        Assert.Contains("cannot be made", Refusal(TinyRun.Model, options with { Output = Path.Combine(file, "run") }, TinyRun.Data), StringComparison.Ordinal);
+        Assert.Contains(
+            "cannot be made",
+            Refusal(TinyRun.Model, options with { Output = Path.Combine(file, "run") }, TinyRun.Data),
+            StringComparison.Ordinal);
     }
 }

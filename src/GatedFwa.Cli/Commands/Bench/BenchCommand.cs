@@ -11,7 +11,10 @@ internal static class BenchCommand
 
     public static Command Create()
     {
-        var kind = new Argument<string>("kind") { Description = $"What to measure: {string.Join(", ", Benchmarks.Select(benchmark => benchmark.Name))}." };
+        var kind = new Argument<string>("kind")
+        {
+            Description = $"What to measure: {string.Join(", ", Benchmarks.Select(benchmark => benchmark.Name))}.",
+        };
         kind.AcceptOnlyFromAmong([.. Benchmarks.Select(benchmark => benchmark.Name)]);
         var threads = new Option<int[]>("--threads")
         {
@@ -21,7 +24,8 @@ internal static class BenchCommand
         };
         threads.Validators.Add(result =>
         {
-            if (result.Tokens.Any(token => int.TryParse(token.Value, CultureInfo.InvariantCulture, out int count) && count < 1)) result.AddError("--threads must be at least 1.");
+            if (result.Tokens.Any(token => int.TryParse(token.Value, CultureInfo.InvariantCulture, out int count) && count < 1))
+                result.AddError("--threads must be at least 1.");
         });
         Option<string> device = SharedOptions.Device();
         Option<bool> json = SharedOptions.Json();

@@ -77,7 +77,8 @@ internal sealed class GateBench : IBenchmark
         public double Backward()
         {
             using var tape = new Tape();
-            Tensor alpha = DecayGate.Apply(tape, tape.Watch(_x), tape.Watch(_gateWeight), tape.Watch(_gateBias), tape.Watch(_amplitudeWeight));
+            Tensor alpha = DecayGate.Apply(
+                tape, tape.Watch(_x), tape.Watch(_gateWeight), tape.Watch(_gateBias), tape.Watch(_amplitudeWeight));
             return Clock.Seconds(() => tape.Backward(alpha, _dAlpha));
         }
 

@@ -27,14 +27,21 @@ internal static class MachineReport
         Facts.Print("system", machine.System);
         Facts.Print("runtime", machine.Runtime);
         foreach (Peak peak in peaks ?? [])
-            Facts.Print($"peak, {peak.Threads} {(peak.Threads == 1 ? "thread" : "threads")}", $"{peak.FmaGigaflops:F0} GF/s (float32 FMA), reads {peak.ReadGigabytesPerSecond:F1} GB/s");
+        {
+            Facts.Print(
+                $"peak, {peak.Threads} {(peak.Threads == 1 ? "thread" : "threads")}",
+                $"{peak.FmaGigaflops:F0} GF/s (float32 FMA), reads {peak.ReadGigabytesPerSecond:F1} GB/s");
+        }
     }
 
     private static IEnumerable<int> ThreadCounts(Machine machine) => machine.Processors == 1 ? [1] : [1, machine.Processors];
 
     /// <summary>The best of a few: what the processor can do while nobody else uses it.</summary>
     private static Peak Measure(int threads) =>
-        new(threads, Enumerable.Range(0, PeakSamples).Max(_ => MachinePeak.FmaGigaflops(threads)), MachinePeak.ReadGigabytesPerSecond(threads));
+        new(
+            threads,
+            Enumerable.Range(0, PeakSamples).Max(_ => MachinePeak.FmaGigaflops(threads)),
+            MachinePeak.ReadGigabytesPerSecond(threads));
 
     private sealed record Peak(int Threads, double FmaGigaflops, double ReadGigabytesPerSecond);
 }

@@ -16,7 +16,14 @@ internal static class ModelReport
         if (json)
         {
             using JsonDocument settings = JsonDocument.Parse(config.ToJson());
-            JsonOutput.Write(new { Path = folder, Parameters = parameters, WeightBytes = weights.FileBytes, Config = settings.RootElement, Training = RunReport.Read(folder) });
+            JsonOutput.Write(new
+            {
+                Path = folder,
+                Parameters = parameters,
+                WeightBytes = weights.FileBytes,
+                Config = settings.RootElement,
+                Training = RunReport.Read(folder),
+            });
             return;
         }
 
@@ -27,7 +34,9 @@ internal static class ModelReport
         Facts.Print("vocabulary", Words.Count(config.VocabularySize));
         Facts.Print("parameters", Words.Count(parameters));
         Facts.Print("weights", $"{ModelDirectory.WeightsFile}, {Words.Bytes(weights.FileBytes)}");
-        Facts.Print("state of a text", config.Window is null ? "grows with the text" : $"{Words.Bytes(StateBytes(config))}, however long the text");
+        Facts.Print(
+            "state of a text",
+            config.Window is null ? "grows with the text" : $"{Words.Bytes(StateBytes(config))}, however long the text");
         if (RunReport.Read(folder) is { } run) Facts.Print("training", run.ToString());
     }
 

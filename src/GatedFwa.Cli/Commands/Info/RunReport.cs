@@ -23,7 +23,9 @@ internal sealed record RunReport(int Step, int Steps, double Loss, double? Valid
             {
                 using JsonDocument document = JsonDocument.Parse(line);
                 JsonElement root = document.RootElement;
-                double? measured = root.TryGetProperty("validation_bits_per_byte", out JsonElement bits) ? bits.GetDouble() : report?.ValidationBitsPerByte;
+                double? measured = root.TryGetProperty("validation_bits_per_byte", out JsonElement bits)
+                    ? bits.GetDouble()
+                    : report?.ValidationBitsPerByte;
                 report = new(root.GetProperty("step").GetInt32(), steps, root.GetProperty("loss").GetDouble(), measured);
             }
         }

@@ -19,14 +19,25 @@ internal sealed class ModelOptions
     private readonly Option<int?> _heads = Size("--heads", "Query heads; width / heads must be a multiple of 8 up to 256.");
     private readonly Option<int?> _keyHeads = Size("--key-heads", "Key and value heads, a divisor of the query heads. [default: as many]");
     private readonly Option<int?> _window = Size("--window", "Keys that a token sees in each layer, its own included.");
-    private readonly Option<bool> _fullAttention = new("--full-attention") { Description = "Let every token see all earlier ones instead of a window." };
+
+    private readonly Option<bool> _fullAttention = new("--full-attention")
+    {
+        Description = "Let every token see all earlier ones instead of a window.",
+    };
+
     private readonly Option<string?> _gate = Switch("--gate", "The learned decay.");
     private readonly Option<string?> _tokenShift = Switch("--token-shift", "Mix keys and values with those of the token before.");
     private readonly Option<string?> _qkNorm = Switch("--qk-norm", "Normalise queries and keys.");
     private readonly Option<string?> _rotary = Switch("--rotary", "Rotate queries and keys by their position.");
-    private readonly Option<float?> _dropout = new("--dropout") { Description = "The share of features dropped while training.", HelpName = "P" };
 
-    private Option[] All => [_preset, _layers, _width, _heads, _keyHeads, _window, _fullAttention, _gate, _tokenShift, _qkNorm, _rotary, _dropout];
+    private readonly Option<float?> _dropout = new("--dropout")
+    {
+        Description = "The share of features dropped while training.",
+        HelpName = "P",
+    };
+
+    private Option[] All =>
+        [_preset, _layers, _width, _heads, _keyHeads, _window, _fullAttention, _gate, _tokenShift, _qkNorm, _rotary, _dropout];
 
     public void AddTo(Command command)
     {
@@ -34,7 +45,8 @@ internal sealed class ModelOptions
         foreach (Option option in All) command.Options.Add(option);
         command.Validators.Add(result =>
         {
-            if (result.GetResult(_window) is not null && result.GetResult(_fullAttention) is not null) result.AddError("--window and --full-attention exclude each other.");
+            if (result.GetResult(_window) is not null && result.GetResult(_fullAttention) is not null)
+                result.AddError("--window and --full-attention exclude each other.");
         });
     }
 
@@ -68,7 +80,11 @@ internal sealed class ModelOptions
     }
 
     private static Option<int?> Size(string name, string description) =>
-        SharedOptions.Positive(new Option<int?>(name) { Description = description.Contains("[default") ? description : description + " [default: the preset's]", HelpName = "N" });
+        SharedOptions.Positive(new Option<int?>(name)
+        {
+            Description = description.Contains("[default") ? description : description + " [default: the preset's]",
+            HelpName = "N",
+        });
 
     private static Option<string?> Switch(string name, string description)
     {
@@ -77,5 +93,6 @@ internal sealed class ModelOptions
         return option;
     }
 
-    private static bool? IsOn(ParseResult result, Option<string?> option) => result.GetValue(option) switch { null => null, "on" => true, _ => false };
+    private static bool? IsOn(ParseResult result, Option<string?> option) =>
+        result.GetValue(option) switch { null => null, "on" => true, _ => false };
 }

@@ -14,12 +14,33 @@ internal sealed class ScheduleOptions
     private readonly Option<int?> _accumulate = Count("--accumulate", "Batches whose gradients make one step.", Defaults.AccumulationSteps);
     private readonly Option<double?> _learningRate = Number("--lr", "The peak learning rate.", Defaults.LearningRate);
     private readonly Option<double?> _finalLearningRate = Number("--final-lr", "The learning rate at the end.", Defaults.FinalLearningRate);
-    private readonly Option<int?> _warmup = SharedOptions.AtLeast(new Option<int?>("--warmup") { Description = $"Steps that the learning rate rises for. [default: {Defaults.WarmupSteps}]", HelpName = "N" }, 0);
-    private readonly Option<float?> _weightDecay = new("--weight-decay") { Description = $"How strongly matrices shrink. [default: {Defaults.WeightDecay}]", HelpName = "X" };
+
+    private readonly Option<int?> _warmup = SharedOptions.AtLeast(new Option<int?>("--warmup")
+    {
+        Description = $"Steps that the learning rate rises for. [default: {Defaults.WarmupSteps}]",
+        HelpName = "N",
+    }, 0);
+
+    private readonly Option<float?> _weightDecay = new("--weight-decay")
+    {
+        Description = $"How strongly matrices shrink. [default: {Defaults.WeightDecay}]",
+        HelpName = "X",
+    };
+
     private readonly Option<double?> _clip = Number("--clip", "The largest norm of all gradients together; 0 for no limit.", Defaults.ClipNorm);
     private readonly Option<int?> _evaluateEvery = Count("--evaluate-every", "Steps between measurements on the text held out.", Defaults.EvaluationInterval);
-    private readonly Option<double?> _saveEvery = new("--save-every") { Description = $"Seconds between checkpoints. [default: {Defaults.CheckpointSeconds}]", HelpName = "SECONDS" };
-    private readonly Option<ulong?> _seed = new("--seed") { Description = "Names the weights, the order of the text and what is held out. [default: 0]", HelpName = "N" };
+
+    private readonly Option<double?> _saveEvery = new("--save-every")
+    {
+        Description = $"Seconds between checkpoints. [default: {Defaults.CheckpointSeconds}]",
+        HelpName = "SECONDS",
+    };
+
+    private readonly Option<ulong?> _seed = new("--seed")
+    {
+        Description = "Names the weights, the order of the text and what is held out. [default: 0]",
+        HelpName = "N",
+    };
 
     public void AddTo(Command command)
     {

@@ -3,7 +3,9 @@ using GatedFwa.Training;
 
 namespace GatedFwa.Cli.Commands.Training;
 
-/// <summary>Whether a training fits this machine at all. Systems that promise more memory than they have kill a process without a word.</summary>
+/// <summary>
+/// Whether a training fits this machine at all. Systems that promise more memory than they have kill a process without a word.
+/// </summary>
 internal static class TrainingMemory
 {
     private const int TensorsPerParameter = 4; // Value, gradient, two moments.

@@ -27,7 +27,12 @@ internal static class TrainingSummary
 
     private static string Sample(LanguageModel model)
     {
-        var options = new GenerationOptions { MaxTokens = SampleTokens, StopAtBoundary = false, Sampling = new SamplingOptions { Temperature = 0.7f, Seed = 1 } };
+        var options = new GenerationOptions
+        {
+            MaxTokens = SampleTokens,
+            StopAtBoundary = false,
+            Sampling = new SamplingOptions { Temperature = 0.7f, Seed = 1 },
+        };
         return Words.Printable(string.Concat(new Generator(model, new ByteTokenizer()).Generate("", options)));
     }
 

@@ -12,7 +12,8 @@ internal static class TrainingView
 
     /// <summary>Runs a training and shows what it reports.</summary>
     /// <param name="train">Trains, and reports after each step.</param>
-    public static TrainingResult Watch(Func<Action<TrainingProgress>, TrainingResult> train) => Screen.IsLive ? WatchLive(train) : train(PlainLines());
+    public static TrainingResult Watch(Func<Action<TrainingProgress>, TrainingResult> train) =>
+        Screen.IsLive ? WatchLive(train) : train(PlainLines());
 
     private static TrainingResult WatchLive(Func<Action<TrainingProgress>, TrainingResult> train)
     {

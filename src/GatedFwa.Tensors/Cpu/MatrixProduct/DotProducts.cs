@@ -29,8 +29,10 @@ internal static unsafe class DotProducts<V, S>
             float* rows = w.At(n, 0);
             int m = 0;
             // 16 sums and 5 operands need more registers than 256-bit code has.
-            for (; S.Width == 16 && m + 4 <= x.Rows; m += 4) Dot4x4(depth, x.At(m, 0), x.RowStride, rows, w.RowStride, c + (m * strideC) + n, strideC, accumulate);
-            for (; m + 2 <= x.Rows; m += 2) Dot2x4(depth, x.At(m, 0), x.RowStride, rows, w.RowStride, c + (m * strideC) + n, strideC, accumulate);
+            for (; S.Width == 16 && m + 4 <= x.Rows; m += 4)
+                Dot4x4(depth, x.At(m, 0), x.RowStride, rows, w.RowStride, c + (m * strideC) + n, strideC, accumulate);
+            for (; m + 2 <= x.Rows; m += 2)
+                Dot2x4(depth, x.At(m, 0), x.RowStride, rows, w.RowStride, c + (m * strideC) + n, strideC, accumulate);
             for (; m < x.Rows; m++) Dot1x4(depth, x.At(m, 0), rows, w.RowStride, c + (m * strideC) + n, accumulate);
         }
 

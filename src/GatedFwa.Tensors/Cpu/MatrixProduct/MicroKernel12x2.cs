@@ -3,7 +3,10 @@ using System.Runtime.Intrinsics.X86;
 
 namespace GatedFwa.Tensors.Cpu;
 
-/// <summary>A tile of 12 rows by 2 vectors. 24 accumulators of the 32 registers of AVX-512: each loaded float serves 12 or 2 vectors' worth of products.</summary>
+/// <summary>
+/// A tile of 12 rows by 2 vectors. 24 accumulators of the 32 registers of AVX-512: each loaded float serves 12 or 2 vectors' worth
+/// of products.
+/// </summary>
 internal readonly unsafe struct MicroKernel12x2<V, S> : IMicroKernel
     where V : struct
     where S : struct, ISimd<V>

@@ -3,7 +3,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace GatedFwa.Tensors.Cpu;
 
-/// <summary>A tile of 6 rows by 2 vectors. 12 accumulators: what 16 registers leave beside two vectors of B and one broadcast of A.</summary>
+/// <summary>
+/// A tile of 6 rows by 2 vectors. 12 accumulators: what 16 registers leave beside two vectors of B and one broadcast of A.
+/// </summary>
 internal readonly unsafe struct MicroKernel6x2<V, S> : IMicroKernel
     where V : struct
     where S : struct, ISimd<V>

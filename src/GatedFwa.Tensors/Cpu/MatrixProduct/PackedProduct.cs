@@ -55,14 +55,16 @@ internal static unsafe class PackedProduct<TKernel>
 
             float* part = slab + PanelPacking.PanelFloats(firstPanel, slabWidth, depth);
             int firstShared = firstPanel * slabWidth, sharedRows = Math.Min(slabRows, endPanel * slabWidth) - firstShared;
-            if (sharesA) MultiplyTile(part, packed.Floats, depth, sharedRows, rows, c + (firstShared * strideC) + first, strideC, accumulate, rowsOutside: true);
-            else MultiplyTile(packed.Floats, part, depth, rows, sharedRows, c + (first * strideC) + firstShared, strideC, accumulate, rowsOutside: false);
+            float* target = sharesA ? c + (firstShared * strideC) + first : c + (first * strideC) + firstShared;
+            if (sharesA) MultiplyTile(part, packed.Floats, depth, sharedRows, rows, target, strideC, accumulate, rowsOutside: true);
+            else MultiplyTile(packed.Floats, part, depth, rows, sharedRows, target, strideC, accumulate, rowsOutside: false);
         });
     }
 
     /// <summary>C[rows, columns] (+)= A · B from panels; the shared slab's are outside, so that each is fetched once.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyTile(float* aPanels, float* bPanels, int depth, int rows, int columns, float* c, nint strideC, bool accumulate, bool rowsOutside)
+    private static void MultiplyTile(
+        float* aPanels, float* bPanels, int depth, int rows, int columns, float* c, nint strideC, bool accumulate, bool rowsOutside)
     {
         nint aStride = PanelPacking.PanelStride(TKernel.Rows, depth), bStride = PanelPacking.PanelStride(TKernel.Columns, depth);
         int down = Blocking.Pieces(rows, TKernel.Rows), across = Blocking.Pieces(columns, TKernel.Columns);
@@ -81,7 +83,8 @@ internal static unsafe class PackedProduct<TKernel>
             else
             {
                 TKernel.Multiply(depth, aPanel, bPanel, edge, TKernel.Columns, accumulate: false);
-                CopyEdge(edge, target, strideC, Math.Min(TKernel.Rows, rows - row), Math.Min(TKernel.Columns, columns - column), accumulate);
+                CopyEdge(
+                    edge, target, strideC, Math.Min(TKernel.Rows, rows - row), Math.Min(TKernel.Columns, columns - column), accumulate);
             }
         }
     }

@@ -25,7 +25,8 @@ internal static unsafe class PanelPacking
         nint panelStride = PanelStride(width, depth);
         if (source.ColumnStride == 1)
         {
-            for (int panel = 0; panel < full; panel++) PackByTransposing(source.At((nint)panel * width, 0), source.RowStride, depth, width, panels + (panel * panelStride));
+            for (int panel = 0; panel < full; panel++)
+                PackByTransposing(source.At((nint)panel * width, 0), source.RowStride, depth, width, panels + (panel * panelStride));
         }
         else if (source.RowStride == 1)
         {
@@ -34,7 +35,8 @@ internal static unsafe class PanelPacking
         }
         else
         {
-            for (int panel = 0; panel < full; panel++) PackElements(source.Block(panel * width, width, 0, depth), width, panels + (panel * panelStride));
+            for (int panel = 0; panel < full; panel++)
+                PackElements(source.Block(panel * width, width, 0, depth), width, panels + (panel * panelStride));
         }
 
         if (rest > 0) PackElements(source.Block(full * width, rest, 0, depth), width, panels + (full * panelStride));
@@ -65,7 +67,8 @@ internal static unsafe class PanelPacking
         {
             for (; k + 8 <= depth; k += 8)
             {
-                for (int row = 0; row < width; row += 8) Transpose8.Rows8(source + (row * stride) + k, stride, panel + (k * width) + row, width);
+                for (int row = 0; row < width; row += 8)
+                    Transpose8.Rows8(source + (row * stride) + k, stride, panel + (k * width) + row, width);
             }
         }
 
@@ -83,7 +86,9 @@ internal static unsafe class PanelPacking
         }
     }
 
-    /// <summary>Full panels of rows that lie side by side, step by step across all panels: a line of the source is read once, in order.</summary>
+    /// <summary>
+    /// Full panels of rows that lie side by side, step by step across all panels: a line of the source is read once, in order.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CopySteps(StridedMatrix source, int count, int width, float* panels)
     {

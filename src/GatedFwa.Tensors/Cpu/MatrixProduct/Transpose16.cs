@@ -51,7 +51,8 @@ internal static unsafe class Transpose16
 
     /// <summary>Lane q of the four operands is column 4q: gathers the lanes of each column and writes every fourth column.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Scatter16(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d, float* destination, nint stride)
+    private static void Scatter16(
+        Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d, float* destination, nint stride)
     {
         Vector512<float> abEven = Avx512F.Shuffle4x128(a, b, 0x88), abOdd = Avx512F.Shuffle4x128(a, b, 0xDD);
         Vector512<float> cdEven = Avx512F.Shuffle4x128(c, d, 0x88), cdOdd = Avx512F.Shuffle4x128(c, d, 0xDD);
@@ -61,7 +62,10 @@ internal static unsafe class Transpose16
         Avx512F.Shuffle4x128(abOdd, cdOdd, 0xDD).Store(destination + (12 * stride));
     }
 
-    /// <summary>As <see cref="Scatter16"/> for three operands and 12 floats a column; lanes are stored one by one, so nothing is written past a column.</summary>
+    /// <summary>
+    /// As <see cref="Scatter16"/> for three operands and 12 floats a column; lanes are stored one by one, so nothing is written
+    /// past a column.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Scatter12(Vector512<float> a, Vector512<float> b, Vector512<float> c, float* destination)
     {

@@ -2,7 +2,10 @@ using GatedFwa.Tensors.Autograd;
 
 namespace GatedFwa.Tensors.Operations;
 
-/// <summary>y = x / (1 − p) with probability 1 − p, else 0. The mask is a function of the stream and the position: nothing is kept for the backward pass.</summary>
+/// <summary>
+/// y = x / (1 − p) with probability 1 − p, else 0. The mask is a function of the stream and the position: nothing is kept for the
+/// backward pass.
+/// </summary>
 public static class Dropout
 {
     /// <summary>Drops elements.</summary>

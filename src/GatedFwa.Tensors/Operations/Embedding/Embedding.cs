@@ -19,7 +19,12 @@ public static class Embedding
         int vocabulary = table.Shape[0];
         int stranger = tokens.AsIntegerSpan().IndexOfAnyExceptInRange(0, vocabulary - 1);
         if (stranger >= 0)
-            throw new OperandException(nameof(Embedding), $"tokens in 0 … {vocabulary - 1}", $"{tokens.AsIntegerSpan()[stranger]} at position {stranger}");
+        {
+            throw new OperandException(
+                nameof(Embedding),
+                $"tokens in 0 … {vocabulary - 1}",
+                $"{tokens.AsIntegerSpan()[stranger]} at position {stranger}");
+        }
 
         Tensor y = tape.Allocate([.. tokens.Shape, table.Shape[1]], DType.F32, table.Device);
         EmbeddingCpu.Forward(tokens, table, y);

@@ -34,7 +34,8 @@ public static class Linear
 
     private static void Check(Tensor x, Tensor weight, Tensor? bias)
     {
-        if (x.Type != DType.F32 || weight.Type != DType.F32) throw new OperandException(nameof(Linear), "F32 input and weight", $"{x.Type} and {weight.Type}");
+        if (x.Type != DType.F32 || weight.Type != DType.F32)
+            throw new OperandException(nameof(Linear), "F32 input and weight", $"{x.Type} and {weight.Type}");
         if (weight.Shape.Rank != 2) throw new OperandException(nameof(Linear), "a weight [outputs, inputs]", $"{weight.Shape}");
         if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
             throw new OperandException(nameof(Linear), $"an input [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");

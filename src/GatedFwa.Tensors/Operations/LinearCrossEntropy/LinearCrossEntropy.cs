@@ -2,7 +2,10 @@ using GatedFwa.Tensors.Autograd;
 
 namespace GatedFwa.Tensors.Operations;
 
-/// <summary>The mean of −log softmax(x Wᵀ)[target]: output projection and loss in one, a chunk of tokens at a time, so that the logits of the batch never exist at once.</summary>
+/// <summary>
+/// The mean of −log softmax(x Wᵀ)[target]: output projection and loss in one, a chunk of tokens at a time, so that the logits of
+/// the batch never exist at once.
+/// </summary>
 public static class LinearCrossEntropy
 {
     /// <summary>The mean negative log-likelihood (in nats) of the targets.</summary>
@@ -38,12 +41,14 @@ public static class LinearCrossEntropy
     private static void Check(Tensor x, Tensor weight, Tensor targets, Tensor? perToken)
     {
         const string Name = nameof(LinearCrossEntropy);
-        if (x.Type != DType.F32 || weight.Type != DType.F32) throw new OperandException(Name, "F32 features and weight", $"{x.Type} and {weight.Type}");
+        if (x.Type != DType.F32 || weight.Type != DType.F32)
+            throw new OperandException(Name, "F32 features and weight", $"{x.Type} and {weight.Type}");
         if (weight.Shape.Rank != 2) throw new OperandException(Name, "a weight [vocabulary, width]", $"{weight.Shape}");
         if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
             throw new OperandException(Name, $"features [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");
         int tokens = x.Shape.Rows;
-        if (targets.Type != DType.I32 || targets.Count != tokens) throw new OperandException(Name, $"{tokens} I32 targets for the features {x.Shape}", $"{targets.Type} {targets.Shape}");
+        if (targets.Type != DType.I32 || targets.Count != tokens)
+            throw new OperandException(Name, $"{tokens} I32 targets for the features {x.Shape}", $"{targets.Type} {targets.Shape}");
         if (perToken is not null && (perToken.Type != DType.F32 || perToken.Count != tokens))
             throw new OperandException(Name, $"F32 room for the losses of {tokens} tokens", $"{perToken.Type} {perToken.Shape}");
         LinearCrossEntropyCpu.CheckTargets(targets, weight.Shape[0]);

@@ -26,7 +26,8 @@ internal static unsafe class LinearCrossEntropyCpu
     {
         foreach (int target in targets.AsIntegerSpan())
         {
-            if (target >= vocabulary) throw new OperandException(nameof(LinearCrossEntropy), $"targets below the vocabulary of {vocabulary}", $"{target}");
+            if (target >= vocabulary)
+                throw new OperandException(nameof(LinearCrossEntropy), $"targets below the vocabulary of {vocabulary}", $"{target}");
         }
     }
 

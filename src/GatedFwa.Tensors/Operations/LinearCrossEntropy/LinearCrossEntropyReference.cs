@@ -15,7 +15,8 @@ internal static class LinearCrossEntropyReference
         return (perToken.Sum() / Math.Max(1, targets.Count(target => target >= 0)), perToken);
     }
 
-    public static (double[] Dx, double[] DWeight) Backward(double[] x, double[] weight, int[] targets, double dLoss, int vocabulary, int width)
+    public static (double[] Dx, double[] DWeight) Backward(
+        double[] x, double[] weight, int[] targets, double dLoss, int vocabulary, int width)
     {
         double[] dx = new double[x.Length], dWeight = new double[weight.Length];
         int counted = targets.Count(target => target >= 0);

@@ -20,7 +20,8 @@ internal static class MatMulReference
     }
 
     /// <summary>The gradients, in the layouts of a and b.</summary>
-    public static (double[] Da, double[] Db) Backward(double[] a, double[] b, double[] dc, int m, int n, int k, bool transposeA, bool transposeB)
+    public static (double[] Da, double[] Db) Backward(
+        double[] a, double[] b, double[] dc, int m, int n, int k, bool transposeA, bool transposeB)
     {
         double[] da = new double[a.Length], db = new double[b.Length];
         for (int i = 0; i < m; i++)

@@ -15,8 +15,10 @@ public static class RmsNorm
     public static Tensor Apply(Tape tape, Tensor x, Tensor weight, float epsilon = 1e-6f)
     {
         Operands.RequireFloats(nameof(RmsNorm), x, weight);
-        if (x.Shape.Rank == 0 || x.Shape[^1] == 0) throw new OperandException(nameof(RmsNorm), "x of shape [..., C], C at least 1", $"{x.Shape}");
-        if (weight.Shape != [x.Shape[^1]]) throw new OperandException(nameof(RmsNorm), $"a weight of shape [{x.Shape[^1]}] for x {x.Shape}", $"{weight.Shape}");
+        if (x.Shape.Rank == 0 || x.Shape[^1] == 0)
+            throw new OperandException(nameof(RmsNorm), "x of shape [..., C], C at least 1", $"{x.Shape}");
+        if (weight.Shape != [x.Shape[^1]])
+            throw new OperandException(nameof(RmsNorm), $"a weight of shape [{x.Shape[^1]}] for x {x.Shape}", $"{weight.Shape}");
         Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
         RmsNormCpu.Forward(x, weight, epsilon, y);
         if (tape.NeedsGradient(x, weight))

@@ -56,7 +56,8 @@ internal static unsafe class RmsNormCpu
         }
     }
 
-    private readonly struct BackwardKernel(float* x, float* weight, float* dy, float* dx, float* dweightSums, bool storeDx, int width, float epsilon) : IRowKernel
+    private readonly struct BackwardKernel(
+        float* x, float* weight, float* dy, float* dx, float* dweightSums, bool storeDx, int width, float epsilon) : IRowKernel
     {
         public void Run<V, S>(long first, long last)
             where V : struct

@@ -6,21 +6,27 @@ namespace GatedFwa.Tensors.Operations;
 
 internal static unsafe class RotaryCpu
 {
-    public static void Forward(Tensor x, long firstPosition, float frequencyBase, Tensor y) => Rotate(x, firstPosition, frequencyBase, 1, y, store: true);
+    public static void Forward(Tensor x, long firstPosition, float frequencyBase, Tensor y) =>
+        Rotate(x, firstPosition, frequencyBase, 1, y, store: true);
 
     /// <summary>Turns the gradient back.</summary>
-    public static void Backward(Tensor dy, long firstPosition, float frequencyBase, Tensor dx, bool storeDx) => Rotate(dy, firstPosition, frequencyBase, -1, dx, storeDx);
+    public static void Backward(Tensor dy, long firstPosition, float frequencyBase, Tensor dx, bool storeDx) =>
+        Rotate(dy, firstPosition, frequencyBase, -1, dx, storeDx);
 
     private static void Rotate(Tensor x, long firstPosition, float frequencyBase, float direction, Tensor y, bool store)
     {
         (int batch, int tokens, int heads, int size) = (x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]);
         using CpuStorage table = CpuMemory.Rent((long)tokens * size);
         RotaryTable.Fill(table.Floats, tokens, size, firstPosition, frequencyBase);
-        RowKernel.Run(new Kernel(x.Floats, table.Floats, y.Floats, tokens, heads, size, direction, store), (long)batch * tokens, RowKernel.RowsPerBlock((long)heads * size));
+        RowKernel.Run(
+            new Kernel(x.Floats, table.Floats, y.Floats, tokens, heads, size, direction, store),
+            (long)batch * tokens,
+            RowKernel.RowsPerBlock((long)heads * size));
     }
 
     /// <summary>A row is one token: all its heads turn by the same angles.</summary>
-    private readonly struct Kernel(float* x, float* table, float* y, int tokens, int heads, int size, float direction, bool store) : IRowKernel
+    private readonly struct Kernel(
+        float* x, float* table, float* y, int tokens, int heads, int size, float direction, bool store) : IRowKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<V, S>(long first, long last)

@@ -8,10 +8,12 @@ internal static class RotaryReference
     /// <param name="shape">B, T, H, D.</param>
     /// <param name="firstPosition">The position of token 0.</param>
     /// <param name="frequencyBase">The base of the wavelengths.</param>
-    public static double[] Forward(double[] x, Shape shape, long firstPosition, double frequencyBase) => Rotate(x, shape, firstPosition, frequencyBase, 1);
+    public static double[] Forward(double[] x, Shape shape, long firstPosition, double frequencyBase) =>
+        Rotate(x, shape, firstPosition, frequencyBase, 1);
 
     /// <summary>A rotation's gradient turns back.</summary>
-    public static double[] Backward(double[] dy, Shape shape, long firstPosition, double frequencyBase) => Rotate(dy, shape, firstPosition, frequencyBase, -1);
+    public static double[] Backward(double[] dy, Shape shape, long firstPosition, double frequencyBase) =>
+        Rotate(dy, shape, firstPosition, frequencyBase, -1);
 
     private static double[] Rotate(double[] x, Shape shape, long firstPosition, double frequencyBase, int direction)
     {

@@ -14,7 +14,8 @@ public static class SwiGlu
     public static Tensor Apply(Tape tape, Tensor gate, Tensor value)
     {
         Operands.RequireFloats(nameof(SwiGlu), gate, value);
-        if (gate.Shape != value.Shape) throw new OperandException(nameof(SwiGlu), $"a value of the gate's shape, {gate.Shape}", $"{value.Shape}");
+        if (gate.Shape != value.Shape)
+            throw new OperandException(nameof(SwiGlu), $"a value of the gate's shape, {gate.Shape}", $"{value.Shape}");
         Tensor y = tape.Allocate(gate.Shape, DType.F32, gate.Device);
         SwiGluCpu.Forward(gate, value, y);
         if (tape.NeedsGradient(gate, value))

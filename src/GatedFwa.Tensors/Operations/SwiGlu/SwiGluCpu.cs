@@ -5,7 +5,8 @@ namespace GatedFwa.Tensors.Operations;
 
 internal static unsafe class SwiGluCpu
 {
-    public static void Forward(Tensor gate, Tensor value, Tensor y) => RowKernel.Run(new ForwardKernel(gate.Floats, value.Floats, y.Floats), y.Count);
+    public static void Forward(Tensor gate, Tensor value, Tensor y) =>
+        RowKernel.Run(new ForwardKernel(gate.Floats, value.Floats, y.Floats), y.Count);
 
     /// <summary>Both gradients in one pass; either may be absent. Stores where the accumulator is fresh, else adds.</summary>
     public static void Backward(Tensor gate, Tensor value, Tensor dy, Tensor? dgate, bool storeDgate, Tensor? dvalue, bool storeDvalue) =>
@@ -29,7 +30,8 @@ internal static unsafe class SwiGluCpu
         }
     }
 
-    private readonly struct BackwardKernel(float* gate, float* value, float* dy, float* dgate, bool storeDgate, float* dvalue, bool storeDvalue) : IRowKernel
+    private readonly struct BackwardKernel(
+        float* gate, float* value, float* dy, float* dgate, bool storeDgate, float* dvalue, bool storeDvalue) : IRowKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<V, S>(long first, long last)

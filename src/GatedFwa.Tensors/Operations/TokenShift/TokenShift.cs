@@ -10,7 +10,8 @@ public static class TokenShift
     /// <param name="x">F32 [B, T, H, D].</param>
     /// <param name="mix">F32 [B, T, H]: the mixing logits.</param>
     /// <param name="layout">Where sequences begin; dense unless given. The token before the first is 0.</param>
-    /// <param name="previous">F32 [B, H, D]: the token before the first of each row, when a text is continued (dense layout, no gradient).</param>
+    /// <param name="previous">F32 [B, H, D]: the token before the first of each row, when a text is continued (dense layout, no
+    /// gradient).</param>
     /// <returns>F32 [B, T, H, D]; padding gives 0.</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
     public static Tensor Apply(Tape tape, Tensor x, Tensor mix, SequenceLayout? layout = null, Tensor? previous = null)
@@ -18,11 +19,19 @@ public static class TokenShift
         Operands.RequireFloats(nameof(TokenShift), x, mix, previous);
         if (x.Shape.Rank != 4) throw new OperandException(nameof(TokenShift), "x of shape [B, T, H, D]", $"{x.Shape}");
         (int batch, int tokens, int heads, int size) = (x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]);
-        if (mix.Shape != [batch, tokens, heads]) throw new OperandException(nameof(TokenShift), $"a mix of shape [{batch}, {tokens}, {heads}] for x {x.Shape}", $"{mix.Shape}");
+        if (mix.Shape != [batch, tokens, heads])
+            throw new OperandException(nameof(TokenShift), $"a mix of shape [{batch}, {tokens}, {heads}] for x {x.Shape}", $"{mix.Shape}");
         if (previous is not null && previous.Shape != [batch, heads, size])
-            throw new OperandException(nameof(TokenShift), $"previous of shape [{batch}, {heads}, {size}] for x {x.Shape}", $"{previous.Shape}");
+        {
+            throw new OperandException(
+                nameof(TokenShift),
+                $"previous of shape [{batch}, {heads}, {size}] for x {x.Shape}",
+                $"{previous.Shape}");
+        }
+
         layout ??= SequenceLayout.Dense;
-        if (previous is not null && !layout.IsDense) throw new OperandException(nameof(TokenShift), "a dense layout where a text is continued", "packed or padded rows");
+        if (previous is not null && !layout.IsDense)
+            throw new OperandException(nameof(TokenShift), "a dense layout where a text is continued", "packed or padded rows");
         Segment[] segments = layout.Segments(nameof(TokenShift), batch, tokens);
 
         Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);

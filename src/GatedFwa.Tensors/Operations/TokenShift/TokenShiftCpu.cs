@@ -18,14 +18,18 @@ internal static unsafe class TokenShiftCpu
     }
 
     /// <summary>Adds to both gradients, or stores that of x; either may be absent.</summary>
-    public static void Backward(Tensor x, Tensor mix, Segment[] segments, Tensor? previous, Tensor dy, Tensor? dx, bool storeDx, Tensor? dmix)
+    public static void Backward(
+        Tensor x, Tensor mix, Segment[] segments, Tensor? previous, Tensor dy, Tensor? dx, bool storeDx, Tensor? dmix)
     {
         using CpuStorage gates = Gates(mix);
         Piece[] pieces = Cut(segments, x.Shape);
         fixed (Piece* first = pieces)
         {
             var rows = new Rows(x.Floats, gates.Floats, previous is null ? null : previous.Floats, x.Shape);
-            RowKernel.Run(new BackwardKernel(first, rows, dy.Floats, dx is null ? null : dx.Floats, storeDx, dmix is null ? null : dmix.Floats), pieces.Length, 1);
+            RowKernel.Run(
+                new BackwardKernel(first, rows, dy.Floats, dx is null ? null : dx.Floats, storeDx, dmix is null ? null : dmix.Floats),
+                pieces.Length,
+                1);
         }
     }
 
@@ -97,7 +101,8 @@ internal static unsafe class TokenShiftCpu
                     for (int head = 0; head < rows.Heads; head++)
                     {
                         long row = rows.Index(segment, t, head);
-                        Mix<V, S>(rows.X + (row * rows.Size), rows.Before(segment, t, head), rows.Gates[row], y + (row * rows.Size), rows.Size);
+                        Mix<V, S>(
+                            rows.X + (row * rows.Size), rows.Before(segment, t, head), rows.Gates[row], y + (row * rows.Size), rows.Size);
                     }
                 }
             }
@@ -137,7 +142,8 @@ internal static unsafe class TokenShiftCpu
                         float gate = rows.Gates[row];
                         float* upstream = dy + (row * size), nextUpstream = hasNext ? dy + (next * size) : null;
                         if (dx != null) Share<V, S>(upstream, gate, nextUpstream, hasNext ? 1 - rows.Gates[next] : 0, dx + (row * size));
-                        if (dmix != null) dmix[row] += gate * (1 - gate) * Slope<V, S>(upstream, rows.X + (row * size), rows.Before(segment, t, head), size);
+                        if (dmix != null)
+                            dmix[row] += gate * (1 - gate) * Slope<V, S>(upstream, rows.X + (row * size), rows.Before(segment, t, head), size);
                     }
                 }
             }

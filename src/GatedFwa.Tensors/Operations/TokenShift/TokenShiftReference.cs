@@ -19,7 +19,8 @@ internal static class TokenShiftReference
         return y;
     }
 
-    public static (double[] Dx, double[] Dmix) Backward(double[] x, double[] mix, double[] dy, Shape shape, Segment[] segments, double[]? previous)
+    public static (double[] Dx, double[] Dmix) Backward(
+        double[] x, double[] mix, double[] dy, Shape shape, Segment[] segments, double[]? previous)
     {
         var dx = new double[x.Length];
         var dmix = new double[mix.Length];
@@ -33,7 +34,9 @@ internal static class TokenShiftReference
         return (dx, dmix);
     }
 
-    /// <summary>Visits every element inside a segment: the sigmoid of its mix, its [B·T·H] row, its column, its position in the segment.</summary>
+    /// <summary>
+    /// Visits every element inside a segment: the sigmoid of its mix, its [B·T·H] row, its column, its position in the segment.
+    /// </summary>
     private static void Walk(double[] mix, Shape shape, Segment[] segments, Action<double, int, int, int> visit)
     {
         foreach (Segment segment in segments)

@@ -4,7 +4,9 @@ using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Attention;
 
-/// <summary>The learned decay of GatedFWA (arXiv 2512.07782): α = softplus(−βh) / (β + ε), how much each head forgets at each token.</summary>
+/// <summary>
+/// The learned decay of GatedFWA (arXiv 2512.07782): α = softplus(−βh) / (β + ε), how much each head forgets at each token.
+/// </summary>
 public static class DecayGate
 {
     /// <summary>Computes α from token features.</summary>
@@ -20,7 +22,8 @@ public static class DecayGate
         Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix: null);
 
     /// <summary>The same, and fills the prefix sums of α in the same pass.</summary>
-    internal static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, TwoLevelPrefix? prefix)
+    internal static Tensor Apply(
+        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, TwoLevelPrefix? prefix)
     {
         Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
         (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);
@@ -55,10 +58,23 @@ public static class DecayGate
         Operands.RequireFloats(nameof(DecayGate), x, gateWeight, gateBias, amplitudeWeight);
         if (x.Shape.Rank != 3) throw new OperandException(nameof(DecayGate), "x of shape [B, T, C]", $"{x.Shape}");
         if (gateWeight.Shape.Rank != 2 || gateWeight.Shape[1] != x.Shape[2])
-            throw new OperandException(nameof(DecayGate), $"a gate weight of shape [H, {x.Shape[2]}] for x {x.Shape}", $"{gateWeight.Shape}");
-        if (gateBias.Shape != [gateWeight.Shape[0]]) throw new OperandException(nameof(DecayGate), $"a gate bias of shape [{gateWeight.Shape[0]}]", $"{gateBias.Shape}");
+        {
+            throw new OperandException(
+                nameof(DecayGate),
+                $"a gate weight of shape [H, {x.Shape[2]}] for x {x.Shape}",
+                $"{gateWeight.Shape}");
+        }
+
+        if (gateBias.Shape != [gateWeight.Shape[0]])
+            throw new OperandException(nameof(DecayGate), $"a gate bias of shape [{gateWeight.Shape[0]}]", $"{gateBias.Shape}");
         if (amplitudeWeight.Shape != gateWeight.Shape)
-            throw new OperandException(nameof(DecayGate), $"an amplitude weight of the gate weight's shape, {gateWeight.Shape}", $"{amplitudeWeight.Shape}");
+        {
+            throw new OperandException(
+                nameof(DecayGate),
+                $"an amplitude weight of the gate weight's shape, {gateWeight.Shape}",
+                $"{amplitudeWeight.Shape}");
+        }
+
         if (!(epsilon >= 0 && float.IsFinite(epsilon))) throw new OperandException(nameof(DecayGate), "an ε of at least 0", $"{epsilon}");
     }
 }

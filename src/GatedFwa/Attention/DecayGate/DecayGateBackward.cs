@@ -23,7 +23,8 @@ internal readonly unsafe struct DecayGateBackward(
 
     /// <summary>dh = −G β/(β+ε) σ(−βh); dβ = −G [h σ(−βh) + α] / (β+ε); β's slope is 1 above 0, e^a below.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Differentiate<V, S>(float* projection, float* amplitude, float bias, float* upstream, int count, float* dprojection, float* damplitude)
+    private void Differentiate<V, S>(
+        float* projection, float* amplitude, float bias, float* upstream, int count, float* dprojection, float* damplitude)
         where V : struct
         where S : struct, ISimd<V>
     {

@@ -38,13 +38,17 @@ internal static unsafe class DecayGateCpu
         int heads = gateWeight.Shape[0], width = gateWeight.Shape[1], tokens = projections.Shape[1];
         using CpuStorage dprojections = CpuMemory.Rent(2L * heads * tokens);
         float* dz = dprojections.Floats;
-        RowKernel.Run(new DecayGateBackward(projections.Floats, gateBias.Floats, dalpha.Floats, dz, heads, tokens, epsilon), tokens, TwoLevelPrefix.ChunkPositions);
+        RowKernel.Run(
+            new DecayGateBackward(projections.Floats, gateBias.Floats, dalpha.Floats, dz, heads, tokens, epsilon),
+            tokens,
+            TwoLevelPrefix.ChunkPositions);
 
         var upstream = StridedMatrix.RowMajor(dz, 2 * heads, tokens);
         if (gradients.X is { } dx)
         {
             using CpuStorage weights = Stack(gateWeight, amplitudeWeight);
-            MatrixProduct.Multiply(upstream.Transposed, StridedMatrix.RowMajor(weights.Floats, 2 * heads, width), dx.Floats, width, accumulate: true);
+            MatrixProduct.Multiply(
+                upstream.Transposed, StridedMatrix.RowMajor(weights.Floats, 2 * heads, width), dx.Floats, width, accumulate: true);
         }
 
         if (gradients.GateBias is { } dbias) AddRowSums(dz, heads, tokens, dbias.Floats);

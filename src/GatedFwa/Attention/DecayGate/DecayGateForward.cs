@@ -3,7 +3,9 @@ using GatedFwa.Tensors.Cpu;
 
 namespace GatedFwa.Attention;
 
-/// <summary>α [B, T, H] from the projections [2H, B·T], a chunk of positions at a time, and its prefix sums while it is in the cache.</summary>
+/// <summary>
+/// α [B, T, H] from the projections [2H, B·T], a chunk of positions at a time, and its prefix sums while it is in the cache.
+/// </summary>
 internal readonly unsafe struct DecayGateForward(
     Chunk* chunks, float* projections, float* bias, float* alpha, int batch, int positions, int heads, float epsilon, TwoLevelPrefix? prefix) : IRowKernel
 {
@@ -19,7 +21,12 @@ internal readonly unsafe struct DecayGateForward(
             long token = ((long)chunk.Batch * positions) + chunk.Start;
             for (int head = 0; head < heads; head++)
             {
-                Decay<V, S>(projections + (head * rowFloats) + token, projections + ((heads + head) * rowFloats) + token, bias[head], chunk.Length, decay);
+                Decay<V, S>(
+                    projections + (head * rowFloats) + token,
+                    projections + ((heads + head) * rowFloats) + token,
+                    bias[head],
+                    chunk.Length,
+                    decay);
                 for (int t = 0; t < chunk.Length; t++) alpha[((token + t) * heads) + head] = decay[t];
                 if (prefix is not null && chunk.Index >= 0)
                     prefix.Totals(head)[chunk.Index] = Sum(decay, chunk.Length, prefix.Local(chunk.Batch, head) + chunk.Start);

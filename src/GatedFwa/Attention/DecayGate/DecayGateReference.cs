@@ -1,6 +1,8 @@
 namespace GatedFwa.Attention;
 
-/// <summary>The gate in double, one token and head at a time (operator.md §1): the contract that <see cref="DecayGate"/> is held to.</summary>
+/// <summary>
+/// The gate in double, one token and head at a time (operator.md §1): the contract that <see cref="DecayGate"/> is held to.
+/// </summary>
 /// <param name="X">[N, C], N tokens in all.</param>
 /// <param name="GateWeight">[H, C].</param>
 /// <param name="GateBias">[H].</param>

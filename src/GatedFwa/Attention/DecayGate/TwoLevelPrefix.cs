@@ -48,7 +48,10 @@ internal sealed unsafe class TwoLevelPrefix : IDisposable
     /// <summary>The first chunk of a segment.</summary>
     public int FirstChunk(int segment) => _firstChunks[segment];
 
-    /// <summary>Σ α over positions <paramref name="from"/> + 1 … <paramref name="to"/> of a segment: how far a score decays from one to the other.</summary>
+    /// <summary>
+    /// Σ α over positions <paramref name="from"/> + 1 … <paramref name="to"/> of a segment: how far a score decays from one to the
+    /// other.
+    /// </summary>
     public double Between(int segment, int head, int from, int to)
     {
         Segment s = Segments[segment];
@@ -58,7 +61,9 @@ internal sealed unsafe class TwoLevelPrefix : IDisposable
         return sum;
     }
 
-    /// <summary>u [batch, positions, heads]: −Σ α from the start of each position's segment up to the position itself; 0 for padding.</summary>
+    /// <summary>
+    /// u [batch, positions, heads]: −Σ α from the start of each position's segment up to the position itself; 0 for padding.
+    /// </summary>
     public float[] ToDecay()
     {
         var u = new float[(long)_batch * _positions * _heads];

@@ -16,7 +16,10 @@ internal static class AttentionFile
         (int batch, int tokens, int heads, int headSize) = (queries[0], queries[1], queries[2], queries[3]);
         int positions = keys[1];
         inputs.Require(headSize % 8 == 0 && headSize <= 256, "q", "a head size that is a multiple of 8 up to 256");
-        inputs.Require(keys[0] == batch && positions >= tokens && keys[3] == headSize, "k", $"[{batch}, {tokens} or more, Hkv, {headSize}]");
+        inputs.Require(
+            keys[0] == batch && positions >= tokens && keys[3] == headSize,
+            "k",
+            $"[{batch}, {tokens} or more, Hkv, {headSize}]");
         inputs.Require(heads % keys[2] == 0, "k", $"a number of key heads that divides the {heads} query heads");
         int? window = inputs.Count("window", settings.Window);
         float scale = inputs.Number("scale", settings.Scale) ?? 1 / MathF.Sqrt(headSize);

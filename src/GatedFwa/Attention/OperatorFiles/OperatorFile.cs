@@ -69,7 +69,9 @@ public static class OperatorFile
         catch (OperandException e)
         {
             // The operator's own door: what is checked there is not checked twice.
-            throw new InputException($"The tensors of {Phrase.Quote(file.Name)} do not fit: {e.Message.TrimEnd('.')}; correct the file.", e);
+            throw new InputException(
+                $"The tensors of {Phrase.Quote(file.Name)} do not fit: {e.Message.TrimEnd('.')}; correct the file.",
+                e);
         }
     }
 }

@@ -23,7 +23,10 @@ internal sealed class OperatorInputs(SafetensorsFile file)
         {
             if (known.Contains(entry.Name) || optional.Contains(entry.Name)) continue;
             if (Phrase.Nearest(entry.Name, optional.Where(name => !Has(name))) is { } meant)
-                throw new InputException($"{Name} holds the unknown tensor {Phrase.Quote(entry.Name)} (did you mean \"{meant}\"?); rename or remove it.");
+            {
+                throw new InputException(
+                    $"{Name} holds the unknown tensor {Phrase.Quote(entry.Name)} (did you mean \"{meant}\"?); rename or remove it.");
+            }
         }
     }
 
@@ -34,14 +37,23 @@ internal sealed class OperatorInputs(SafetensorsFile file)
     {
         Shape shape = file[tensor].Shape;
         if (shape.Rank != axes.Length || shape.Contains(0))
-            throw new InputException($"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {shape} where [{string.Join(", ", axes)}] is expected, each at least 1; correct it.");
+        {
+            throw new InputException(
+                $"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {shape} where [{string.Join(", ", axes)}] is expected, " +
+                "each at least 1; correct it.");
+        }
+
         return shape;
     }
 
     /// <summary>Refuses a tensor whose shape does not go with another's.</summary>
     public void Require(bool fits, string tensor, string expected)
     {
-        if (!fits) throw new InputException($"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {file[tensor].Shape} where {expected} is expected; correct it.");
+        if (!fits)
+        {
+            throw new InputException(
+                $"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {file[tensor].Shape} where {expected} is expected; correct it.");
+        }
     }
 
     /// <summary>Reads a tensor of a shape that the other inputs decide.</summary>
@@ -53,7 +65,13 @@ internal sealed class OperatorInputs(SafetensorsFile file)
     public Tensor Read(string tensor, Shape shape, OperatorSettings settings, float least = float.NegativeInfinity)
     {
         SafetensorsEntry entry = file[tensor];
-        if (entry.Shape != shape) throw new InputException($"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {entry.Shape} where the other tensors ask for {shape}; correct it.");
+        if (entry.Shape != shape)
+        {
+            throw new InputException(
+                $"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {entry.Shape} where the other tensors ask for {shape}; " +
+                "correct it.");
+        }
+
         float[] values = file.ReadFloats(tensor);
         int index = Array.FindIndex(values, value => !float.IsFinite(value) || value < least);
         if (index >= 0)
@@ -74,7 +92,12 @@ internal sealed class OperatorInputs(SafetensorsFile file)
         int[] offsets = file.ReadIntegers(Tensor);
         if (batch != 1) throw new InputException($"{Name} packs documents with {Tensor} and has a batch of {batch}; use a batch of 1.");
         bool ordered = offsets.Length >= 2 && offsets[0] == 0 && offsets[^1] == positions && offsets.Zip(offsets.Skip(1)).All(pair => pair.First <= pair.Second);
-        if (!ordered) throw new InputException($"Tensor {Phrase.Quote(Tensor)} of {Name} does not rise from 0 to the number of positions, {positions}; correct it.");
+        if (!ordered)
+        {
+            throw new InputException(
+                $"Tensor {Phrase.Quote(Tensor)} of {Name} does not rise from 0 to the number of positions, {positions}; correct it.");
+        }
+
         return SequenceLayout.Packed(offsets);
     }
 
@@ -83,7 +106,9 @@ internal sealed class OperatorInputs(SafetensorsFile file)
     {
         if (setting is null && !file.Metadata.ContainsKey(key)) return null;
         bool isNumber = int.TryParse(setting?.ToString(CultureInfo.InvariantCulture) ?? file.Metadata[key], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value);
-        return isNumber && value >= 1 ? value : throw Impossible(key, setting?.ToString(CultureInfo.InvariantCulture), "a whole number of at least 1");
+        return isNumber && value >= 1
+            ? value
+            : throw Impossible(key, setting?.ToString(CultureInfo.InvariantCulture), "a whole number of at least 1");
     }
 
     /// <summary>A finite number from the settings or the metadata.</summary>

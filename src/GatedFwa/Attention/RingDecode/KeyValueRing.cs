@@ -119,13 +119,27 @@ public sealed class KeyValueRing : IDisposable
         int tokens = k.Shape.Rank == 4 ? k.Shape[1] : 0;
         Shape expected = [_batch, tokens, Keys.Heads, Keys.Size];
         if (tokens == 0 || k.Shape != expected || v.Shape != expected)
-            throw new OperandException(nameof(KeyValueRing), $"keys and values [{_batch}, T ≥ 1, {Keys.Heads}, {Keys.Size}]", $"{k.Shape} and {v.Shape}");
+        {
+            throw new OperandException(
+                nameof(KeyValueRing),
+                $"keys and values [{_batch}, T ≥ 1, {Keys.Heads}, {Keys.Size}]",
+                $"{k.Shape} and {v.Shape}");
+        }
+
         bool gateMatches = Alpha is null ? alpha is null : alpha is not null && alpha.Shape == [_batch, tokens, Alpha.Heads];
         if (!gateMatches)
-            throw new OperandException(nameof(KeyValueRing), Alpha is null ? "no decays" : $"decays [{_batch}, {tokens}, {Alpha.Heads}]", alpha is null ? "none" : $"{alpha.Shape}");
+        {
+            throw new OperandException(
+                nameof(KeyValueRing),
+                Alpha is null ? "no decays" : $"decays [{_batch}, {tokens}, {Alpha.Heads}]",
+                alpha is null ? "none" : $"{alpha.Shape}");
+        }
     }
 
-    /// <summary>Makes room for so many positions. Slots wrap around only once the capacity is the window's, so until then they lie in order of time.</summary>
+    /// <summary>
+    /// Makes room for so many positions. Slots wrap around only once the capacity is the window's, so until then they lie in order
+    /// of time.
+    /// </summary>
     private void Reserve(int positions)
     {
         if (positions <= Keys.Capacity) return;

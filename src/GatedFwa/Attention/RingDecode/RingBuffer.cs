@@ -26,7 +26,9 @@ internal sealed unsafe class RingBuffer : IDisposable
     /// <summary>The slots of one head.</summary>
     public float* Head(int row, int head) => _slots.Floats + ((((long)row * Heads) + head) * Capacity * Size);
 
-    /// <summary>Writes the last <paramref name="kept"/> tokens of [B, T, heads, size] from slot <paramref name="next"/> on, wrapping around.</summary>
+    /// <summary>
+    /// Writes the last <paramref name="kept"/> tokens of [B, T, heads, size] from slot <paramref name="next"/> on, wrapping around.
+    /// </summary>
     public void Write(Tensor tokens, int kept, int next)
     {
         int length = tokens.Shape[1];

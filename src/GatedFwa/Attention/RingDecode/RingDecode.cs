@@ -15,7 +15,8 @@ public static class RingDecode
     /// <param name="ring">Keys, values and decays, with at least one position.</param>
     /// <param name="scale">The factor of q·k; 1/√D unless given.</param>
     /// <returns>F32 [B, 1, H, D].</returns>
-    /// <exception cref="OperandException">The shapes do not match, D is not a multiple of 8, the ring is empty, or the tape records.</exception>
+    /// <exception cref="OperandException">The shapes do not match, D is not a multiple of 8, the ring is empty, or the tape
+    /// records.</exception>
     public static Tensor Apply(Tape tape, Tensor q, KeyValueRing ring, float? scale = null)
     {
         if (q.Shape != ring.QueryShape) throw new OperandException(nameof(RingDecode), $"a query {ring.QueryShape}", $"{q.Shape}");

@@ -201,7 +201,8 @@ internal static unsafe class RingDecodeCpu
     }
 
     /// <summary>A few query heads over the key head they share.</summary>
-    private readonly struct Slice(KeyValueRing ring, int row, int keyHead, int firstHead, int count, float scaleLog2, float* q, float* o, int heads)
+    private readonly struct Slice(
+        KeyValueRing ring, int row, int keyHead, int firstHead, int count, float scaleLog2, float* q, float* o, int heads)
     {
         public readonly int Count = count;
         public readonly int Size = ring.Keys.Size;

@@ -102,7 +102,10 @@ public sealed class OperatorFileInputTests : TensorTest
     public void An_impossible_setting_is_refused()
     {
         Assert.Contains("The window is 0 where", Refused(_attention, new OperatorSettings { Window = 0 }), StringComparison.Ordinal);
-        Assert.Contains("The scale is Infinity where", Refused(_attention, new OperatorSettings { Scale = float.PositiveInfinity }), StringComparison.Ordinal);
+        Assert.Contains(
+            "The scale is Infinity where",
+            Refused(_attention, new OperatorSettings { Scale = float.PositiveInfinity }),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -135,7 +138,8 @@ public sealed class OperatorFileInputTests : TensorTest
 
     protected override void Cleanup() => _folder.Dispose();
 
-    private static Dictionary<string, SafetensorsTensor> Named(params SafetensorsTensor[] tensors) => tensors.ToDictionary(tensor => tensor.Name);
+    private static Dictionary<string, SafetensorsTensor> Named(params SafetensorsTensor[] tensors) =>
+        tensors.ToDictionary(tensor => tensor.Name);
 
     private static SafetensorsTensor Floats(string name, params int[] extents)
     {

@@ -26,7 +26,10 @@ public sealed class ConfigFuzzTests
 
     [Fact]
     public void Every_mutated_tokenizer_is_read_or_refused_with_one_sentence() =>
-        Fuzz([Encoding.UTF8.GetBytes(new ByteTokenizer().ToJson())], file => ByteTokenizer.Parse(file), ["is not valid JSON", "unknown key", "names no type", "is of type", "has vocabulary_size"]);
+        Fuzz(
+            [Encoding.UTF8.GetBytes(new ByteTokenizer().ToJson())],
+            file => ByteTokenizer.Parse(file),
+            ["is not valid JSON", "unknown key", "names no type", "is of type", "has vocabulary_size"]);
 
     private static void Fuzz(byte[][] files, Action<byte[]> read, string[] expected)
     {

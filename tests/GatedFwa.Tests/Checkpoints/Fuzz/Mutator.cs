@@ -37,7 +37,9 @@ internal sealed class Mutator(ulong seed, long number)
         return bytes;
     }
 
-    /// <summary>A safetensors file: its parts are damaged one by one and put together again, so that damage gets past the first check.</summary>
+    /// <summary>
+    /// A safetensors file: its parts are damaged one by one and put together again, so that damage gets past the first check.
+    /// </summary>
     /// <param name="files">Good files.</param>
     public byte[] DamageSafetensors(byte[][] files)
     {

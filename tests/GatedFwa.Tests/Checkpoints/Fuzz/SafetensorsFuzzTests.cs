@@ -64,11 +64,13 @@ public sealed class SafetensorsFuzzTests
     {
         long before = GC.GetAllocatedBytesForCurrentThread();
         if (entry.Type is SafetensorsType.I32 or SafetensorsType.I64) file.ReadIntegers(entry.Name);
-        else if (entry.Type is SafetensorsType.F32 or SafetensorsType.F16 or SafetensorsType.BF16 or SafetensorsType.F64) file.ReadFloats(entry.Name);
+        else if (entry.Type is SafetensorsType.F32 or SafetensorsType.F16 or SafetensorsType.BF16 or SafetensorsType.F64)
+            file.ReadFloats(entry.Name);
         AssertAllocated(before, (entry.Shape.Count * sizeof(float)) + ReadingAllowanceBytes);
     }
 
-    private static void AssertAllocated(long before, long limit) => Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, limit);
+    private static void AssertAllocated(long before, long limit) =>
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, limit);
 
     /// <summary>The sentence without what the file itself brought into it.</summary>
     private static string Kind(string message) => string.Concat(message.Split('"').Where((_, index) => index % 2 == 0));
