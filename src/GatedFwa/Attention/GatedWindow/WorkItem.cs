@@ -10,14 +10,15 @@ namespace GatedFwa.Attention;
 /// <param name="EndRow">One past the last query's.</param>
 internal readonly record struct WorkItem(Segment Segment, int KeyHead, int FirstRow, int EndRow)
 {
+    // Enough that many cores find work and a thread that was held up leaves little behind.
+    private const int Items = 64;
+
     // Forward: every item packs a window of keys of its own, so few rows are dear; q and o of many would leave the cache.
+    private const int MinForwardRows = 256, MaxForwardRows = 1024;
     private const int ForwardFloats = 64 * 1024;
-    private const int ForwardRows = 1024;
 
     // Backward: every cut costs a window of gradients that is written apart and added afterwards.
-    private const int BackwardItems = 32;
-    private const int BackwardRows = 1024;
-    private const int MaxBackwardRows = 8192;
+    private const int MinBackwardRows = 512, MaxBackwardRows = 8192;
 
     public int FirstRowTile => Tile.Of(FirstRow);
 
@@ -27,18 +28,20 @@ internal readonly record struct WorkItem(Segment Segment, int KeyHead, int First
     public static WorkItem[] ForForward(GatedWindowProblem problem)
     {
         int floatsPerRow = problem.Shape.GroupSize * problem.Shape.HeadSize;
-        return Cut(problem, Math.Clamp(ForwardFloats / floatsPerRow, 2 * Tile.Size, ForwardRows));
+        int most = Math.Clamp(ForwardFloats / floatsPerRow, 2 * Tile.Size, MaxForwardRows);
+        return Cut(problem, Math.Clamp(EvenRows(problem), Math.Min(MinForwardRows, most), most));
     }
 
     /// <summary>The items of a backward pass. Those of one segment and key head follow each other in order.</summary>
     public static WorkItem[] ForBackward(GatedWindowProblem problem)
     {
-        int independent = Math.Max(1, problem.Segments.Length * problem.Shape.KeyHeads), tokens = problem.Shape.Tokens;
-        int pieces = (BackwardItems + independent - 1) / independent;
-        int rows = Math.Clamp((tokens + pieces - 1) / pieces, BackwardRows, MaxBackwardRows);
+        long rows = Math.Clamp(EvenRows(problem), MinBackwardRows, MaxBackwardRows);
         // Under full causal attention the part written apart is everything before.
-        return Cut(problem, Math.Max(rows, Math.Min(2L * problem.Window, (tokens + 7) / 8)));
+        int eighth = (problem.Shape.Tokens + 7) / 8;
+        return Cut(problem, Math.Max(rows, Math.Min(problem.Window, eighth)));
     }
+
+    private static long EvenRows(GatedWindowProblem problem) => (long)problem.Shape.Batch * problem.Shape.Tokens * problem.Shape.KeyHeads / Items;
 
     private static WorkItem[] Cut(GatedWindowProblem problem, long rowsPerItem)
     {
