@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using GatedFwa.Attention.Kernels;
 
 namespace GatedFwa.Attention;
@@ -19,6 +20,7 @@ internal sealed unsafe class DecayGradient(int firstTile, int tiles)
     private readonly double[] _crossing = new double[tiles + 1];
 
     /// <summary>Takes the sums Σ_i dS_ij of a tile of queries and a tile of keys.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Add(float* keySums, int rowTile, int keyTile)
     {
         Span<double> sums = _keySums.AsSpan((keyTile - firstTile) * Tile.Size, Tile.Size);
@@ -37,6 +39,7 @@ internal sealed unsafe class DecayGradient(int firstTile, int tiles)
     public void SetRowSum(int row, float sum) => _rowSums[row - (firstTile * Tile.Size)] = sum;
 
     /// <summary>dα of each position from the first tile's start.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public float[] Finish()
     {
         var gradient = new float[_keySums.Length];

@@ -22,6 +22,7 @@ internal readonly unsafe struct DecayPrefix
     /// <param name="length">Positions of the segment; the last tile goes on with no decay.</param>
     /// <param name="firstTile">The item's first tile.</param>
     /// <param name="tiles">How many tiles it touches.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public DecayPrefix(double* memory, float* alpha, nint stride, int length, int firstTile, int tiles)
     {
         _firstTile = firstTile;

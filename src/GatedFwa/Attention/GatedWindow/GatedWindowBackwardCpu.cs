@@ -73,6 +73,7 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
         new Span<float>(_keyGradients, 2 * TileFloats).Clear();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Enter(int member, int rowTile)
     {
         (int first, int end) = Rows(rowTile);

@@ -80,6 +80,7 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S> : TileWalk<V, S>
     {
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Leave(int member, int rowTile)
     {
         float* queries = RowTile(member, rowTile), outputs = queries + TileFloats, max = queries + MaxOffset, sums = queries + SumsOffset;
