@@ -78,7 +78,7 @@ public sealed class Trainer : IDisposable
 
         AtomicFile.CreateDirectory(options.Output);
         state = state with { BaselineBitsPerByte = new OrderThreeModel(data.Training).BitsPerByte(data.Validation) };
-        return Opened(new Trainer(state, data, folder, restore: false, device), trainer => trainer.Save());
+        return Opened(new Trainer(state, data, folder, restore: false, device), trainer => trainer.Save(isFirst: true));
     }
 
     /// <summary>Goes on with a run from its latest checkpoint.</summary>
@@ -93,7 +93,7 @@ public sealed class Trainer : IDisposable
         RunState saved = folder.ReadState();
         SettingsComparison.Check(saved, NewState(model, options, data));
         // Killed between a checkpoint and what is published after it, the run may have nothing left to do but that.
-        return Opened(new Trainer(saved with { Options = options }, data, folder, restore: true, device), trainer => trainer.Publish());
+        return Opened(new Trainer(saved with { Options = options }, data, folder, restore: true, device), trainer => trainer.Publish(isFirst: true));
     }
 
     /// <summary>Whether a folder holds a run that could be resumed.</summary>
@@ -140,11 +140,11 @@ public sealed class Trainer : IDisposable
             };
             progress?.Invoke(Progress(outcome, secondsPerStep, evaluates));
             if (!CheckpointDue()) continue;
-            Save();
+            Save(isFirst: false);
             savedStep = done;
         }
 
-        if (savedStep != _state.Step) Save();
+        if (savedStep != _state.Step) Save(isFirst: false);
         return new TrainingResult(
             _state.Step, _options.Steps, _state.ValidationBitsPerByte, BaselineBitsPerByte, TimeSpan.FromSeconds(_state.ElapsedSeconds));
     }
@@ -202,15 +202,15 @@ public sealed class Trainer : IDisposable
         (_options.CheckpointSteps > 0 && _state.Step % _options.CheckpointSteps == 0) ||
         (_options.CheckpointSeconds > 0 && _sinceCheckpoint.Elapsed.TotalSeconds >= _options.CheckpointSeconds);
 
-    private void Save()
+    private void Save(bool isFirst)
     {
         _metrics.FlushToDisk();
         _folder.Commit(_state, _step.Optimizer);
-        Publish();
+        Publish(isFirst);
         _sinceCheckpoint.Restart();
     }
 
-    private void Publish() => _folder.Publish(_state, Model, _metrics.Lines);
+    private void Publish(bool isFirst) => _folder.Publish(_state, Model, _metrics.Lines, isFirst);
 
     private static MetricsLine Line(int step, StepOutcome outcome, double tokensPerSecond, double? measured) => new()
     {

@@ -14,19 +14,19 @@ public sealed record TrainerOptions
     public string Output { get; init; } = "runs/default";
 
     /// <summary>Optimizer steps.</summary>
-    public int Steps { get; init; } = 1000;
+    public int Steps { get; init; } = 1800;
 
     /// <summary>Windows of text that pass through the model at once.</summary>
-    public int BatchSize { get; init; } = 8;
+    public int BatchSize { get; init; } = 12;
 
     /// <summary>Tokens of a window.</summary>
-    public int Context { get; init; } = 256;
+    public int Context { get; init; } = 128;
 
     /// <summary>Batches whose gradients are added up for one step.</summary>
     public int AccumulationSteps { get; init; } = 1;
 
     /// <summary>The peak learning rate.</summary>
-    public double LearningRate { get; init; } = 3e-3;
+    public double LearningRate { get; init; } = 2.5e-3;
 
     /// <summary>The learning rate that the last step nearly reaches.</summary>
     public double FinalLearningRate { get; init; }
@@ -41,13 +41,13 @@ public sealed record TrainerOptions
     public float MeanDecay { get; init; } = 0.9f;
 
     /// <summary>AdamW's β₂.</summary>
-    public float SquareDecay { get; init; } = 0.95f;
+    public float SquareDecay { get; init; } = 0.98f;
 
     /// <summary>The largest norm of all gradients together; 0 for no limit.</summary>
     public double ClipNorm { get; init; } = 1;
 
     /// <summary>Steps between evaluations on the validation split.</summary>
-    public int EvaluationInterval { get; init; } = 250;
+    public int EvaluationInterval { get; init; } = 450;
 
     /// <summary>Names the weights, the order of the text, the dropout and the split.</summary>
     public ulong Seed { get; init; }

@@ -34,10 +34,15 @@ internal sealed class RunFolder(string path)
         new Dictionary<string, string> { [StateKey] = StrictJson.Write(state) });
 
     /// <summary>Writes what follows from a checkpoint.</summary>
+    /// <param name="state">The checkpoint's state.</param>
+    /// <param name="model">The model as it is there.</param>
+    /// <param name="metrics">The steps up to there.</param>
+    /// <param name="isFirst">Whether the files that never change in a run may be missing.</param>
     /// <exception cref="InputException">It cannot be written; the checkpoint itself is safe.</exception>
-    public void Publish(RunState state, LanguageModel model, IReadOnlyList<MetricsLine> metrics)
+    public void Publish(RunState state, LanguageModel model, IReadOnlyList<MetricsLine> metrics, bool isFirst)
     {
-        ModelDirectory.Save(Path, model, new ByteTokenizer());
+        if (isFirst) ModelDirectory.Save(Path, model, new ByteTokenizer());
+        else ModelDirectory.SaveWeights(In(ModelDirectory.WeightsFile), model);
         AtomicFile.WriteText(In("training_state.json"), StrictJson.Write(state));
         AtomicFile.WriteText(In("loss.svg"), LossChart.Draw(metrics, state.Options.Steps, state.BaselineBitsPerByte));
     }

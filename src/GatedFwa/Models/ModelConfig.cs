@@ -87,7 +87,7 @@ public sealed partial record ModelConfig
     /// <exception cref="InputException">There is no such preset.</exception>
     public static ModelConfig Preset(string name) => name switch
     {
-        "nano" => new() { VocabularySize = 257, Layers = 4, Width = 192, Heads = 3, Window = 128 },
+        "nano" => new() { VocabularySize = 257, Layers = 3, Width = 96, Heads = 3, Window = 64, FeedForwardWidth = 256, TiedEmbedding = false },
         "tiny" => new() { VocabularySize = 257, Layers = 6, Width = 384, Heads = 6, Window = 256 },
         "small" => new() { VocabularySize = 50_257, Layers = 12, Width = 768, Heads = 12, Window = 512 },
         _ => throw new InputException($"There is no preset \"{name}\"; use nano, tiny or small."),

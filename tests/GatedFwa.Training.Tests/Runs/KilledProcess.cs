@@ -11,7 +11,7 @@ internal static class KilledProcess
     public const string Variable = "GATEDFWA_TEST_RUN";
 
     public static TrainerOptions Options(string output) =>
-        TinyRun.Options(output) with { Steps = 60, CheckpointSteps = 2, EvaluationInterval = 20 };
+        TinyRun.Options(output) with { Steps = 60, CheckpointSteps = 4, EvaluationInterval = 20 };
 
     // Before the test runner's own Main.
     [ModuleInitializer]

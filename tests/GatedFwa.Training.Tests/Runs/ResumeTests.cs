@@ -46,7 +46,8 @@ public sealed class ResumeTests : TensorTest
         Copy(_folder["run"], _folder["older"]);
         using (Trainer trainer = Trainer.Resume(TinyRun.Model, options, TinyRun.Data)) TinyRun.Interrupt(trainer, 8);
 
-        // The order in which a checkpoint replaces its files; each replacement is one rename of what was written beside.
+        // The order in which the first checkpoint makes its files and every other replaces them, but for the two that never
+        // change; each is one rename of what was written beside.
         string[] order = ["training_state.safetensors", "config.json", "tokenizer.json", "model.safetensors", "training_state.json", "loss.svg"];
         Assert.Equal(
             order.Append("metrics.jsonl").Order(),

@@ -9,7 +9,7 @@ internal sealed class ModelOptions
 {
     private readonly Option<string> _preset = new("--preset")
     {
-        Description = "The size to begin with: nano (4 × 192), tiny (6 × 384) or small (12 × 768).",
+        Description = "The size to begin with: nano (3 × 96), tiny (6 × 384) or small (12 × 768).",
         HelpName = "nano|tiny|small",
         DefaultValueFactory = _ => "nano",
     };
