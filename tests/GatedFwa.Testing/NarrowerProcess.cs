@@ -9,7 +9,7 @@ namespace GatedFwa.Testing;
 public static partial class NarrowerProcess
 {
     private const string ReportVariable = "GATEDFWA_TESTS_WIDTH_REPORT";
-    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
     /// <summary>
     /// Runs the tests of some namespaces with an instruction set switched off. The calling test must be among them: in the
@@ -56,10 +56,10 @@ public static partial class NarrowerProcess
         start.Environment[ReportVariable] = report;
         using Process process = Process.Start(start)!;
         Task<string> output = process.StandardOutput.ReadToEndAsync(), errors = process.StandardError.ReadToEndAsync();
-        if (!process.WaitForExit(s_limit))
+        if (!process.WaitForExit(Limit))
         {
             process.Kill(entireProcessTree: true);
-            throw new InvalidOperationException($"With {setting}=0 the tests took longer than {s_limit.TotalMinutes} minutes.");
+            throw new InvalidOperationException($"With {setting}=0 the tests took longer than {Limit.TotalMinutes} minutes.");
         }
 
         if (process.ExitCode != 0)

@@ -7,7 +7,7 @@ namespace GatedFwa.Tests;
 /// <summary>A file of inputs and float64 results (rounded to float32) from an independent oracle: operator.md §6.</summary>
 internal sealed class Golden : IDisposable
 {
-    private static readonly string s_folder = Path.Combine(AppContext.BaseDirectory, "Golden");
+    private static readonly string Folder = Path.Combine(AppContext.BaseDirectory, "Golden");
     private readonly SafetensorsFile _file;
 
     private Golden(string name) => _file = SafetensorsFile.Open(PathOf(name));
@@ -30,11 +30,11 @@ internal sealed class Golden : IDisposable
     /// <summary>Opens the file of that name, such as <c>attention_basic</c>.</summary>
     public static Golden Open(string name) => new(name);
 
-    public static string PathOf(string name) => Path.Combine(s_folder, name + ".safetensors");
+    public static string PathOf(string name) => Path.Combine(Folder, name + ".safetensors");
 
     /// <summary>The names of all files that begin so: <c>attention</c> or <c>gate</c>.</summary>
     public static TheoryData<string> Names(string prefix) =>
-        [.. Directory.EnumerateFiles(s_folder, prefix + "_*.safetensors").Select(path => Path.GetFileNameWithoutExtension(path)).Order()];
+        [.. Directory.EnumerateFiles(Folder, prefix + "_*.safetensors").Select(path => Path.GetFileNameWithoutExtension(path)).Order()];
 
     public bool Has(string tensor) => _file.Contains(tensor);
 

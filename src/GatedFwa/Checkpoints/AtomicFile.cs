@@ -11,7 +11,7 @@ public static class AtomicFile
     private const int BufferBytes = 1 << 16;
 
     // errno ENOSPC and EDQUOT, and the Windows codes for a full disk: what IOException.HResult carries.
-    private static readonly int[] s_diskFull = [28, 122, unchecked((int)0x80070070), unchecked((int)0x80070027)];
+    private static readonly int[] DiskFull = [28, 122, unchecked((int)0x80070070), unchecked((int)0x80070027)];
 
     /// <summary>Replaces a file, or makes it.</summary>
     /// <param name="path">The file; its folder must exist. A device such as <c>/dev/stdout</c> is written in place.</param>
@@ -102,7 +102,7 @@ public static class AtomicFile
         string name = Phrase.Quote(path);
         return cause switch
         {
-            IOException when s_diskFull.Contains(cause.HResult) => new($"{name} cannot be written because the disk is full; free some space or write elsewhere.", cause),
+            IOException when DiskFull.Contains(cause.HResult) => new($"{name} cannot be written because the disk is full; free some space or write elsewhere.", cause),
             DirectoryNotFoundException => new($"{name} cannot be written because its folder does not exist; make the folder first.", cause),
             UnauthorizedAccessException => new($"{name} cannot be written because its folder is read-only for you; write elsewhere.", cause),
             _ => new($"{name} cannot be written; write elsewhere (the system says: {cause.Message})", cause),

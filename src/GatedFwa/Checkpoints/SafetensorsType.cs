@@ -61,7 +61,7 @@ public enum SafetensorsType
 /// <summary>Facts about <see cref="SafetensorsType"/>.</summary>
 public static class SafetensorsTypes
 {
-    private static readonly Dictionary<string, SafetensorsType> s_byName = Enum.GetValues<SafetensorsType>().ToDictionary(type => type.ToString());
+    private static readonly Dictionary<string, SafetensorsType> ByName = Enum.GetValues<SafetensorsType>().ToDictionary(type => type.ToString());
 
     /// <summary>Bytes of one element.</summary>
     /// <param name="type">The element type.</param>
@@ -74,5 +74,5 @@ public static class SafetensorsTypes
     };
 
     /// <summary>The type with a header's name for it; false where the format knows none.</summary>
-    internal static bool TryParse(string name, out SafetensorsType type) => s_byName.TryGetValue(name, out type);
+    internal static bool TryParse(string name, out SafetensorsType type) => ByName.TryGetValue(name, out type);
 }

@@ -15,7 +15,7 @@ internal static class StrictJson
     private const int MaxBytes = 1 << 20;
     private const int MaxDepth = 16;
 
-    private static readonly JsonSerializerOptions s_options = new(JsonSerializerDefaults.Strict)
+    private static readonly JsonSerializerOptions Options = new(JsonSerializerDefaults.Strict)
     {
         TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
@@ -51,8 +51,8 @@ internal static class StrictJson
     /// <exception cref="InputException">The text does not hold such settings.</exception>
     public static T Parse<T>(ReadOnlyMemory<byte> json, string source) => Guarded(json, source, root =>
     {
-        JsonSchema.Check(root, s_options.GetTypeInfo(typeof(T)), source);
-        return root.Deserialize<T>(s_options)!;
+        JsonSchema.Check(root, Options.GetTypeInfo(typeof(T)), source);
+        return root.Deserialize<T>(Options)!;
     });
 
     /// <summary>
@@ -70,7 +70,7 @@ internal static class StrictJson
     /// <summary>The settings as indented JSON, ending in a new line.</summary>
     /// <typeparam name="T">A record of settings.</typeparam>
     /// <param name="settings">The settings.</param>
-    public static string Write<T>(T settings) => JsonSerializer.Serialize(settings, s_options) + "\n";
+    public static string Write<T>(T settings) => JsonSerializer.Serialize(settings, Options) + "\n";
 
     private static T Guarded<T>(ReadOnlyMemory<byte> json, string source, Func<JsonElement, T> read)
     {

@@ -12,10 +12,10 @@ internal static unsafe class SimdChecks<V, S>
     where V : struct
     where S : struct, ISimd<V>
 {
-    private static readonly float[] s_values =
+    private static readonly float[] Values =
         [0, -0f, 1, -1, 0.5f, -0.5f, 1.5f, 2.5f, -2.5f, 3.7f, -3.7f, 1e-30f, -1e30f, 1e30f, float.MaxValue, float.PositiveInfinity, float.NegativeInfinity, float.NaN];
 
-    private static readonly float[] s_finite = [.. s_values.Where(float.IsFinite)];
+    private static readonly float[] Finite = [.. Values.Where(float.IsFinite)];
 
     public static Dictionary<string, Action> ByMember { get; } = new()
     {
@@ -67,15 +67,15 @@ internal static unsafe class SimdChecks<V, S>
 
     private static void Unary(Func<V, V> operation, Func<float, float> expected)
     {
-        float[] actual = Map((a, _) => operation(a), s_values, s_values);
-        for (int i = 0; i < s_values.Length; i++) Assert.Equal(expected(s_values[i]), actual[i]);
+        float[] actual = Map((a, _) => operation(a), Values, Values);
+        for (int i = 0; i < Values.Length; i++) Assert.Equal(expected(Values[i]), actual[i]);
     }
 
     /// <summary>All pairs of values that <paramref name="isDefined"/> admits.</summary>
     private static void Binary(
         Func<V, V, V> operation, Func<float, float, float> expected, Func<float, float, bool>? isDefined = null, bool zerosDiffer = true)
     {
-        (float A, float B)[] pairs = [.. from a in s_values from b in s_values where isDefined?.Invoke(a, b) ?? true select (a, b)];
+        (float A, float B)[] pairs = [.. from a in Values from b in Values where isDefined?.Invoke(a, b) ?? true select (a, b)];
         float[] actual = Map(operation, [.. pairs.Select(pair => pair.A)], [.. pairs.Select(pair => pair.B)]);
         for (int i = 0; i < pairs.Length; i++)
         {
@@ -160,7 +160,7 @@ internal static unsafe class SimdChecks<V, S>
 
     private static void Exp2()
     {
-        float[] x = [.. Samples.Uniform(5000, 1, -126, 127), 0, -0f, 1, -126, 127, .. s_finite.Where(value => Math.Abs(value) < 100)];
+        float[] x = [.. Samples.Uniform(5000, 1, -126, 127), 0, -0f, 1, -126, 127, .. Finite.Where(value => Math.Abs(value) < 100)];
         float[] y = Map((a, _) => S.Exp2(a), x, x);
         for (int i = 0; i < x.Length; i++) Assert.InRange(Math.Abs((y[i] / Math.Pow(2, x[i])) - 1), 0, 2e-7);
 

@@ -36,9 +36,9 @@ public sealed class LinearCrossEntropyTests : TensorTest
         Assert.InRange(ErrorNorm.Relative(perToken.ToArray(), expectedPerToken), 0, 3e-6);
 
         tape.Backward(loss, Upstream);
-        (double[] dx, double[] dWeight) = LinearCrossEntropyReference.Backward(wideX, wideW, targets, Upstream, vocabulary, width);
+        (double[] dx, double[] dweight) = LinearCrossEntropyReference.Backward(wideX, wideW, targets, Upstream, vocabulary, width);
         Assert.InRange(ErrorNorm.Relative(tape.Gradient(tx)!.ToArray(), dx), 0, 1e-5);
-        Assert.InRange(ErrorNorm.Relative(tape.Gradient(tw)!.ToArray(), dWeight), 0, 1e-5);
+        Assert.InRange(ErrorNorm.Relative(tape.Gradient(tw)!.ToArray(), dweight), 0, 1e-5);
     }
 
     [Fact]
@@ -48,9 +48,9 @@ public sealed class LinearCrossEntropyTests : TensorTest
         double[] x = Samples.Widen(Samples.Normal(Tokens * Width, 1)), weight = Samples.Widen(Samples.Normal(Vocabulary * Width, 2));
         int[] targets = Targets(Tokens, Vocabulary);
         double Loss() => 3 * LinearCrossEntropyReference.Forward(x, weight, targets, Vocabulary, Width).Loss;
-        (double[] dx, double[] dWeight) = LinearCrossEntropyReference.Backward(x, weight, targets, 3, Vocabulary, Width);
+        (double[] dx, double[] dweight) = LinearCrossEntropyReference.Backward(x, weight, targets, 3, Vocabulary, Width);
         Assert.InRange(GradientCheck.WorstDeviation(x, Loss, dx), 0, 1e-8);
-        Assert.InRange(GradientCheck.WorstDeviation(weight, Loss, dWeight), 0, 1e-8);
+        Assert.InRange(GradientCheck.WorstDeviation(weight, Loss, dweight), 0, 1e-8);
     }
 
     [Fact]

@@ -36,10 +36,10 @@ public sealed class LinearTests : TensorTest
             3e-6);
 
         tape.Backward(y, tape.Own(Tensor.From(dy, [1, rows, n])));
-        (double[] dx, double[] dWeight, double[] dBias) = LinearReference.Backward(wideX, wideW, Samples.Widen(dy), rows, n, k);
+        (double[] dx, double[] dweight, double[] dbias) = LinearReference.Backward(wideX, wideW, Samples.Widen(dy), rows, n, k);
         Assert.InRange(ErrorNorm.Relative(tape.Gradient(tx)!.ToArray(), dx), 0, 1e-5);
-        Assert.InRange(ErrorNorm.Relative(tape.Gradient(tw)!.ToArray(), dWeight), 0, 1e-5);
-        if (tb is not null) Assert.InRange(ErrorNorm.Relative(tape.Gradient(tb)!.ToArray(), dBias), 0, 1e-5);
+        Assert.InRange(ErrorNorm.Relative(tape.Gradient(tw)!.ToArray(), dweight), 0, 1e-5);
+        if (tb is not null) Assert.InRange(ErrorNorm.Relative(tape.Gradient(tb)!.ToArray(), dbias), 0, 1e-5);
     }
 
     [Fact]
@@ -49,10 +49,10 @@ public sealed class LinearTests : TensorTest
         double[] x = Samples.Widen(Samples.Normal(Rows * K, 1)), weight = Samples.Widen(Samples.Normal(N * K, 2)), bias = Samples.Widen(Samples.Normal(N, 3));
         double[] dy = Samples.Widen(Samples.Normal(Rows * N, 4));
         double Loss() => LinearReference.Forward(x, weight, bias, Rows, N, K).Zip(dy, (y, g) => y * g).Sum();
-        (double[] dx, double[] dWeight, double[] dBias) = LinearReference.Backward(x, weight, dy, Rows, N, K);
+        (double[] dx, double[] dweight, double[] dbias) = LinearReference.Backward(x, weight, dy, Rows, N, K);
         Assert.InRange(GradientCheck.WorstDeviation(x, Loss, dx), 0, 1e-8);
-        Assert.InRange(GradientCheck.WorstDeviation(weight, Loss, dWeight), 0, 1e-8);
-        Assert.InRange(GradientCheck.WorstDeviation(bias, Loss, dBias), 0, 1e-8);
+        Assert.InRange(GradientCheck.WorstDeviation(weight, Loss, dweight), 0, 1e-8);
+        Assert.InRange(GradientCheck.WorstDeviation(bias, Loss, dbias), 0, 1e-8);
     }
 
     [Fact]

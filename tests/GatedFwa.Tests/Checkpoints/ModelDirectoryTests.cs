@@ -8,7 +8,7 @@ namespace GatedFwa.Tests.Checkpoints;
 
 public sealed class ModelDirectoryTests : TensorTest
 {
-    private static readonly ModelConfig s_config = new()
+    private static readonly ModelConfig TinyConfig = new()
     {
         VocabularySize = 257,
         Layers = 2,
@@ -27,12 +27,12 @@ public sealed class ModelDirectoryTests : TensorTest
     [Fact]
     public void A_saved_model_loads_bit_for_bit()
     {
-        Save(s_config, seed: 5);
+        Save(TinyConfig, seed: 5);
         (LanguageModel loaded, _) = ModelDirectory.Load(Model);
         using (loaded)
-        using (var original = new LanguageModel(s_config, seed: 5))
+        using (var original = new LanguageModel(TinyConfig, seed: 5))
         {
-            Assert.Equal(s_config, loaded.Config);
+            Assert.Equal(TinyConfig, loaded.Config);
             foreach ((Parameter expected, Parameter actual) in original.Parameters.Zip(loaded.Parameters))
                 Assert.Equal(expected.Value.ToArray(), actual.Value.ToArray());
         }
@@ -41,7 +41,7 @@ public sealed class ModelDirectoryTests : TensorTest
     [Fact]
     public void A_model_is_three_files_and_others_beside_them_do_not_matter()
     {
-        Save(s_config);
+        Save(TinyConfig);
         Assert.Equal(
             ["config.json", "model.safetensors", "tokenizer.json"],
             Directory.EnumerateFiles(Model).Select(Path.GetFileName).Order());
@@ -52,11 +52,11 @@ public sealed class ModelDirectoryTests : TensorTest
     [Fact]
     public void Saving_again_replaces_the_parameters()
     {
-        Save(s_config, seed: 1);
+        Save(TinyConfig, seed: 1);
         byte[] first = File.ReadAllBytes(Weights);
-        Save(s_config, seed: 2);
+        Save(TinyConfig, seed: 2);
         Assert.NotEqual(first, File.ReadAllBytes(Weights));
-        Save(s_config, seed: 1);
+        Save(TinyConfig, seed: 1);
         Assert.Equal(first, File.ReadAllBytes(Weights));
     }
 
@@ -66,7 +66,7 @@ public sealed class ModelDirectoryTests : TensorTest
     [InlineData("tokenizer.json", "There is no file")]
     public void A_missing_file_is_named(string file, string part)
     {
-        Save(s_config);
+        Save(TinyConfig);
         File.Delete(Path.Combine(Model, file));
         Refused(part, file);
     }
@@ -77,22 +77,22 @@ public sealed class ModelDirectoryTests : TensorTest
     [Fact]
     public void A_config_of_another_shape_is_refused()
     {
-        Save(s_config);
-        WriteConfig(s_config with { Width = 32 });
+        Save(TinyConfig);
+        WriteConfig(TinyConfig with { Width = 32 });
         Refused("\"embedding.weight\"", "has the shape [257, 16] where config.json asks for [257, 32]");
-        WriteConfig(s_config with { Layers = 3 });
+        WriteConfig(TinyConfig with { Layers = 3 });
         Refused("has no tensor \"layers.2.attention_norm.weight\"");
-        WriteConfig(s_config with { Layers = 1 });
+        WriteConfig(TinyConfig with { Layers = 1 });
         Refused("holds the tensor \"layers.1.", "which config.json does not ask for");
-        WriteConfig(s_config with { Gate = false });
+        WriteConfig(TinyConfig with { Gate = false });
         Refused("gate.", "which config.json does not ask for");
     }
 
     [Fact]
     public void A_config_that_asks_for_terabytes_takes_no_memory()
     {
-        Save(s_config);
-        WriteConfig(s_config with { Width = 1 << 17, Heads = 512, Layers = 4096, FeedForwardWidth = 1 << 20 });
+        Save(TinyConfig);
+        WriteConfig(TinyConfig with { Width = 1 << 17, Heads = 512, Layers = 4096, FeedForwardWidth = 1 << 20 });
         long before = GC.GetAllocatedBytesForCurrentThread();
         Refused("asks for [257, 131072]");
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
@@ -101,14 +101,14 @@ public sealed class ModelDirectoryTests : TensorTest
     [Fact]
     public void A_tokenizer_with_more_tokens_than_the_model_is_refused()
     {
-        Save(s_config with { VocabularySize = 100 });
+        Save(TinyConfig with { VocabularySize = 100 });
         Refused("vocabulary_size 100", "smaller than the tokenizer's 257");
     }
 
     [Fact]
     public void A_parameter_of_the_wrong_type_is_refused()
     {
-        Save(s_config);
+        Save(TinyConfig);
         Rewrite(tensor => tensor.Name == "norm.weight" ? SafetensorsTensor.Integers(tensor.Name, tensor.Shape, new int[tensor.Shape.Count]) : tensor);
         Refused("\"norm.weight\"", "holds I32 where F32, F16, BF16 or F64 is expected");
     }
@@ -116,7 +116,7 @@ public sealed class ModelDirectoryTests : TensorTest
     [Fact]
     public void A_flipped_bit_among_the_parameters_is_found()
     {
-        Save(s_config);
+        Save(TinyConfig);
         byte[] bytes = File.ReadAllBytes(Weights);
         bytes[^1001] ^= 4;
         File.WriteAllBytes(Weights, bytes);
@@ -126,12 +126,12 @@ public sealed class ModelDirectoryTests : TensorTest
     [Fact]
     public void A_truncated_file_and_an_unknown_key_are_refused()
     {
-        Save(s_config);
+        Save(TinyConfig);
         File.WriteAllBytes(Weights, File.ReadAllBytes(Weights)[..^1]);
         Refused("it is damaged");
         File.WriteAllText(
             Path.Combine(Model, "config.json"),
-            s_config.ToJson().Replace("\"window\"", "\"windows\"", StringComparison.Ordinal));
+            TinyConfig.ToJson().Replace("\"window\"", "\"windows\"", StringComparison.Ordinal));
         Refused("unknown key \"windows\" (did you mean \"window\"?)");
     }
 

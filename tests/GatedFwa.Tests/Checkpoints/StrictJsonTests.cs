@@ -5,7 +5,7 @@ namespace GatedFwa.Tests.Checkpoints;
 
 public sealed class StrictJsonTests
 {
-    private static readonly Settings s_sample = new()
+    private static readonly Settings Sample = new()
     {
         Width = 384,
         Window = null,
@@ -17,7 +17,7 @@ public sealed class StrictJsonTests
     [Fact]
     public void Settings_come_back_and_their_keys_are_snake_case()
     {
-        string json = StrictJson.Write(s_sample);
+        string json = StrictJson.Write(Sample);
         Settings read = StrictJson.Parse<Settings>(json, "config.json");
         Assert.Equal((384, null, 1e-5f, "ü <b>", 3), (read.Width, read.Window, read.NormEpsilon, read.Note, read.Parts.Single().Size));
         Assert.Contains("\"norm_epsilon\": 1E-05", json, StringComparison.Ordinal);

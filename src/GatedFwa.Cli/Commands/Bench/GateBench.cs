@@ -53,7 +53,7 @@ internal sealed class GateBench : IBenchmark
         private readonly Tensor _gateWeight = RandomTensor.Normal([Heads, Width], seed: 2);
         private readonly Tensor _gateBias = RandomTensor.Normal([Heads], seed: 3);
         private readonly Tensor _amplitudeWeight = RandomTensor.Normal([Heads, Width], seed: 4);
-        private readonly Tensor _dAlpha = RandomTensor.Normal([1, Tokens, Heads], seed: 5);
+        private readonly Tensor _dalpha = RandomTensor.Normal([1, Tokens, Heads], seed: 5);
         private readonly Tensor _copy = Tensor.Zeros([1, Tokens, Width]);
 
         /// <summary>x is read, α is written.</summary>
@@ -79,12 +79,12 @@ internal sealed class GateBench : IBenchmark
             using var tape = new Tape();
             Tensor alpha = DecayGate.Apply(
                 tape, tape.Watch(_x), tape.Watch(_gateWeight), tape.Watch(_gateBias), tape.Watch(_amplitudeWeight));
-            return Clock.Seconds(() => tape.Backward(alpha, _dAlpha));
+            return Clock.Seconds(() => tape.Backward(alpha, _dalpha));
         }
 
         public void Dispose()
         {
-            foreach (Tensor tensor in (Tensor[])[_x, _gateWeight, _gateBias, _amplitudeWeight, _dAlpha, _copy]) tensor.Dispose();
+            foreach (Tensor tensor in (Tensor[])[_x, _gateWeight, _gateBias, _amplitudeWeight, _dalpha, _copy]) tensor.Dispose();
         }
 
         private double CopyGigabytesPerSecond()

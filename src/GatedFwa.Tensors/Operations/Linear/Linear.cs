@@ -24,8 +24,8 @@ public static class Linear
             tape.Record(nameof(Linear), y, dy =>
             {
                 if (tape.Accumulator(x, out bool storeDx) is { } dx) LinearCpu.InputGradient(dy, weight, dx, accumulate: !storeDx);
-                if (tape.Accumulator(weight) is { } dWeight) LinearCpu.AccumulateWeight(dy, x, dWeight);
-                if (tape.Accumulator(bias) is { } dBias) LinearCpu.AccumulateBias(dy, dBias);
+                if (tape.Accumulator(weight) is { } dweight) LinearCpu.AccumulateWeight(dy, x, dweight);
+                if (tape.Accumulator(bias) is { } dbias) LinearCpu.AccumulateBias(dy, dbias);
             });
         }
 

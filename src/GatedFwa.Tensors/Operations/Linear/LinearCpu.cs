@@ -23,12 +23,12 @@ internal static unsafe class LinearCpu
         MatrixProduct.Multiply(Rows(dy), Rows(weight), dx.Floats, weight.Shape[1], accumulate);
 
     /// <summary>dW += dyᵀ · x.</summary>
-    public static void AccumulateWeight(Tensor dy, Tensor x, Tensor dWeight) =>
-        MatrixProduct.Multiply(Rows(dy).Transposed, Rows(x), dWeight.Floats, dWeight.Shape[1], accumulate: true);
+    public static void AccumulateWeight(Tensor dy, Tensor x, Tensor dweight) =>
+        MatrixProduct.Multiply(Rows(dy).Transposed, Rows(x), dweight.Floats, dweight.Shape[1], accumulate: true);
 
     /// <summary>db += the sum of the rows of dy.</summary>
-    public static void AccumulateBias(Tensor dy, Tensor dBias) =>
-        ColumnSum.Accumulate(dy.Floats, dy.Shape.Rows, dBias.Shape[0], dBias.Shape[0], dBias.Floats);
+    public static void AccumulateBias(Tensor dy, Tensor dbias) =>
+        ColumnSum.Accumulate(dy.Floats, dy.Shape.Rows, dbias.Shape[0], dbias.Shape[0], dbias.Floats);
 
     /// <summary>A tensor as a matrix: everything but the innermost axis is rows.</summary>
     private static StridedMatrix Rows(Tensor tensor) => StridedMatrix.RowMajor(tensor.Floats, tensor.Shape.Rows, tensor.Shape[^1]);

@@ -20,23 +20,23 @@ internal static class LinearReference
         return y;
     }
 
-    public static (double[] Dx, double[] DWeight, double[] DBias) Backward(double[] x, double[] weight, double[] dy, int rows, int n, int k)
+    public static (double[] Dx, double[] Dweight, double[] Dbias) Backward(double[] x, double[] weight, double[] dy, int rows, int n, int k)
     {
-        double[] dx = new double[rows * k], dWeight = new double[n * k], dBias = new double[n];
+        double[] dx = new double[rows * k], dweight = new double[n * k], dbias = new double[n];
         for (int row = 0; row < rows; row++)
         {
             for (int j = 0; j < n; j++)
             {
                 double d = dy[(row * n) + j];
-                dBias[j] += d;
+                dbias[j] += d;
                 for (int i = 0; i < k; i++)
                 {
                     dx[(row * k) + i] += d * weight[(j * k) + i];
-                    dWeight[(j * k) + i] += d * x[(row * k) + i];
+                    dweight[(j * k) + i] += d * x[(row * k) + i];
                 }
             }
         }
 
-        return (dx, dWeight, dBias);
+        return (dx, dweight, dbias);
     }
 }

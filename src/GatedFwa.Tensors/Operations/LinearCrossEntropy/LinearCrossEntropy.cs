@@ -24,14 +24,14 @@ public static class LinearCrossEntropy
 
         // Both gradients are made in the forward pass, while a chunk's logits are at hand; the backward pass only scales them.
         Tensor? dx = records && x.RequiresGradient ? tape.Allocate(x.Shape, DType.F32, x.Device) : null;
-        Tensor? dWeight = records && weight.RequiresGradient ? tape.Allocate(weight.Shape, DType.F32, x.Device) : null;
-        LinearCrossEntropyCpu.Forward(x, weight, targets, perToken, loss, dx, dWeight);
+        Tensor? dweight = records && weight.RequiresGradient ? tape.Allocate(weight.Shape, DType.F32, x.Device) : null;
+        LinearCrossEntropyCpu.Forward(x, weight, targets, perToken, loss, dx, dweight);
         if (records)
         {
-            tape.Record(nameof(LinearCrossEntropy), loss, dLoss =>
+            tape.Record(nameof(LinearCrossEntropy), loss, dloss =>
             {
-                if (dx is not null) LinearCrossEntropyCpu.AddScaled(dx, dLoss, tape.Accumulator(x)!);
-                if (dWeight is not null) LinearCrossEntropyCpu.AddScaled(dWeight, dLoss, tape.Accumulator(weight)!);
+                if (dx is not null) LinearCrossEntropyCpu.AddScaled(dx, dloss, tape.Accumulator(x)!);
+                if (dweight is not null) LinearCrossEntropyCpu.AddScaled(dweight, dloss, tape.Accumulator(weight)!);
             });
         }
 

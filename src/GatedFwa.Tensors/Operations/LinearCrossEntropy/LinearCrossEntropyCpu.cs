@@ -32,16 +32,16 @@ internal static unsafe class LinearCrossEntropyCpu
     }
 
     /// <summary>The loss and, where room is given, both gradients for an upstream gradient of 1.</summary>
-    public static void Forward(Tensor x, Tensor weight, Tensor targets, Tensor? perToken, Tensor loss, Tensor? dx, Tensor? dWeight)
+    public static void Forward(Tensor x, Tensor weight, Tensor targets, Tensor? perToken, Tensor loss, Tensor? dx, Tensor? dweight)
     {
         int tokens = x.Shape.Rows, width = weight.Shape[1], vocabulary = weight.Shape[0];
         var features = StridedMatrix.RowMajor(x.Floats, tokens, width);
         var w = StridedMatrix.RowMajor(weight.Floats, vocabulary, width);
         int counted = 0;
         foreach (int target in targets.AsIntegerSpan()) counted += target >= 0 ? 1 : 0;
-        bool differentiates = dx is not null || dWeight is not null;
+        bool differentiates = dx is not null || dweight is not null;
         float scale = 1f / Math.Max(1, counted);
-        if (tokens == 0) dWeight?.Clear();
+        if (tokens == 0) dweight?.Clear();
 
         int chunk = ChunkTokens(tokens, vocabulary);
         using CpuStorage logits = CpuMemory.Rent((long)chunk * vocabulary), losses = CpuMemory.Rent(tokens);
@@ -52,9 +52,9 @@ internal static unsafe class LinearCrossEntropyCpu
             MatrixProduct.Multiply(part, w.Transposed, logits.Floats, vocabulary);
             Softmax(logits.Floats, targets.Integers + first, losses.Floats + first, rows, vocabulary, differentiates ? scale : null);
 
-            var dLogits = StridedMatrix.RowMajor(logits.Floats, rows, vocabulary);
-            if (dx is not null) MatrixProduct.Multiply(dLogits, w, dx.Floats + ((nint)first * width), width);
-            if (dWeight is not null) MatrixProduct.Multiply(dLogits.Transposed, part, dWeight.Floats, width, accumulate: first > 0);
+            var dlogits = StridedMatrix.RowMajor(logits.Floats, rows, vocabulary);
+            if (dx is not null) MatrixProduct.Multiply(dlogits, w, dx.Floats + ((nint)first * width), width);
+            if (dweight is not null) MatrixProduct.Multiply(dlogits.Transposed, part, dweight.Floats, width, accumulate: first > 0);
         }
 
         double sum = 0;

@@ -15,10 +15,10 @@ internal static class LinearCrossEntropyReference
         return (perToken.Sum() / Math.Max(1, targets.Count(target => target >= 0)), perToken);
     }
 
-    public static (double[] Dx, double[] DWeight) Backward(
-        double[] x, double[] weight, int[] targets, double dLoss, int vocabulary, int width)
+    public static (double[] Dx, double[] Dweight) Backward(
+        double[] x, double[] weight, int[] targets, double dloss, int vocabulary, int width)
     {
-        double[] dx = new double[x.Length], dWeight = new double[weight.Length];
+        double[] dx = new double[x.Length], dweight = new double[weight.Length];
         int counted = targets.Count(target => target >= 0);
         for (int token = 0; token < targets.Length; token++)
         {
@@ -26,16 +26,16 @@ internal static class LinearCrossEntropyReference
             double[] p = Softmax(x, weight, token, vocabulary, width);
             for (int v = 0; v < vocabulary; v++)
             {
-                double dLogit = (p[v] - (v == targets[token] ? 1 : 0)) * dLoss / counted;
+                double dlogit = (p[v] - (v == targets[token] ? 1 : 0)) * dloss / counted;
                 for (int i = 0; i < width; i++)
                 {
-                    dx[(token * width) + i] += dLogit * weight[(v * width) + i];
-                    dWeight[(v * width) + i] += dLogit * x[(token * width) + i];
+                    dx[(token * width) + i] += dlogit * weight[(v * width) + i];
+                    dweight[(v * width) + i] += dlogit * x[(token * width) + i];
                 }
             }
         }
 
-        return (dx, dWeight);
+        return (dx, dweight);
     }
 
     private static double[] Softmax(double[] x, double[] weight, int token, int vocabulary, int width)

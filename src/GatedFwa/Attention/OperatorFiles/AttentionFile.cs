@@ -6,12 +6,12 @@ namespace GatedFwa.Attention;
 /// <summary>Gated window attention on the tensors of a file.</summary>
 internal static class AttentionFile
 {
-    private static readonly string[] s_optional = ["alpha", "do", "cu_seqlens"];
-    private static readonly string[] s_known = ["q", "k", "v", "o", "lse", "dq", "dk", "dv", "dalpha"];
+    private static readonly string[] Optional = ["alpha", "do", "cu_seqlens"];
+    private static readonly string[] Known = ["q", "k", "v", "o", "lse", "dq", "dk", "dv", "dalpha"];
 
     public static OperatorResult Run(OperatorInputs inputs, OperatorSettings settings)
     {
-        inputs.RefuseMisspelt(s_optional, s_known);
+        inputs.RefuseMisspelt(Optional, Known);
         Shape queries = inputs.Shape("q", "B", "T", "H", "D"), keys = inputs.Shape("k", "B", "S", "Hkv", "D");
         (int batch, int tokens, int heads, int headSize) = (queries[0], queries[1], queries[2], queries[3]);
         int positions = keys[1];

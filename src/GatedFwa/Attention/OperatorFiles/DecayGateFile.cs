@@ -7,12 +7,12 @@ namespace GatedFwa.Attention;
 internal static class DecayGateFile
 {
     private const float DefaultEpsilon = 1e-3f;
-    private static readonly string[] s_optional = ["dalpha", "cu_seqlens"];
-    private static readonly string[] s_known = ["x", "gate_weight", "gate_bias", "amplitude_weight", "alpha", "u", "dx", "dgate_weight", "dgate_bias", "damplitude_weight"];
+    private static readonly string[] Optional = ["dalpha", "cu_seqlens"];
+    private static readonly string[] Known = ["x", "gate_weight", "gate_bias", "amplitude_weight", "alpha", "u", "dx", "dgate_weight", "dgate_bias", "damplitude_weight"];
 
     public static OperatorResult Run(OperatorInputs inputs, OperatorSettings settings)
     {
-        inputs.RefuseMisspelt(s_optional, s_known);
+        inputs.RefuseMisspelt(Optional, Known);
         Shape features = inputs.Shape("x", "B", "T", "C"), weights = inputs.Shape("gate_weight", "H", "C");
         Shape gates = [features[0], features[1], weights[0]];
         float epsilon = inputs.Number("epsilon", settings.Epsilon) ?? DefaultEpsilon;

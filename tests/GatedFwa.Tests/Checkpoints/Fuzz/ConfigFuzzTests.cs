@@ -14,7 +14,7 @@ public sealed class ConfigFuzzTests
     // Exceptions, the parser's rented tables and the serializer's own objects.
     private const int AllowanceBytes = 128 * 1024;
 
-    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(2);
 
     [Fact]
     public void Every_mutated_config_is_read_or_refused_with_one_sentence()
@@ -43,7 +43,7 @@ public sealed class ConfigFuzzTests
             byte[] file = new Mutator(Seed, number).Damage(files);
             long start = Stopwatch.GetTimestamp();
             string? message = Outcome(file, read, file.Length + AllowanceBytes);
-            Assert.True(Stopwatch.GetElapsedTime(start) < s_limit, $"Case {number} took {Stopwatch.GetElapsedTime(start)}.");
+            Assert.True(Stopwatch.GetElapsedTime(start) < Limit, $"Case {number} took {Stopwatch.GetElapsedTime(start)}.");
             if (message is null) readable++;
             else complaints.Add(message);
             Assert.DoesNotContain('\n', message ?? "");

@@ -8,11 +8,11 @@ namespace GatedFwa.Tests.Checkpoints.Fuzz;
 internal sealed class Mutator(ulong seed, long number)
 {
     private const int LengthBytes = 8;
-    private static readonly string[] s_numbers =
+    private static readonly string[] Numbers =
         ["0", "-1", "-0", "1", "3", "2147483647", "2147483648", "4294967296", "9223372036854775807", "9223372036854775808", "18446744073709551615", "1e9", "1.5", "1e999", "00", "0x10", "NaN", "\"4\"", "null", "[]", "{}", "true"];
 
-    private static readonly string[] s_openings = ["[", "{\"a\":", "{\"shape\":[", "{\"__metadata__\":{\"a\":", "\"", "\\u0000", "\\ud800", "/*"];
-    private static readonly string[] s_structure = ["{", "}", "[", "]", ",", ":", "\"", " ", "\\", "\n", "\0", "\u007f", "é"];
+    private static readonly string[] Openings = ["[", "{\"a\":", "{\"shape\":[", "{\"__metadata__\":{\"a\":", "\"", "\\u0000", "\\ud800", "/*"];
+    private static readonly string[] Structure = ["{", "}", "[", "]", ",", ":", "\"", " ", "\\", "\n", "\0", "\u007f", "é"];
 
     private readonly CounterRandom _random = new CounterRandom(seed).Split((ulong)number);
     private long _drawn;
@@ -109,7 +109,7 @@ internal sealed class Mutator(ulong seed, long number)
         {
             0 => Encoding.ASCII.GetString(bytes[Pick([.. runs])]),
             1 when long.TryParse(Encoding.ASCII.GetString(bytes[run]), out long value) => $"{value + Below(17) - 8}",
-            _ => Pick(s_numbers),
+            _ => Pick(Numbers),
         };
         return [.. bytes[..run.Start], .. Encoding.UTF8.GetBytes(replacement), .. bytes[run.End..]];
     }
@@ -118,7 +118,7 @@ internal sealed class Mutator(ulong seed, long number)
     private byte[] Insert(byte[] bytes)
     {
         int at = Below(bytes.Length + 1);
-        string text = Below(2) == 0 ? Pick(s_structure) : string.Concat(Enumerable.Repeat(Pick(s_openings), 1 << Below(11)));
+        string text = Below(2) == 0 ? Pick(Structure) : string.Concat(Enumerable.Repeat(Pick(Openings), 1 << Below(11)));
         return [.. bytes[..at], .. Encoding.UTF8.GetBytes(text), .. bytes[at..]];
     }
 

@@ -14,7 +14,7 @@ public sealed class SafetensorsFuzzTests
     private const int OpeningAllowanceBytes = 64 * 1024;
     private const int ReadingAllowanceBytes = 16 * 1024;
 
-    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(2);
 
     [Fact]
     public void Every_mutated_file_is_read_or_refused_with_one_sentence()
@@ -29,7 +29,7 @@ public sealed class SafetensorsFuzzTests
             byte[] file = new Mutator(Seed, number).DamageSafetensors(files);
             long start = Stopwatch.GetTimestamp();
             string? message = Outcome(file);
-            Assert.True(Stopwatch.GetElapsedTime(start) < s_limit, $"Case {number} took {Stopwatch.GetElapsedTime(start)}.");
+            Assert.True(Stopwatch.GetElapsedTime(start) < Limit, $"Case {number} took {Stopwatch.GetElapsedTime(start)}.");
             if (message is null) readable++;
             else complaints.Add(Kind(message));
             Assert.DoesNotContain('\n', message ?? "");
