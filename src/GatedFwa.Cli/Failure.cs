@@ -42,7 +42,8 @@ internal static class Failure
 
     private static Exception Unwrap(Exception exception)
     {
-        while (exception is AggregateException or TargetInvocationException or TypeInitializationException && exception.InnerException is { } inner) exception = inner;
+        while (exception is AggregateException or TargetInvocationException or TypeInitializationException && exception.InnerException is { } inner)
+            exception = inner;
         return exception;
     }
 
@@ -50,6 +51,6 @@ internal static class Failure
     private static string FirstLine(string message)
     {
         string line = message.ReplaceLineEndings("\n").Split('\n')[0].TrimEnd();
-        return line.Length > 0 && char.IsPunctuation(line[^1]) && line[^1] is '.' or '!' or '?' ? line : line + ".";
+        return line is [.., '.' or '!' or '?'] ? line : line + ".";
     }
 }

@@ -5,7 +5,7 @@ namespace GatedFwa.Cli.Tests;
 
 public sealed class AttendTests : CommandTest
 {
-    private const double ForwardTolerance = 3e-6, GradientTolerance = 1e-5; // operator.md §6
+    private const double ForwardTolerance = 3e-6, GradientTolerance = 1e-5; // docs/precision.md
 
     [Theory]
     [InlineData("attention_basic")]

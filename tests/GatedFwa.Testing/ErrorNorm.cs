@@ -1,6 +1,6 @@
 namespace GatedFwa.Testing;
 
-/// <summary>How far a result is from its reference: the measure of operator.md §6.</summary>
+/// <summary>How far a result is from its reference: the measure of docs/precision.md.</summary>
 public static class ErrorNorm
 {
     /// <summary>

@@ -4,7 +4,7 @@ using GatedFwa.Tensors;
 
 namespace GatedFwa.Tests;
 
-/// <summary>A file of inputs and float64 results (rounded to float32) from an independent oracle: operator.md §6.</summary>
+/// <summary>A file of inputs and float64 results (rounded to float32) from an independent oracle.</summary>
 internal sealed class Golden : IDisposable
 {
     private static readonly string Folder = Path.Combine(AppContext.BaseDirectory, "Golden");

@@ -15,6 +15,7 @@ internal sealed unsafe partial class CpuMemory
     private const byte Poison = 0xFF; // As a float: NaN. As a token id: -1.
     private const byte FenceByte = 0xA5;
     private const long HugePageBytes = 2 << 20;
+    private const int AdviseHugePage = 14; // MADV_HUGEPAGE
 
     private readonly Lock _gate = new();
     private readonly Dictionary<long, Stack<nint>> _free = [];
@@ -115,8 +116,6 @@ internal sealed unsafe partial class CpuMemory
         _reservedBytes += capacity;
         return block;
     }
-
-    private const int AdviseHugePage = 14;
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Advise(void* address, nuint bytes, int advice);

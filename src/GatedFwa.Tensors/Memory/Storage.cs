@@ -1,7 +1,7 @@
 namespace GatedFwa.Tensors.Memory;
 
 /// <summary>A block of device memory, shared by a tensor and its views and returned to its pool with the last of them.</summary>
-public abstract class Storage
+internal abstract class Storage
 {
     private int _references = 1;
 

@@ -40,7 +40,7 @@ internal sealed class LayerState : IDisposable
             source.Slice(((row + 1) * rowFloats) - width, width).CopyTo(target[(row * width)..]);
     }
 
-    public LayerState Clone() => new(Ring.Clone(), Copy(PreviousKey), Copy(PreviousValue));
+    public LayerState Clone() => new(Ring.Clone(), PreviousKey?.Copy(), PreviousValue?.Copy());
 
     public void Reset()
     {
@@ -55,6 +55,4 @@ internal sealed class LayerState : IDisposable
         PreviousKey?.Dispose();
         PreviousValue?.Dispose();
     }
-
-    private static Tensor? Copy(Tensor? tensor) => tensor is null ? null : Tensor.From(tensor.AsSpan(), tensor.Shape, tensor.Device);
 }

@@ -1,4 +1,5 @@
 using GatedFwa.Attention;
+using GatedFwa.Generation;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
@@ -6,7 +7,7 @@ using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Layers;
 
-/// <summary>The token mixer of operator.md §4. Every piece but the projections is an option of the configuration.</summary>
+/// <summary>The token mixer (docs/operator.md, "The layer"): every piece but the projections is an option of the configuration.</summary>
 internal sealed class AttentionLayer
 {
     private readonly ModelConfig _config;
@@ -45,11 +46,18 @@ internal sealed class AttentionLayer
     private Tensor Attend(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, ForwardPass pass)
     {
         var options = new AttentionOptions { Window = _config.Window, Layout = pass.Layout };
-        if (pass.State?.Ring is not { } ring) return GatedWindowAttention.Apply(tape, q, k, v, alpha, options);
-        bool isSingleToken = q.Shape[1] == 1;
-        if (!isSingleToken) (k, v, alpha) = ring.Extend(tape, k, v, alpha);
-        else ring.Append(k, v, alpha);
-        return isSingleToken ? RingDecode.Apply(tape, q, ring) : GatedWindowAttention.Apply(tape, q, k, v, alpha, options);
+        if (pass.State?.Ring is { } ring)
+        {
+            if (q.Shape[1] == 1)
+            {
+                ring.Append(k, v, alpha);
+                return RingDecode.Apply(tape, q, ring);
+            }
+
+            (k, v, alpha) = ring.Extend(tape, k, v, alpha);
+        }
+
+        return GatedWindowAttention.Apply(tape, q, k, v, alpha, options);
     }
 
     /// <summary>A projection of x, each key head of it mixed with that of the token before.</summary>
@@ -59,7 +67,7 @@ internal sealed class AttentionLayer
         if (shift is null) return projected;
         Tensor heads = Heads(tape, projected, _config.KeyHeads);
         Tensor mixed = TokenShift.Apply(tape, heads, Linear.Apply(tape, x, shift), pass.Layout, previous);
-        if (previous is not null) Generation.LayerState.Remember(heads, previous);
+        if (previous is not null) LayerState.Remember(heads, previous);
         return tape.View(mixed, projected.Shape);
     }
 

@@ -7,8 +7,8 @@ using GatedFwa.Tensors.Operations;
 namespace GatedFwa.Models;
 
 /// <summary>
-/// An autoregressive language model of pre-norm blocks (operator.md §4): embedding, L × (attention, SwiGLU), norm, output
-/// projection.
+/// An autoregressive language model of pre-norm blocks (docs/operator.md, "The layer"): embedding, L × (attention, SwiGLU), norm,
+/// output projection.
 /// </summary>
 /// <example>
 /// <code>
@@ -63,7 +63,7 @@ public sealed class LanguageModel : IDisposable
     /// <param name="config">Its configuration.</param>
     /// <param name="device">Where it lives; the CPU unless given.</param>
     /// <exception cref="InputException">The configuration makes no model.</exception>
-    public static LanguageModel Uninitialised(ModelConfig config, Device device = default) => new(config, device);
+    internal static LanguageModel Uninitialised(ModelConfig config, Device device = default) => new(config, device);
 
     /// <summary>The mean negative log-likelihood of the targets.</summary>
     /// <param name="tape">Owns the result and records the operations.</param>

@@ -19,7 +19,7 @@ public sealed class DecayGateTests : TensorTest
             golden.Floats("dalpha"),
             (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix),
             [.. new[] { "x", "gate_weight", "gate_bias", "amplitude_weight" }.Select(name => (golden.Floats(name), golden.Shape(name)))]);
-        // operator.md §6: a plain float32 evaluation reaches half of these.
+        // docs/precision.md: a plain float32 evaluation reaches half of these.
         ErrorNorm.Require(result.Y, Samples.Widen(golden.Floats("alpha")), 5e-6);
         ErrorNorm.Require(prefix.ToDecay(), Samples.Widen(golden.Floats("u")), 5e-6);
         ErrorNorm.Require(result.Gradients[0], Samples.Widen(golden.Floats("dx")), 2e-5);
@@ -79,7 +79,7 @@ public sealed class DecayGateTests : TensorTest
     {
         using var tape = new Tape(recording: false);
         Tensor x = tape.Own(Tensor.From(Samples.Normal(4 * 8, 1), [1, 4, 8])), zero = tape.Own(Tensor.Zeros([2, 8])), bias = tape.Own(Tensor.From([2f, 2f], [2]));
-        // softplus(−2) / 1.001, operator.md §1.
+        // softplus(−2) / 1.001: docs/operator.md, "The gate".
         Assert.All(DecayGate.Apply(tape, x, zero, bias, zero).ToArray(), alpha => Assert.Equal(0.12680124f, alpha, 1e-6f));
     }
 

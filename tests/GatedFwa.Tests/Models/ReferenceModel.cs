@@ -5,7 +5,7 @@ using GatedFwa.Testing;
 namespace GatedFwa.Tests.Models;
 
 /// <summary>
-/// operator.md §4 in plain double loops over one document, written without any of the library's operations: what the model is held
+/// docs/operator.md, "The layer", in plain double loops over one document, without any of the library's operations: what the model is held
 /// to, forward and (by differences of it) backward.
 /// </summary>
 internal sealed class ReferenceModel(LanguageModel model)

@@ -15,7 +15,7 @@ public static class Add
     {
         Operands.RequireFloats(nameof(Add), a, b);
         if (a.Shape != b.Shape) throw new OperandException(nameof(Add), $"two tensors of one shape, {a.Shape}", $"{b.Shape}");
-        Tensor y = tape.Allocate(a.Shape, a.Type, a.Device);
+        Tensor y = tape.Allocate(a.Shape, DType.F32, a.Device);
         AddCpu.Forward(a, b, y);
         if (tape.NeedsGradient(a, b))
         {

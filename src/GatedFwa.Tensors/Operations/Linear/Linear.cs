@@ -34,12 +34,11 @@ public static class Linear
 
     private static void Check(Tensor x, Tensor weight, Tensor? bias)
     {
-        if (x.Type != DType.F32 || weight.Type != DType.F32)
-            throw new OperandException(nameof(Linear), "F32 input and weight", $"{x.Type} and {weight.Type}");
+        Operands.RequireFloats(nameof(Linear), x, weight, bias);
         if (weight.Shape.Rank != 2) throw new OperandException(nameof(Linear), "a weight [outputs, inputs]", $"{weight.Shape}");
         if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
             throw new OperandException(nameof(Linear), $"an input [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");
-        if (bias is not null && (bias.Type != DType.F32 || bias.Shape != [weight.Shape[0]]))
-            throw new OperandException(nameof(Linear), $"an F32 bias [{weight.Shape[0]}]", $"{bias.Type} {bias.Shape}");
+        if (bias is not null && bias.Shape != [weight.Shape[0]])
+            throw new OperandException(nameof(Linear), $"an F32 bias [{weight.Shape[0]}]", $"{bias.Shape}");
     }
 }

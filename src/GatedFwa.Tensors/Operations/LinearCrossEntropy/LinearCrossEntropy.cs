@@ -41,16 +41,15 @@ public static class LinearCrossEntropy
     private static void Check(Tensor x, Tensor weight, Tensor targets, Tensor? perToken)
     {
         const string Name = nameof(LinearCrossEntropy);
-        if (x.Type != DType.F32 || weight.Type != DType.F32)
-            throw new OperandException(Name, "F32 features and weight", $"{x.Type} and {weight.Type}");
+        Operands.RequireFloats(Name, x, weight, perToken);
         if (weight.Shape.Rank != 2) throw new OperandException(Name, "a weight [vocabulary, width]", $"{weight.Shape}");
         if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
             throw new OperandException(Name, $"features [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");
         int tokens = x.Shape.Rows;
         if (targets.Type != DType.I32 || targets.Count != tokens)
             throw new OperandException(Name, $"{tokens} I32 targets for the features {x.Shape}", $"{targets.Type} {targets.Shape}");
-        if (perToken is not null && (perToken.Type != DType.F32 || perToken.Count != tokens))
-            throw new OperandException(Name, $"F32 room for the losses of {tokens} tokens", $"{perToken.Type} {perToken.Shape}");
+        if (perToken is not null && perToken.Count != tokens)
+            throw new OperandException(Name, $"room for the losses of {tokens} tokens", $"{perToken.Shape}");
         LinearCrossEntropyCpu.CheckTargets(targets, weight.Shape[0]);
     }
 }

@@ -32,8 +32,7 @@ public static class MatMul
 
     private static void Check(Tensor a, Tensor b, bool transposeA, bool transposeB)
     {
-        if (a.Type != DType.F32 || b.Type != DType.F32)
-            throw new OperandException(nameof(MatMul), "two F32 matrices", $"{a.Type} and {b.Type}");
+        Operands.RequireFloats(nameof(MatMul), a, b);
         if (a.Shape.Rank != 2 || b.Shape.Rank != 2) throw new OperandException(nameof(MatMul), "two matrices", $"{a.Shape} and {b.Shape}");
         if (a.Shape[transposeA ? 0 : 1] != b.Shape[transposeB ? 1 : 0])
         {

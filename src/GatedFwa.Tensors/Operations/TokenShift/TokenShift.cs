@@ -2,7 +2,7 @@ using GatedFwa.Tensors.Autograd;
 
 namespace GatedFwa.Tensors.Operations;
 
-/// <summary>y_t = a_t x_t + (1 − a_t) x_{t−1} with a = sigmoid(mix), per key head (operator.md §4).</summary>
+/// <summary>y_t = a_t x_t + (1 − a_t) x_{t−1} with a = sigmoid(mix), per key head (docs/operator.md, "The layer").</summary>
 public static class TokenShift
 {
     /// <summary>Mixes each token with the one before it in its sequence.</summary>

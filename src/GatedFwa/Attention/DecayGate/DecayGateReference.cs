@@ -1,7 +1,7 @@
 namespace GatedFwa.Attention;
 
 /// <summary>
-/// The gate in double, one token and head at a time (operator.md §1): the contract that <see cref="DecayGate"/> is held to.
+/// The gate in double, one token and head at a time (docs/operator.md, "The gate"): the contract that <see cref="DecayGate"/> is held to.
 /// </summary>
 /// <param name="X">[N, C], N tokens in all.</param>
 /// <param name="GateWeight">[H, C].</param>

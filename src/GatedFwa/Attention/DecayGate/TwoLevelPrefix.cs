@@ -4,9 +4,9 @@ using GatedFwa.Tensors.Memory;
 namespace GatedFwa.Attention;
 
 /// <summary>
-/// The prefix sum of α in two levels (operator.md §1): Σ α inside each chunk of 64 positions, and the total of each chunk. A
-/// reader adds the totals of the chunks between two positions only, so that a bias is as exact at position 1,000,000 as at
-/// position 100. In double: a strong decay early in a chunk must not blur the weak ones after it.
+/// The prefix sum of α in two levels (docs/operator.md, "Exact at a million tokens"): Σ α inside each chunk of 64 positions, and
+/// the total of each chunk. A reader adds the totals of the chunks between two positions only, so that a bias is as exact at
+/// position 1,000,000 as at position 100. In double: a strong decay early in a chunk must not blur the weak ones after it.
 /// </summary>
 /// <remarks>Chunks are counted from the start of each segment; a segment's chunks lie side by side.</remarks>
 internal sealed unsafe class TwoLevelPrefix : IDisposable

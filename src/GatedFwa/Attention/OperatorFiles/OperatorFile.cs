@@ -5,7 +5,7 @@ namespace GatedFwa.Attention;
 
 /// <summary>
 /// Runs an operator on tensors from a safetensors file and writes its results and gradients to another: the door for anyone who
-/// wants to hold this implementation against their own. Names and shapes are those of operator.md §6.
+/// wants to hold this implementation against their own. Names and shapes are those of docs/operator.md.
 /// </summary>
 /// <remarks>
 /// <para><c>gated_window_attention</c>: q [B, T, H, D], k and v [B, S, Hkv, D], optionally alpha [B, S, H], cu_seqlens [n + 1] and
@@ -21,10 +21,10 @@ namespace GatedFwa.Attention;
 /// </example>
 public static class OperatorFile
 {
-    /// <summary>The metadata <c>kind</c> of attention (operator.md §2).</summary>
+    /// <summary>The metadata <c>kind</c> of attention.</summary>
     public const string AttentionKind = "gated_window_attention";
 
-    /// <summary>The metadata <c>kind</c> of the gate (operator.md §1).</summary>
+    /// <summary>The metadata <c>kind</c> of the gate.</summary>
     public const string GateKind = "decay_gate";
 
     /// <summary>Reads the inputs, runs the operator and writes the output file.</summary>

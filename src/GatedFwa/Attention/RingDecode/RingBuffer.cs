@@ -83,12 +83,7 @@ internal sealed unsafe class RingBuffer : IDisposable
         _slots = grown._slots;
     }
 
-    public RingBuffer Clone()
-    {
-        var copy = new RingBuffer(Tensor.Empty(_slots.Shape, DType.F32, _slots.Device));
-        Buffer.MemoryCopy(_slots.Floats, copy._slots.Floats, Bytes, Bytes);
-        return copy;
-    }
+    public RingBuffer Clone() => new(_slots.Copy());
 
     public void Dispose() => _slots.Dispose();
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
 
@@ -19,7 +20,7 @@ internal static unsafe class RingDecodeCpu
     /// <summary>Below this many floats of keys a hand-over costs more than it saves.</summary>
     private const long WorthSharingFloats = 16 * 1024;
 
-    private const float Log2E = 1.44269504f;
+    private const float Log2E = (float)Units.Log2E;
 
     public static void Forward(Tensor q, KeyValueRing ring, float scale, Tensor o)
     {
@@ -46,7 +47,7 @@ internal static unsafe class RingDecodeCpu
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Attend<V, S>(Slice slice)
         where V : struct
-        where S : ISimd<V>
+        where S : struct, ISimd<V>
     {
         int size = slice.Size;
         float* weights = stackalloc float[BlockKeys];
@@ -96,7 +97,7 @@ internal static unsafe class RingDecodeCpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Scores<V, S>(float* q, float* k, int size, int keys, float scale, float* scores)
         where V : struct
-        where S : ISimd<V>
+        where S : struct, ISimd<V>
     {
         int j = 0;
         for (; j + 4 <= keys; j += 4, k += 4 * size)
@@ -138,7 +139,7 @@ internal static unsafe class RingDecodeCpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float Highest<V, S>(float* scores, int keys)
         where V : struct
-        where S : ISimd<V>
+        where S : struct, ISimd<V>
     {
         V highest = S.Load(scores);
         for (int j = S.Width; j < keys; j += S.Width) highest = S.Max(highest, S.Load(scores + j));
@@ -150,7 +151,7 @@ internal static unsafe class RingDecodeCpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float Exponentials<V, S>(float* weights, int keys, float highest)
         where V : struct
-        where S : ISimd<V>
+        where S : struct, ISimd<V>
     {
         V sum = S.Zero;
         for (int j = 0; j < keys; j += S.Width)
@@ -167,7 +168,7 @@ internal static unsafe class RingDecodeCpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddValues<V, S>(float* weights, float* v, int size, int keys, float rescale, float* o)
         where V : struct
-        where S : ISimd<V>
+        where S : struct, ISimd<V>
     {
         int d = 0;
         for (; d + (4 * S.Width) <= size; d += 4 * S.Width)

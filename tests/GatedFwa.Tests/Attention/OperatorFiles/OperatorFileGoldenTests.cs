@@ -17,7 +17,7 @@ public sealed class OperatorFileGoldenTests : TensorTest
     [MemberData(nameof(AttentionFiles))]
     public void Attention_gives_what_the_oracle_gives(string name)
     {
-        // operator.md §6; scores in the hundreds cost a digit.
+        // docs/precision.md; scores in the hundreds cost a digit.
         (double forward, double backward) = name == "attention_large_logits" ? (5e-6, 4e-5) : (3e-6, 1e-5);
         Compare(name, (["o", "lse"], forward), (["dq", "dk", "dv", "dalpha"], backward));
     }
