@@ -7,7 +7,7 @@ namespace GatedFwa.Tests.Attention;
 /// <summary>Inputs of one attention, what the kernels make of them, and what the double reference does.</summary>
 internal sealed class AttentionCase
 {
-    /// <summary>operator.md §6: relative error of o and lse.</summary>
+    /// <summary>docs/precision.md: relative error of o and lse.</summary>
     public const double ForwardTolerance = 3e-6;
 
     /// <summary>Of the gradients.</summary>
@@ -28,7 +28,10 @@ internal sealed class AttentionCase
 
     public required float[] OutputGradient { get; init; }
 
-    /// <summary>Normal q, k, v and dO; decay as a trained gate has it, uniform in 0 … <paramref name="decay"/>; no gate where that is negative.</summary>
+    /// <summary>
+    /// Normal q, k, v and dO; decay as a trained gate has it, uniform in 0 … <paramref name="decay"/>; no gate where that is
+    /// negative.
+    /// </summary>
     public static AttentionCase Random(GatedWindowShape shape, AttentionOptions options, float decay = 0.3f, ulong seed = 1) => new()
     {
         Shape = shape,
@@ -58,7 +61,8 @@ internal sealed class AttentionCase
     {
         var result = new AttentionResult(Shape, hasGate: Alpha.Length > 0);
         GatedWindowAttention.Forward(Q, K, V, Alpha, result.O, result.Lse, Shape, Options);
-        GatedWindowAttention.Backward(Q, K, V, Alpha, result.O, result.Lse, OutputGradient, result.Dq, result.Dk, result.Dv, result.Dalpha, Shape, Options);
+        GatedWindowAttention.Backward(
+            Q, K, V, Alpha, result.O, result.Lse, OutputGradient, result.Dq, result.Dk, result.Dv, result.Dalpha, Shape, Options);
         return result;
     }
 

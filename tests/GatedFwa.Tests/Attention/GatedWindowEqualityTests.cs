@@ -8,13 +8,13 @@ namespace GatedFwa.Tests.Attention;
 /// <summary>What must be equal without any reference.</summary>
 public sealed class GatedWindowEqualityTests : TensorTest
 {
-    private static readonly GatedWindowShape s_shape = new(1, 300, 300, 2, 1, 32);
-    private static readonly AttentionOptions s_options = new() { Window = 50 };
+    private static readonly GatedWindowShape Shape = new(1, 300, 300, 2, 1, 32);
+    private static readonly AttentionOptions Options = new() { Window = 50 };
 
     [Fact]
     public void A_gate_that_forgets_nothing_is_no_gate()
     {
-        AttentionCase gated = AttentionCase.Random(s_shape, s_options, decay: 0);
+        AttentionCase gated = AttentionCase.Random(Shape, Options, decay: 0);
         AttentionResult with = gated.Run(), without = gated.With(alpha: []).Run();
         AssertSameBits(without.O, with.O);
         AssertSameBits(without.Lse, with.Lse);
@@ -29,21 +29,21 @@ public sealed class GatedWindowEqualityTests : TensorTest
     [InlineData(int.MaxValue)]
     public void A_window_over_everything_is_no_window(int window)
     {
-        AttentionCase all = AttentionCase.Random(s_shape, new AttentionOptions());
+        AttentionCase all = AttentionCase.Random(Shape, new AttentionOptions());
         AssertSameBits(all.Run().All, all.With(options: new AttentionOptions { Window = window }).Run().All);
     }
 
     [Fact]
     public void A_window_one_short_of_everything_is_a_window()
     {
-        AttentionCase all = AttentionCase.Random(s_shape, new AttentionOptions(), decay: -1);
+        AttentionCase all = AttentionCase.Random(Shape, new AttentionOptions(), decay: -1);
         Assert.NotEqual(all.Run().O, all.With(options: new AttentionOptions { Window = 299 }).Run().O);
     }
 
     [Fact]
     public void What_a_text_forgets_before_its_first_token_changes_nothing()
     {
-        AttentionCase c = AttentionCase.Random(s_shape, s_options);
+        AttentionCase c = AttentionCase.Random(Shape, Options);
         float[] alpha = [.. c.Alpha];
         alpha[0] = alpha[1] = 1e5f; // Of both heads: a constant added to the whole prefix.
         AttentionResult expected = c.Run(), actual = c.With(alpha: alpha).Run();
@@ -54,12 +54,12 @@ public sealed class GatedWindowEqualityTests : TensorTest
     [Fact]
     public void A_strong_decay_out_of_the_windows_reach_changes_nothing()
     {
-        AttentionCase c = AttentionCase.Random(s_shape, s_options);
+        AttentionCase c = AttentionCase.Random(Shape, Options);
         float[] alpha = [.. c.Alpha];
-        int heads = s_shape.Heads, at = 100, firstFree = at + 49;
+        int heads = Shape.Heads, at = 100, firstFree = at + 49;
         for (int head = 0; head < heads; head++) alpha[(at * heads) + head] = 1e4f;
         AttentionResult expected = c.Run(), actual = c.With(alpha: alpha).Run();
-        int row = heads * s_shape.HeadSize;
+        int row = heads * Shape.HeadSize;
         Assert.InRange(ErrorNorm.Relative(actual.O[(firstFree * row)..], expected.O[(firstFree * row)..]), 0, 1e-7);
         Assert.InRange(ErrorNorm.Relative(actual.O[..(at * row)], expected.O[..(at * row)]), 0, 1e-7);
         Assert.True(ErrorNorm.Relative(actual.O, expected.O) > 0.01, "Between the two it must change something.");
@@ -69,7 +69,7 @@ public sealed class GatedWindowEqualityTests : TensorTest
     public void Query_heads_of_a_group_read_the_same_keys()
     {
         var grouped = new GatedWindowShape(1, 130, 130, 6, 2, 16);
-        AttentionCase c = AttentionCase.Random(grouped, s_options);
+        AttentionCase c = AttentionCase.Random(grouped, Options);
         float[] Repeat(float[] values) => [.. values.Chunk(16).SelectMany(head => Enumerable.Repeat(head, 3)).SelectMany(head => head)];
         AttentionCase spread = c.With(k: Repeat(c.K), v: Repeat(c.V), shape: grouped with { KeyHeads = 6 });
         AssertSameBits(c.Run().O, spread.Run().O);
@@ -81,21 +81,21 @@ public sealed class GatedWindowEqualityTests : TensorTest
     [InlineData(64)]
     public void A_text_in_pieces_is_the_text_in_one(int piece)
     {
-        AttentionCase whole = AttentionCase.Random(s_shape, s_options);
+        AttentionCase whole = AttentionCase.Random(Shape, Options);
         float[] expected = whole.Run().O, actual = new float[expected.Length];
-        int row = s_shape.Heads * s_shape.HeadSize;
-        for (int start = 0; start < s_shape.Tokens; start += piece)
+        int row = Shape.Heads * Shape.HeadSize;
+        for (int start = 0; start < Shape.Tokens; start += piece)
         {
-            int end = Math.Min(start + piece, s_shape.Tokens), keys = end * s_shape.KeyHeads * s_shape.HeadSize;
+            int end = Math.Min(start + piece, Shape.Tokens), keys = end * Shape.KeyHeads * Shape.HeadSize;
             GatedWindowAttention.Forward(
                 whole.Q.AsSpan((start * row)..(end * row)),
                 whole.K.AsSpan(0, keys),
                 whole.V.AsSpan(0, keys),
-                whole.Alpha.AsSpan(0, end * s_shape.Heads),
+                whole.Alpha.AsSpan(0, end * Shape.Heads),
                 actual.AsSpan((start * row)..(end * row)),
                 [],
-                s_shape with { Tokens = end - start, Positions = end },
-                s_options);
+                Shape with { Tokens = end - start, Positions = end },
+                Options);
         }
 
         Assert.InRange(ErrorNorm.Relative(actual, expected), 0, 5e-7);
@@ -104,19 +104,26 @@ public sealed class GatedWindowEqualityTests : TensorTest
     [Fact]
     public void Packed_documents_are_the_documents_alone()
     {
-        AttentionCase c = AttentionCase.Random(s_shape, s_options with { Layout = SequenceLayout.Packed([0, 130, 300]) });
+        AttentionCase c = AttentionCase.Random(Shape, Options with { Layout = SequenceLayout.Packed([0, 130, 300]) });
         AttentionResult packed = c.Run();
-        int start = 130, row = s_shape.Heads * s_shape.HeadSize, keyRow = s_shape.KeyHeads * s_shape.HeadSize;
+        int start = 130, row = Shape.Heads * Shape.HeadSize, keyRow = Shape.KeyHeads * Shape.HeadSize;
         var alone = new float[170 * row];
         GatedWindowAttention.Forward(
-            c.Q.AsSpan(start * row), c.K.AsSpan(start * keyRow), c.V.AsSpan(start * keyRow), c.Alpha.AsSpan(start * s_shape.Heads), alone, [], s_shape with { Tokens = 170, Positions = 170 }, s_options);
+            c.Q.AsSpan(start * row),
+            c.K.AsSpan(start * keyRow),
+            c.V.AsSpan(start * keyRow),
+            c.Alpha.AsSpan(start * Shape.Heads),
+            alone,
+            [],
+            Shape with { Tokens = 170, Positions = 170 },
+            Options);
         AssertSameBits(alone, packed.O[(start * row)..]);
     }
 
     [Fact]
     public void Two_runs_give_the_same_bits()
     {
-        AttentionCase c = AttentionCase.Random(new GatedWindowShape(2, 500, 500, 4, 2, 24), s_options);
+        AttentionCase c = AttentionCase.Random(new GatedWindowShape(2, 500, 500, 4, 2, 24), Options);
         AssertSameBits(c.Run().All, c.Run().All);
     }
 
@@ -133,7 +140,7 @@ public sealed class GatedWindowEqualityTests : TensorTest
     [Fact]
     public void NaN_stays_in_its_document()
     {
-        AttentionCase clean = AttentionCase.Random(s_shape, s_options with { Layout = SequenceLayout.Packed([0, 110, 190, 300]) });
+        AttentionCase clean = AttentionCase.Random(Shape, Options with { Layout = SequenceLayout.Packed([0, 110, 190, 300]) });
         float[] Poisoned(float[] values)
         {
             int row = values.Length / 300;
@@ -164,7 +171,8 @@ public sealed class GatedWindowEqualityTests : TensorTest
         int padded = 70 * 2 * 16, second = 100 * 2 * 16;
         Assert.All(result.O[second..(second + padded)], x => Assert.Equal(0, x));
         Assert.All(result.Dq[second..(second + padded)], x => Assert.Equal(0, x));
-        for (int head = 0; head < 2; head++) Assert.All(result.Lse[(200 + (head * 100))..(270 + (head * 100))], x => Assert.Equal(float.NegativeInfinity, x));
+        for (int head = 0; head < 2; head++)
+            Assert.All(result.Lse[(200 + (head * 100))..(270 + (head * 100))], x => Assert.Equal(float.NegativeInfinity, x));
         Assert.True(float.IsFinite(result.Lse[270]));
         int keys = 100 * 16;
         Assert.All(result.Dk[keys..(keys + (70 * 16))], x => Assert.Equal(0, x));

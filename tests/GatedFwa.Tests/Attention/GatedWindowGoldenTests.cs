@@ -5,7 +5,7 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Attention;
 
-/// <summary>The kernels and the reference against the oracle's files, within operator.md §6.</summary>
+/// <summary>The kernels and the reference against the oracle's files, within the tolerances of docs/precision.md.</summary>
 public sealed class GatedWindowGoldenTests : TensorTest
 {
     public static TheoryData<string> Files => Golden.Names("attention");
@@ -61,6 +61,7 @@ public sealed class GatedWindowGoldenTests : TensorTest
         }
     }
 
-    /// <summary>operator.md §6: forward, gradients.</summary>
-    private static (double Forward, double Backward) Tolerances(string file) => file == "attention_large_logits" ? (5e-6, 4e-5) : (3e-6, 1e-5);
+    /// <summary>docs/precision.md: forward, gradients.</summary>
+    private static (double Forward, double Backward) Tolerances(string file) =>
+        file == "attention_large_logits" ? (5e-6, 4e-5) : (3e-6, 1e-5);
 }

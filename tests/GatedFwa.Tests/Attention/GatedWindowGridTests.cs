@@ -7,9 +7,9 @@ namespace GatedFwa.Tests.Attention;
 /// <summary>The kernels against the double reference, forward and backward, over the shapes where blocks and tiles end.</summary>
 public sealed class GatedWindowGridTests : TensorTest
 {
-    private static readonly int[] s_tokens = [1, 2, 15, 63, 64, 65, 111, 1000];
-    private static readonly int[] s_headSizes = [8, 16, 40, 64, 96, 128, 256];
-    private static readonly (int Heads, int KeyHeads)[] s_groups = [(2, 2), (2, 1), (4, 1), (4, 2), (3, 1)];
+    private static readonly int[] Tokens = [1, 2, 15, 63, 64, 65, 111, 1000];
+    private static readonly int[] HeadSizes = [8, 16, 40, 64, 96, 128, 256];
+    private static readonly (int Heads, int KeyHeads)[] Groups = [(2, 2), (2, 1), (4, 1), (4, 2), (3, 1)];
 
     /// <summary>Every length with every window; head sizes and groups take turns, the large ones on short texts.</summary>
     public static TheoryData<int, int, int, int, int> Grid
@@ -18,14 +18,14 @@ public sealed class GatedWindowGridTests : TensorTest
         {
             var grid = new TheoryData<int, int, int, int, int>();
             int turn = 0;
-            foreach (int tokens in s_tokens)
+            foreach (int tokens in Tokens)
             {
                 foreach (int window in new[] { 1, 2, 16, 63, 64, tokens, tokens + 100 }.Distinct())
                 {
-                    int headSize = s_headSizes[turn % s_headSizes.Length];
+                    int headSize = HeadSizes[turn % HeadSizes.Length];
                     long pairs = (long)tokens * Math.Min(tokens, window);
                     if (pairs > 10_000) headSize = Math.Min(headSize, pairs > 100_000 ? 16 : 64);
-                    (int heads, int keyHeads) = s_groups[turn % s_groups.Length];
+                    (int heads, int keyHeads) = Groups[turn % Groups.Length];
                     grid.Add(tokens, window, headSize, heads, keyHeads);
                     turn++;
                 }
@@ -113,7 +113,7 @@ public sealed class GatedWindowGridTests : TensorTest
     public void Follows_the_reference_where_logits_are_large()
     {
         AttentionCase c = AttentionCase.Random(new GatedWindowShape(1, 130, 130, 2, 2, 64), new AttentionOptions { Window = 64 });
-        // Scores of several hundred keep fewer digits behind the point: operator.md §6 allows for that.
+        // Scores of several hundred keep fewer digits behind the point: docs/precision.md allows for that.
         c.With(q: [.. c.Q.Select(x => x * 6)], k: [.. c.K.Select(x => x * 6)]).FollowsTheReference(5e-6, 4e-5);
     }
 }

@@ -84,7 +84,12 @@ public static unsafe partial class GatedWindowAttention
     }
 
     private static GatedWindowProblem CheckInputs(
-        ReadOnlySpan<float> q, ReadOnlySpan<float> k, ReadOnlySpan<float> v, ReadOnlySpan<float> alpha, GatedWindowShape shape, AttentionOptions options)
+        ReadOnlySpan<float> q,
+        ReadOnlySpan<float> k,
+        ReadOnlySpan<float> v,
+        ReadOnlySpan<float> alpha,
+        GatedWindowShape shape,
+        AttentionOptions options)
     {
         GatedWindowProblem problem = GatedWindowProblem.Check(shape, options);
         GatedWindowProblem.CheckLength("q", q.Length, shape.QueryCount);

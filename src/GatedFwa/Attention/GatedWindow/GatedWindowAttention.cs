@@ -3,7 +3,10 @@ using GatedFwa.Tensors.Autograd;
 
 namespace GatedFwa.Attention;
 
-/// <summary>Sliding-window softmax attention whose scores carry a learned decay (GatedFWA, arXiv 2512.07782; operator.md §2).</summary>
+/// <summary>
+/// Sliding-window softmax attention whose scores carry a learned decay (GatedFWA, arXiv 2512.07782; docs/operator.md, "The
+/// attention").
+/// </summary>
 public static unsafe partial class GatedWindowAttention
 {
     /// <summary>Attends from the last T of S positions to the visible ones.</summary>
@@ -13,9 +16,11 @@ public static unsafe partial class GatedWindowAttention
     /// <param name="v">F32 [B, S, Hkv, D].</param>
     /// <param name="alpha">F32 [B, S, H]: the decay of each token, or none.</param>
     /// <param name="options">Window, scale and layout.</param>
-    /// <param name="lse">F32 [B, H, T]: receives the logarithm of each query's sum of exponentials, when given (−∞ where it sees nothing).</param>
+    /// <param name="lse">F32 [B, H, T]: receives the logarithm of each query's sum of exponentials, when given (−∞ where it sees
+    /// nothing).</param>
     /// <returns>F32 [B, T, H, D]; 0 where a query sees nothing.</returns>
-    /// <exception cref="OperandException">The shapes do not match, D is not a multiple of 8 in 8 … 256, or the window is below 1.</exception>
+    /// <exception cref="OperandException">The shapes do not match, D is not a multiple of 8 in 8 … 256, or the window is below
+    /// 1.</exception>
     public static Tensor Apply(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, AttentionOptions options, Tensor? lse = null)
     {
         GatedWindowProblem problem = GatedWindowProblem.Check(q, k, v, alpha, lse, options);
@@ -24,11 +29,14 @@ public static unsafe partial class GatedWindowAttention
         bool records = tape.NeedsGradient(q, k, v, alpha);
         Tensor sums = lse is not null && !records ? lse : tape.Allocate([q.Shape[0], q.Shape[2], q.Shape[1]], DType.F32, q.Device);
         Forward(problem, q, k, v, alpha, o, sums);
-        if (lse is not null && lse != sums) lse.CopyFrom(sums.ToArray());
+        if (lse is not null && lse != sums) lse.CopyFrom(sums);
         if (records)
         {
-            tape.Record(nameof(GatedWindowAttention), o, outputGradient => Backward(
-                problem, q, k, v, alpha, o, sums, outputGradient, tape.Accumulator(q), tape.Accumulator(k), tape.Accumulator(v), tape.Accumulator(alpha)));
+            tape.Record(nameof(GatedWindowAttention), o, outputGradient =>
+            {
+                Tensor? dq = tape.Accumulator(q), dk = tape.Accumulator(k), dv = tape.Accumulator(v), dalpha = tape.Accumulator(alpha);
+                Backward(problem, q, k, v, alpha, o, sums, outputGradient, dq, dk, dv, dalpha);
+            });
         }
 
         return o;
@@ -36,14 +44,29 @@ public static unsafe partial class GatedWindowAttention
 
     // The next two are all that knows of devices.
     private static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse) =>
-        GatedWindowCpu.Forward(problem, ForwardOperands.Of(problem.Shape, q.Floats, k.Floats, v.Floats, Address(alpha), o.Floats, lse.Floats));
+        GatedWindowCpu.Forward(
+            problem,
+            ForwardOperands.Of(problem.Shape, q.Floats, k.Floats, v.Floats, Address(alpha), o.Floats, lse.Floats));
 
     private static void Backward(
-        GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse, Tensor outputGradient, Tensor? dq, Tensor? dk, Tensor? dv, Tensor? dalpha)
+        GatedWindowProblem problem,
+        Tensor q,
+        Tensor k,
+        Tensor v,
+        Tensor? alpha,
+        Tensor o,
+        Tensor lse,
+        Tensor outputGradient,
+        Tensor? dq,
+        Tensor? dk,
+        Tensor? dv,
+        Tensor? dalpha)
     {
         GatedWindowShape shape = problem.Shape;
         var forward = ForwardOperands.Of(shape, q.Floats, k.Floats, v.Floats, Address(alpha), o.Floats, lse.Floats);
-        GatedWindowCpu.Backward(problem, BackwardOperands.Of(shape, forward, outputGradient.Floats, Address(dq), Address(dk), Address(dv), Address(dalpha)));
+        GatedWindowCpu.Backward(
+            problem,
+            BackwardOperands.Of(shape, forward, outputGradient.Floats, Address(dq), Address(dk), Address(dv), Address(dalpha)));
     }
 
     private static float* Address(Tensor? tensor) => tensor is null ? null : tensor.Floats;

@@ -78,7 +78,8 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
     {
         (int first, int end) = Rows(rowTile);
         (int batch, int query, int head, int count) = (Item.Segment.Batch, Query(first), Head(member), end - first);
-        float* queries = RowTile(member, rowTile), outputGradients = queries + TileFloats, lseLog2 = queries + LseLog2Offset, delta = queries + DeltaOffset;
+        float* queries = RowTile(member, rowTile), outputGradients = queries + TileFloats;
+        float* lseLog2 = queries + LseLog2Offset, delta = queries + DeltaOffset;
         (HeadRows q, HeadRows o, HeadRows dO) = (_operands.Forward.Q, _operands.Forward.O, _operands.OutputGradient);
         TilePacking<V, S>.Pack(q.At(batch, query, head), q.RowStride, count, HeadSize, (float)(Problem.Scale * Units.Log2E), queries);
         TilePacking<V, S>.Pack(dO.At(batch, query, head), dO.RowStride, count, HeadSize, 1, outputGradients);
@@ -104,14 +105,17 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
         new Span<float>(_keySums, Tile.Size).Clear();
         for (int panel = 0; panel < Tile.Size; panel += Panel)
         {
-            for (int row = first; row < end; row += Tile.BlockRows) ComputeProbabilities(member, queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
-            for (int row = first; row < end; row += Tile.BlockRows) ComputeScoreGradients(queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
+            for (int row = first; row < end; row += Tile.BlockRows)
+                ComputeProbabilities(member, queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
+            for (int row = first; row < end; row += Tile.BlockRows)
+                ComputeScoreGradients(queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
         }
 
         // dv = Pᵀ dO, dk = dSᵀ q, dq = dS k; the scale follows when they leave.
         AddKeyGradients(_p, queries + TileFloats, _valueGradients, rowTile, keyTile);
         AddKeyGradients(_scoreGradients, queries, _keyGradients, rowTile, keyTile);
-        for (int row = first; row < end; row += Tile.BlockRows) AddQueryGradients(queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile);
+        for (int row = first; row < end; row += Tile.BlockRows)
+            AddQueryGradients(queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile);
         if (_decay.Length > 0) _decay[member].Add(_keySums, rowTile, keyTile);
     }
 
@@ -128,8 +132,10 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
 
         (int batch, int position, int count) = (Item.Segment.Batch, Position(keyTile * Tile.Size), KeysIn(keyTile));
         (HeadRows dk, HeadRows dv) = (_operands.Dk, _operands.Dv);
-        if (!dk.IsMissing) TilePacking<V, S>.UnpackAdd(_keyGradients, count, HeadSize, keyFactor, dk.At(batch, position, Item.KeyHead), dk.RowStride);
-        if (!dv.IsMissing) TilePacking<V, S>.UnpackAdd(_valueGradients, count, HeadSize, 1, dv.At(batch, position, Item.KeyHead), dv.RowStride);
+        if (!dk.IsMissing)
+            TilePacking<V, S>.UnpackAdd(_keyGradients, count, HeadSize, keyFactor, dk.At(batch, position, Item.KeyHead), dk.RowStride);
+        if (!dv.IsMissing)
+            TilePacking<V, S>.UnpackAdd(_valueGradients, count, HeadSize, 1, dv.At(batch, position, Item.KeyHead), dv.RowStride);
     }
 
     protected override void Leave(int member, int rowTile)
@@ -138,9 +144,19 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
         float* queries = RowTile(member, rowTile);
         HeadRows dq = _operands.Dq;
         if (!dq.IsMissing)
-            TilePacking<V, S>.UnpackAdd(queries + (2 * TileFloats), end - first, HeadSize, Problem.Scale, dq.At(Item.Segment.Batch, Query(first), Head(member)), dq.RowStride);
+        {
+            TilePacking<V, S>.UnpackAdd(
+                queries + (2 * TileFloats),
+                end - first,
+                HeadSize,
+                Problem.Scale,
+                dq.At(Item.Segment.Batch, Query(first), Head(member)),
+                dq.RowStride);
+        }
+
         if (_decay.Length == 0) return;
-        for (int row = first; row < end; row++) _decay[member].SetRowSum(row, S.Sum(S.Load(queries + RowSumsOffset + ((row - first) * S.Width))));
+        for (int row = first; row < end; row++)
+            _decay[member].SetRowSum(row, S.Sum(S.Load(queries + RowSumsOffset + ((row - first) * S.Width))));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -234,9 +250,11 @@ internal sealed unsafe class GatedWindowBackwardCpu<V, S> : TileWalk<V, S>
                 continue;
             }
 
-            for (int i = 0; i < KeysIn(keyTile); i++) *_operands.Dalpha.At(Item.Segment.Batch, Position((keyTile * Tile.Size) + i), Head(member)) += tile[i];
+            for (int i = 0; i < KeysIn(keyTile); i++)
+                *_operands.Dalpha.At(Item.Segment.Batch, Position((keyTile * Tile.Size) + i), Head(member)) += tile[i];
         }
     }
 
-    private float* RowTile(int member, int rowTile) => _rowTiles + ((((long)(rowTile - Item.FirstRowTile) * Group) + member) * RowTileFloats);
+    private float* RowTile(int member, int rowTile) =>
+        _rowTiles + ((((long)(rowTile - Item.FirstRowTile) * Group) + member) * RowTileFloats);
 }

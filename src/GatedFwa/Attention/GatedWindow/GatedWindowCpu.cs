@@ -28,7 +28,8 @@ internal static unsafe class GatedWindowCpu
     {
         for (int batch = 0; batch < shape.Batch; batch++)
         {
-            for (int token = 0; token < shape.Tokens; token++) new Span<float>(operands.O.At(batch, token, 0), shape.Heads * shape.HeadSize).Clear();
+            for (int token = 0; token < shape.Tokens; token++)
+                new Span<float>(operands.O.At(batch, token, 0), shape.Heads * shape.HeadSize).Clear();
         }
 
         for (long i = 0; i < shape.LseCount; i++) operands.Lse[i] = float.NegativeInfinity;

@@ -71,8 +71,10 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S> : TileWalk<V, S>
         (int first, int end) = Rows(rowTile);
         for (int panel = 0; panel < Tile.Size; panel += Panel)
         {
-            for (int row = first; row < end; row += Tile.BlockRows) Attend(member, queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
-            for (int row = first; row < end; row += Tile.BlockRows) AddValues(queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
+            for (int row = first; row < end; row += Tile.BlockRows)
+                Attend(member, queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
+            for (int row = first; row < end; row += Tile.BlockRows)
+                AddValues(queries, row, Math.Min(Tile.BlockRows, end - row), row - first, keyTile, panel);
         }
     }
 
@@ -89,7 +91,11 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S> : TileWalk<V, S>
         for (int i = 0; i < end - first; i++)
         {
             float sum = S.Sum(S.Load(sums + (i * S.Width)));
-            TilePacking<V, S>.Unpack(outputs + (i * PaddedSize), HeadSize, 1 / sum, _operands.O.At(Item.Segment.Batch, Query(first + i), Head(member)));
+            TilePacking<V, S>.Unpack(
+                outputs + (i * PaddedSize),
+                HeadSize,
+                1 / sum,
+                _operands.O.At(Item.Segment.Batch, Query(first + i), Head(member)));
             lse[i] = (float)((max[(i / Tile.BlockRows * Tile.BlockLanes) + (i % Tile.BlockRows)] + Math.Log2(sum)) * Units.Ln2);
         }
     }
@@ -99,7 +105,8 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S> : TileWalk<V, S>
     {
         (int firstKey, int endKey) = Visible.Keys(row, rows, keyTile, panel, Panel);
         if (firstKey >= endKey) return;
-        int key = firstKey / S.Width * S.Width, vectors = (endKey - key + S.Width - 1) / S.Width, lanes = offset / Tile.BlockRows * Tile.BlockLanes;
+        int key = firstKey / S.Width * S.Width, vectors = (endKey - key + S.Width - 1) / S.Width;
+        int lanes = offset / Tile.BlockRows * Tile.BlockLanes;
         var kernel = new SoftmaxScores<V, S>
         {
             Scores = Scores(member, queries + (offset * PaddedSize), row, rows, _keysTransposed, keyTile, key, vectors),
@@ -129,5 +136,6 @@ internal sealed unsafe class GatedWindowForwardCpu<V, S> : TileWalk<V, S>
         }.Run(rows);
     }
 
-    private float* RowTile(int member, int rowTile) => _rowTiles + ((((long)(rowTile - Item.FirstRowTile) * Group) + member) * RowTileFloats);
+    private float* RowTile(int member, int rowTile) =>
+        _rowTiles + ((((long)(rowTile - Item.FirstRowTile) * Group) + member) * RowTileFloats);
 }

@@ -38,7 +38,8 @@ internal unsafe struct BackwardOperands
     /// <summary>Of the shapes of q, k, v and α.</summary>
     public HeadRows Dq, Dk, Dv, Dalpha;
 
-    public static BackwardOperands Of(GatedWindowShape shape, ForwardOperands forward, float* outputGradient, float* dq, float* dk, float* dv, float* dalpha) => new()
+    public static BackwardOperands Of(
+        GatedWindowShape shape, ForwardOperands forward, float* outputGradient, float* dq, float* dk, float* dv, float* dalpha) => new()
     {
         Forward = forward,
         OutputGradient = new HeadRows(outputGradient, shape.Tokens, shape.Heads, shape.HeadSize),

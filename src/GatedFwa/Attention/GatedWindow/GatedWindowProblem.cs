@@ -25,7 +25,8 @@ internal sealed record GatedWindowProblem(GatedWindowShape Shape, int Window, fl
     public static GatedWindowProblem Check(GatedWindowShape shape, AttentionOptions options)
     {
         if (shape.Batch < 0 || shape.Tokens < 0) throw Refuse("a batch and tokens of at least 0", $"B {shape.Batch} and T {shape.Tokens}");
-        if (shape.Positions < shape.Tokens) throw Refuse($"at least as many key positions as the {shape.Tokens} queries", $"{shape.Positions}");
+        if (shape.Positions < shape.Tokens)
+            throw Refuse($"at least as many key positions as the {shape.Tokens} queries", $"{shape.Positions}");
         if (shape.HeadSize is < HeadSizeStep or > MaxHeadSize || shape.HeadSize % HeadSizeStep != 0)
             throw Refuse($"a head size that is a multiple of {HeadSizeStep} from {HeadSizeStep} to {MaxHeadSize}", $"{shape.HeadSize}");
         if (shape.KeyHeads < 1 || shape.Heads < 1 || shape.Heads % shape.KeyHeads != 0)
@@ -49,7 +50,8 @@ internal sealed record GatedWindowProblem(GatedWindowShape Shape, int Window, fl
 
         if (q.Shape.Rank != 4) throw Refuse("q of shape [B, T, H, D]", $"{q.Shape}");
         (int batch, int tokens, int heads, int headSize) = (q.Shape[0], q.Shape[1], q.Shape[2], q.Shape[3]);
-        if (k.Shape.Rank != 4 || k.Shape[0] != batch || k.Shape[3] != headSize) throw Refuse($"k of shape [{batch}, S, Hkv, {headSize}]", $"{k.Shape}");
+        if (k.Shape.Rank != 4 || k.Shape[0] != batch || k.Shape[3] != headSize)
+            throw Refuse($"k of shape [{batch}, S, Hkv, {headSize}]", $"{k.Shape}");
         if (v.Shape != k.Shape) throw Refuse($"v of k's shape {k.Shape}", $"{v.Shape}");
         int positions = k.Shape[1];
         Shape alphaShape = [batch, positions, heads], lseShape = [batch, heads, tokens];

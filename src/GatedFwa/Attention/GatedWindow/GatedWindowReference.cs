@@ -2,11 +2,12 @@ using GatedFwa.Tensors;
 
 namespace GatedFwa.Attention;
 
-/// <summary>operator.md §2 as written, in plain loops in double: the contract of every kernel.</summary>
+/// <summary>docs/operator.md, "The attention", as written, in plain loops in double: the contract of every kernel.</summary>
 internal static class GatedWindowReference
 {
     /// <summary>o [B, T, H, D] and lse [B, H, T].</summary>
-    public static (double[] O, double[] Lse) Forward(double[] q, double[] k, double[] v, double[]? alpha, GatedWindowShape shape, AttentionOptions options)
+    public static (double[] O, double[] Lse) Forward(
+        double[] q, double[] k, double[] v, double[]? alpha, GatedWindowShape shape, AttentionOptions options)
     {
         var o = new double[shape.QueryCount];
         var lse = new double[shape.LseCount];
@@ -65,7 +66,8 @@ internal static class GatedWindowReference
         return (dq, dk, dv, dalpha);
     }
 
-    private static void ForEachQuery(double[] q, double[] k, double[]? alpha, GatedWindowShape shape, AttentionOptions options, Action<VisibleKeys> act)
+    private static void ForEachQuery(
+        double[] q, double[] k, double[]? alpha, GatedWindowShape shape, AttentionOptions options, Action<VisibleKeys> act)
     {
         double scale = options.Scale ?? 1 / Math.Sqrt(shape.HeadSize);
         foreach (Segment segment in options.Layout.Segments("The reference", shape.Batch, shape.Positions))
@@ -73,7 +75,8 @@ internal static class GatedWindowReference
             for (int i = Math.Max(segment.Start, shape.Positions - shape.Tokens); i < segment.End; i++)
             {
                 int first = options.Window is { } window ? (int)Math.Max(segment.Start, (long)i - window + 1) : segment.Start;
-                for (int head = 0; head < shape.Heads; head++) act(new VisibleKeys(q, k, alpha, shape, scale, segment.Batch, head, i, first));
+                for (int head = 0; head < shape.Heads; head++)
+                    act(new VisibleKeys(q, k, alpha, shape, scale, segment.Batch, head, i, first));
             }
         }
     }
@@ -84,7 +87,8 @@ internal static class GatedWindowReference
         private readonly GatedWindowShape _shape;
         private readonly int _batch, _head, _first;
 
-        public VisibleKeys(double[] q, double[] k, double[]? alpha, GatedWindowShape shape, double scale, int batch, int head, int i, int first)
+        public VisibleKeys(
+            double[] q, double[] k, double[]? alpha, GatedWindowShape shape, double scale, int batch, int head, int i, int first)
         {
             (_shape, _batch, _head, _first) = (shape, batch, head, first);
             int token = i - (shape.Positions - shape.Tokens);
@@ -117,7 +121,8 @@ internal static class GatedWindowReference
         public int Lse { get; }
 
         /// <summary>Where the n-th key's row begins in k and v.</summary>
-        public int Key(int n) => ((((_batch * _shape.Positions) + _first + n) * _shape.KeyHeads) + (_head * _shape.KeyHeads / _shape.Heads)) * _shape.HeadSize;
+        public int Key(int n) =>
+            ((((_batch * _shape.Positions) + _first + n) * _shape.KeyHeads) + (_head * _shape.KeyHeads / _shape.Heads)) * _shape.HeadSize;
 
         /// <summary>Where the decay at the n-th key's position lies.</summary>
         public int Alpha(int n) => (((_batch * _shape.Positions) + _first + n) * _shape.Heads) + _head;

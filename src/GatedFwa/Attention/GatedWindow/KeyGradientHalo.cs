@@ -66,8 +66,18 @@ internal sealed unsafe class KeyGradientHalo<V, S> : IDisposable
         for (int tile = FirstKeyTile; tile < FirstKeyTile + _tiles; tile++)
         {
             (int batch, int position) = (_item.Segment.Batch, _item.Segment.Start + (tile * Tile.Size));
-            if (!dk.IsMissing) TilePacking<V, S>.UnpackAdd(KeyGradients(tile), Tile.Size, _headSize, 1, dk.At(batch, position, _item.KeyHead), dk.RowStride);
-            if (!dv.IsMissing) TilePacking<V, S>.UnpackAdd(ValueGradients(tile), Tile.Size, _headSize, 1, dv.At(batch, position, _item.KeyHead), dv.RowStride);
+            if (!dk.IsMissing)
+            {
+                TilePacking<V, S>.UnpackAdd(
+                    KeyGradients(tile), Tile.Size, _headSize, 1, dk.At(batch, position, _item.KeyHead), dk.RowStride);
+            }
+
+            if (!dv.IsMissing)
+            {
+                TilePacking<V, S>.UnpackAdd(
+                    ValueGradients(tile), Tile.Size, _headSize, 1, dv.At(batch, position, _item.KeyHead), dv.RowStride);
+            }
+
             if (dalpha.IsMissing) continue;
             for (int member = 0; member < _group; member++)
             {

@@ -24,7 +24,7 @@ internal readonly record struct WorkItem(Segment Segment, int KeyHead, int First
 
     public int LastRowTile => Tile.Of(EndRow - 1);
 
-    /// <summary>The items of a forward pass, those that see most first.</summary>
+    /// <summary>The items of a forward pass, in order: the last of a segment see most.</summary>
     public static WorkItem[] ForForward(GatedWindowProblem problem)
     {
         int floatsPerRow = problem.Shape.GroupSize * problem.Shape.HeadSize;
@@ -41,7 +41,8 @@ internal readonly record struct WorkItem(Segment Segment, int KeyHead, int First
         return Cut(problem, Math.Max(rows, Math.Min(problem.Window, eighth)));
     }
 
-    private static long EvenRows(GatedWindowProblem problem) => (long)problem.Shape.Batch * problem.Shape.Tokens * problem.Shape.KeyHeads / Items;
+    private static long EvenRows(GatedWindowProblem problem) =>
+        (long)problem.Shape.Batch * problem.Shape.Tokens * problem.Shape.KeyHeads / Items;
 
     private static WorkItem[] Cut(GatedWindowProblem problem, long rowsPerItem)
     {

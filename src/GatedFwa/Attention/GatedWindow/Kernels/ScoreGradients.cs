@@ -42,7 +42,8 @@ internal unsafe struct ScoreGradients<V, S> : ITileKernel
         where N : struct, ICount
     {
         Row<V, S, N> c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
-        Product<V, S, R, N>.Accumulate(HeadSize, OutputGradients, RowStride, 1, ValuesTransposed, Tile.Size, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5);
+        Product<V, S, R, N>.Accumulate(
+            HeadSize, OutputGradients, RowStride, 1, ValuesTransposed, Tile.Size, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5);
 
         float* delta = Delta, p = P, gradients = Gradients, rowSums = RowSums, keySums = KeySums;
         Row<V, S, N> sums = Row<V, S, N>.Load(keySums);

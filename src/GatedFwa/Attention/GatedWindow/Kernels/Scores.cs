@@ -39,7 +39,8 @@ internal unsafe struct Scores<V, S>
         where R : struct, ICount
         where N : struct, ICount
     {
-        Product<V, S, R, N>.Accumulate(HeadSize, Queries, RowStride, 1, KeysTransposed, Tile.Size, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5);
+        Product<V, S, R, N>.Accumulate(
+            HeadSize, Queries, RowStride, 1, KeysTransposed, Tile.Size, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5);
 
         // After the dot product: accumulators that started at the bias would round every partial sum at its magnitude. The
         // difference of the two biases comes first, so that what is common to row and key never meets the score.

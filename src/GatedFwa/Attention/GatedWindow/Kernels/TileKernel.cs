@@ -2,12 +2,6 @@ using System.Runtime.CompilerServices;
 
 namespace GatedFwa.Attention.Kernels;
 
-/// <summary>A number that is a type: a kernel is compiled once for each, and branches on it vanish.</summary>
-internal interface ICount
-{
-    static abstract int Value { get; }
-}
-
 /// <summary>Work on a block of R rows × N vectors whose extents the JIT knows; its fields are its operands.</summary>
 internal interface ITileKernel
 {
@@ -55,29 +49,4 @@ internal static class TileKernel
                 break;
         }
     }
-}
-
-internal readonly struct One : ICount
-{
-    public static int Value => 1;
-}
-
-internal readonly struct Two : ICount
-{
-    public static int Value => 2;
-}
-
-internal readonly struct Three : ICount
-{
-    public static int Value => 3;
-}
-
-internal readonly struct Four : ICount
-{
-    public static int Value => 4;
-}
-
-internal readonly struct Six : ICount
-{
-    public static int Value => 6;
 }

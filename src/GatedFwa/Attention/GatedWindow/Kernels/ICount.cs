@@ -1,0 +1,32 @@
+namespace GatedFwa.Attention.Kernels;
+
+/// <summary>A number that is a type: a kernel is compiled once for each, and branches on it vanish.</summary>
+internal interface ICount
+{
+    static abstract int Value { get; }
+}
+
+internal readonly struct One : ICount
+{
+    public static int Value => 1;
+}
+
+internal readonly struct Two : ICount
+{
+    public static int Value => 2;
+}
+
+internal readonly struct Three : ICount
+{
+    public static int Value => 3;
+}
+
+internal readonly struct Four : ICount
+{
+    public static int Value => 4;
+}
+
+internal readonly struct Six : ICount
+{
+    public static int Value => 6;
+}
