@@ -19,6 +19,7 @@ public static class AtomicFile
     /// <exception cref="InputException">The file cannot be written. What was there before is untouched.</exception>
     public static void Write(string path, Action<Stream> write)
     {
+        if (path.Length == 0) throw new InputException("The file to write has no name; give it one.");
         string full = Path.GetFullPath(path);
         try
         {
@@ -81,9 +82,11 @@ public static class AtomicFile
         }
     }
 
-    // Renaming over /dev/null would replace the device itself for everyone on the machine.
+    // Renaming over /dev/null would replace the device itself for everyone on the machine. What lies in /dev/shm is plain files.
     private static bool IsDevice(string path) =>
-        !OperatingSystem.IsWindows() && path.StartsWith("/dev/", StringComparison.Ordinal) && File.Exists(path);
+        !OperatingSystem.IsWindows() && IsBelow("/dev/", path) && !IsBelow("/dev/shm/", path) && File.Exists(path);
+
+    private static bool IsBelow(string folder, string path) => path.StartsWith(folder, StringComparison.Ordinal);
 
     private static void TryDelete(string path)
     {
@@ -97,7 +100,8 @@ public static class AtomicFile
         }
     }
 
-    private static InputException Unwritable(string path, Exception cause)
+    /// <summary>The sentence for a file that the system does not let us write.</summary>
+    internal static InputException Unwritable(string path, Exception cause)
     {
         string name = Phrase.Quote(path);
         return cause switch

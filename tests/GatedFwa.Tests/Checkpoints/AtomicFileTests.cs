@@ -82,6 +82,31 @@ public sealed class AtomicFileTests : IDisposable
     }
 
     [Fact]
+    public void A_file_in_memory_is_replaced_whole_although_it_lies_below_dev()
+    {
+        Assert.SkipUnless(Directory.Exists("/dev/shm"), "This system has no /dev/shm.");
+        string path = $"/dev/shm/gatedfwa-{Guid.NewGuid()}";
+        try
+        {
+            AtomicFile.WriteText(path, "a long first content");
+            using (var reader = new StreamReader(path, Encoding.UTF8))
+            {
+                AtomicFile.WriteText(path, "short");
+                Assert.Equal("a long first content", reader.ReadToEnd());
+            }
+
+            Assert.Equal("short", File.ReadAllText(path));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void A_file_without_a_name_is_refused() => Assert.Contains("has no name", Refusal(""), StringComparison.Ordinal);
+
+    [Fact]
     public void A_missing_folder_a_file_as_folder_and_a_folder_as_file_are_refused()
     {
         AtomicFile.WriteText(_folder["file"], "x");
