@@ -14,7 +14,8 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
 
     /// <summary>
     /// Holds out whole documents, drawn by a hash of seed and text, so that neither the order of files nor a file more or less
-    /// moves the others. Where every document is too large for that, the tail of one is held out.
+    /// moves the others. A text that occurs twice is taken once: a copy of what was learned from would measure nothing. Where the
+    /// documents that are small enough do not make half of the share, the tail of the largest is held out instead.
     /// </summary>
     /// <param name="documents">The corpus.</param>
     /// <param name="seed">Draws the documents.</param>
@@ -22,11 +23,12 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
     public static DocumentSplit Of(IReadOnlyList<Document> documents, ulong seed)
     {
         if (documents.Count == 0) throw new InputException("There is no text to learn from; name at least one text file.");
+        (Document Document, ulong Key)[] unique = [.. documents.Select(document => (document, Draw(document, seed))).DistinctBy(drawn => drawn.Item2)];
+        documents = [.. unique.Select(drawn => drawn.Document)];
         long wanted = Math.Min((long)(documents.Sum(document => (long)document.Text.Length) * Share), MostValidationBytes);
-        int[] drawn = [.. Enumerable.Range(0, documents.Count).OrderBy(i => Draw(documents[i], seed))];
         var held = new HashSet<int>();
         long heldBytes = 0;
-        foreach (int i in drawn)
+        foreach (int i in Enumerable.Range(0, documents.Count).OrderBy(i => unique[i].Key))
         {
             if (heldBytes >= wanted) break;
             if (heldBytes + documents[i].Text.Length > wanted * 5 / 4) continue;
@@ -34,7 +36,7 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
             heldBytes += documents[i].Text.Length;
         }
 
-        return held.Count > 0 ? ByDocument(documents, held) : ByTail(documents, drawn[0], (int)wanted);
+        return held.Count > 0 && heldBytes >= wanted / 2 ? ByDocument(documents, held) : ByTail(documents, wanted);
     }
 
     /// <summary>Names both texts: splits of equal text and division have equal fingerprints.</summary>
@@ -44,10 +46,11 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
         TokenStream.Join([.. documents.Where((_, i) => !held.Contains(i)).Select(document => document.Text)]),
         TokenStream.Join([.. documents.Where((_, i) => held.Contains(i)).Select(document => document.Text)]));
 
-    private static DocumentSplit ByTail(IReadOnlyList<Document> documents, int divided, int tailBytes)
+    private static DocumentSplit ByTail(IReadOnlyList<Document> documents, long tailBytes)
     {
+        int divided = Enumerable.Range(0, documents.Count).MaxBy(i => documents[i].Text.Length);
         ReadOnlyMemory<byte> text = documents[divided].Text;
-        int cut = text.Length - Math.Max(1, tailBytes);
+        int cut = text.Length - (int)Math.Clamp(tailBytes, 1, Math.Max(1, text.Length / 2));
         // Not inside a character: its continuation bytes are 10xxxxxx.
         while (cut > 0 && cut < text.Length && (text.Span[cut] & 0xC0) == 0x80) cut--;
         if (cut <= 0)

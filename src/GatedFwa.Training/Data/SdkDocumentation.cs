@@ -20,14 +20,25 @@ public static class SdkDocumentation
         {
             string packs = Path.Combine(root, "packs");
             if (!Directory.Exists(packs)) continue;
-            string[] files = [.. Directory.EnumerateFiles(packs, "*.xml", SearchOption.AllDirectories).Where(IsReference)];
-            if (files.Length == 0) continue;
-            Array.Sort(files, StringComparer.Ordinal);
-            return files;
+            IReadOnlyList<string> files = FindFiles(packs);
+            if (files.Count > 0) return files;
         }
 
         return [];
     }
+
+    /// <summary>The documentation files among packs, of each pack the newest version alone: the pages of two versions are nearly
+    /// the same, and one would be learned from while its twin is held out.</summary>
+    internal static IReadOnlyList<string> FindFiles(string packs)
+    {
+        string Part(string file, int depth) => Path.GetRelativePath(packs, file).Split(Path.DirectorySeparatorChar)[depth];
+        IEnumerable<string> files = Directory.EnumerateFiles(packs, "*.xml", SearchOption.AllDirectories).Where(IsReference);
+        return [.. files.GroupBy(file => Part(file, 0)).SelectMany(pack => pack.GroupBy(file => Part(file, 1)).MaxBy(version => Age(version.Key))!).Order(StringComparer.Ordinal)];
+    }
+
+    /// <summary>Rises from version to version: 9.0.11, 10.0.0-rc.2, 10.0.0.</summary>
+    private static (Version Number, bool IsRelease, string Name) Age(string version) =>
+        (Version.TryParse(version.Split('-')[0], out Version? number) ? number : new Version(), !version.Contains('-'), version);
 
     /// <summary>The readable pages of the installed SDK's reference documentation, each once.</summary>
     /// <exception cref="InputException">No SDK with reference packs is installed.</exception>

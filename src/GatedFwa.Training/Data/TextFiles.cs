@@ -23,9 +23,7 @@ public static class TextFiles
     /// <exception cref="InputException">A name matches nothing.</exception>
     public static IReadOnlyList<string> Find(IEnumerable<string> names)
     {
-        var files = new SortedSet<string>(StringComparer.Ordinal);
-        foreach (string name in names) files.UnionWith(FindOne(name));
-        return [.. files];
+        return [.. names.SelectMany(FindOne).Order(StringComparer.Ordinal).DistinctBy(Path.GetFullPath)];
     }
 
     /// <summary>Reads one file and checks that it is text.</summary>

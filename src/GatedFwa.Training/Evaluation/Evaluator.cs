@@ -36,10 +36,10 @@ public static class Evaluator
         if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
         using DecodeState? state = model.Config.Window is null ? null : model.NewState();
         double nats = 0;
-        for (int start = 0; start < text.Length - 1; start += context)
+        for (long start = 0; start < text.Length - 1; start += context)
         {
             cancellation.ThrowIfCancellationRequested();
-            nats += Piece(model, text, start, Math.Min(context, text.Length - 1 - start), state);
+            nats += Piece(model, text, (int)start, (int)Math.Min(context, text.Length - 1 - start), state);
         }
 
         return new EvaluationResult(nats, text.TextBytes);

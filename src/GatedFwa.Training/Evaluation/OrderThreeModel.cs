@@ -79,12 +79,12 @@ public sealed class OrderThreeModel
     // Whole numbers add up to the same sums in any order: threads may count chunks as they come.
     private void Count(TokenStream training)
     {
-        int chunks = (training.Length + ChunkBytes - 1) / ChunkBytes;
+        int chunks = (int)(((long)training.Length + ChunkBytes - 1) / ChunkBytes);
         var bound = new ParallelOptions { MaxDegreeOfParallelism = WorkerPool.Shared.Threads };
         Parallel.For(0, chunks, bound, () => new GramCounts(), (chunk, _, counts) =>
         {
             ReadOnlySpan<byte> bytes = training.Bytes;
-            int start = chunk * ChunkBytes, end = Math.Min(bytes.Length, start + ChunkBytes);
+            int start = chunk * ChunkBytes, end = (int)Math.Min(bytes.Length, (long)start + ChunkBytes);
             uint gram = uint.MaxValue; // Before the text lie boundaries.
             for (int i = Math.Max(0, start - Orders + 1); i < end; i++)
             {

@@ -38,6 +38,25 @@ public sealed class DocumentSplitTests
     }
 
     [Fact]
+    public void A_note_beside_a_book_is_not_all_that_a_model_is_measured_on()
+    {
+        Document book = Texts.Document(10_000, 0), note = Texts.Document("A short note.");
+        DocumentSplit split = DocumentSplit.Of([note, book], 0);
+        Assert.InRange(split.Validation.TextBytes / (double)book.Text.Length, 0.04, 0.06);
+        Assert.Contains(Text(note), Documents(split.Training));
+        Assert.EndsWith(Documents(split.Validation).Single(), Text(book), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_copy_of_what_is_held_out_is_not_learned_from()
+    {
+        Document[] twice = [Texts.Document(2000, 0), Texts.Document(2000, 0), Texts.Document(3000, 1), Texts.Document(3000, 1)];
+        DocumentSplit split = DocumentSplit.Of(twice, 0);
+        Assert.Equal(twice[0].Text.Length + twice[2].Text.Length, split.Training.TextBytes + split.Validation.TextBytes);
+        Assert.DoesNotContain(Documents(split.Training), text => text.Contains(Documents(split.Validation).Single(), StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void The_held_out_share_is_bounded_where_text_is_plenty()
     {
         Document[] documents = [.. Enumerable.Range(0, 100).Select(i => Texts.Document(20_000, (ulong)i))];

@@ -60,6 +60,16 @@ public sealed class SdkDocumentationTests
     }
 
     [Fact]
+    public void Of_each_pack_the_newest_version_is_read()
+    {
+        using var folder = new TemporaryFolder();
+        foreach (string version in new[] { "9.0.11", "10.0.0-rc.2", "10.0.0" }) folder.Write($"Base.Ref/{version}/ref/net/a.xml", Xml);
+        folder.Write("Web.Ref/9.0.2/ref/net/b.xml", Xml);
+        folder.Write("Web.Ref/9.0.2/data/c.xml", Xml);
+        Assert.Equal([folder["Base.Ref/10.0.0/ref/net/a.xml"], folder["Web.Ref/9.0.2/ref/net/b.xml"]], SdkDocumentation.FindFiles(folder.Path));
+    }
+
+    [Fact]
     public void The_installed_sdk_gives_megabytes_of_clean_text()
     {
         Assert.SkipWhen(SdkDocumentation.FindFiles().Count == 0, "No SDK with reference packs is installed here.");
