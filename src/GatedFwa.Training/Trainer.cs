@@ -30,14 +30,15 @@ public sealed class Trainer : IDisposable
     private readonly TrainerOptions _options;
     private readonly DocumentSplit _data;
     private readonly RunFolder _folder;
+    private readonly RunLock _lock;
     private readonly MetricsLog _metrics;
     private readonly TrainingStep _step;
     private readonly Stopwatch _sinceCheckpoint = Stopwatch.StartNew();
     private RunState _state;
 
-    private Trainer(RunState state, DocumentSplit data, RunFolder folder, bool restore, Device device)
+    private Trainer(RunState state, DocumentSplit data, RunFolder folder, RunLock held, bool restore, Device device)
     {
-        (_state, _options, _data, _folder) = (state, state.Options, data, folder);
+        (_state, _options, _data, _folder, _lock) = (state, state.Options, data, folder, held);
         _step = new TrainingStep(state.Model, _options, data.Training, device);
         try
         {
@@ -70,15 +71,14 @@ public sealed class Trainer : IDisposable
     {
         RunState state = NewState(model, options, data);
         var folder = new RunFolder(options.Output);
-        if (folder.HasCheckpoint)
-        {
-            throw new InputException(
-                $"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
-        }
-
+        folder.RefuseToReplace();
         AtomicFile.CreateDirectory(options.Output);
-        state = state with { BaselineBitsPerByte = new OrderThreeModel(data.Training).BitsPerByte(data.Validation) };
-        return Opened(new Trainer(state, data, folder, restore: false, device), trainer => trainer.Save(isFirst: true));
+        return Opened(options.Output, held =>
+        {
+            folder.RefuseToReplace(); // Another process may have been quicker to take the folder, and be done with it.
+            state = state with { BaselineBitsPerByte = new OrderThreeModel(data.Training).BitsPerByte(data.Validation) };
+            return new Trainer(state, data, folder, held, restore: false, device);
+        }, trainer => trainer.Save(isFirst: true));
     }
 
     /// <summary>Goes on with a run from its latest checkpoint.</summary>
@@ -90,15 +90,24 @@ public sealed class Trainer : IDisposable
     public static Trainer Resume(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default)
     {
         var folder = new RunFolder(options.Output);
-        RunState saved = folder.ReadState();
-        SettingsComparison.Check(saved, NewState(model, options, data));
-        // Killed between a checkpoint and what is published after it, the run may have nothing left to do but that.
-        return Opened(new Trainer(saved with { Options = options }, data, folder, restore: true, device), trainer => trainer.Publish(isFirst: true));
+        folder.RequireCheckpoint();
+        return Opened(options.Output, held =>
+        {
+            RunState saved = folder.ReadState();
+            SettingsComparison.Check(saved, NewState(model, options, data));
+            return new Trainer(saved with { Options = options }, data, folder, held, restore: true, device);
+            // Killed between a checkpoint and what is published after it, the run may have nothing left to do but that.
+        }, trainer => trainer.Publish(isFirst: true));
     }
 
     /// <summary>Whether a folder holds a run that could be resumed.</summary>
     /// <param name="output">The folder; it need not exist.</param>
     public static bool HasRun(string output) => new RunFolder(output).HasCheckpoint;
+
+    /// <summary>Refuses a folder in which a new run would replace something. <see cref="Start"/> does so, too; here it is known before a text is read.</summary>
+    /// <param name="output">The folder; it need not exist.</param>
+    /// <exception cref="InputException">It holds a run, or files that one would replace.</exception>
+    public static void CheckOutput(string output) => new RunFolder(output).RefuseToReplace();
 
     /// <summary>The settings that a run was started with, to resume it.</summary>
     /// <param name="output">The run's folder.</param>
@@ -130,6 +139,8 @@ public sealed class Trainer : IDisposable
             int done = _state.Step + 1;
             bool evaluates = done % _options.EvaluationInterval == 0 || done == _options.Steps;
             double? measured = evaluates ? Evaluate() : null;
+            // The first to see what the step did to the weights: a checkpoint of them would not be a good one.
+            if (measured is { } bits && !double.IsFinite(bits)) throw _step.Diverged(_state.Step, "measurement on the text held out after");
             _metrics.Append(Line(done, outcome, _options.TokensPerStep / seconds, measured));
             _state = _state with
             {
@@ -154,6 +165,7 @@ public sealed class Trainer : IDisposable
     {
         _metrics.Dispose();
         _step.Dispose();
+        _lock.Dispose();
     }
 
     private static RunState NewState(ModelConfig model, TrainerOptions options, DocumentSplit data)
@@ -178,16 +190,20 @@ public sealed class Trainer : IDisposable
         };
     }
 
-    private static Trainer Opened(Trainer trainer, Action<Trainer> write)
+    private static Trainer Opened(string output, Func<RunLock, Trainer> open, Action<Trainer> write)
     {
+        var held = new RunLock(output);
+        Trainer? trainer = null;
         try
         {
+            trainer = open(held);
             write(trainer);
             return trainer;
         }
         catch
         {
-            trainer.Dispose();
+            trainer?.Dispose();
+            held.Dispose();
             throw;
         }
     }

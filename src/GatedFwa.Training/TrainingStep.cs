@@ -53,9 +53,9 @@ internal sealed class TrainingStep : IDisposable
         for (int part = 0; part < _options.AccumulationSteps; part++)
             loss += AddGradients(((long)step * _options.AccumulationSteps) + part);
         loss /= _options.AccumulationSteps;
-        if (!double.IsFinite(loss)) throw Diverged(step, "loss");
+        if (!double.IsFinite(loss)) throw Diverged(step, "loss of");
         double norm = GradientNorm.Of(Model.Parameters);
-        if (!double.IsFinite(norm)) throw Diverged(step, "gradient");
+        if (!double.IsFinite(norm)) throw Diverged(step, "gradient of");
         float learningRate = _options.Schedule.At(step);
         Optimizer.Step(learningRate, GradientNorm.ClipScale(norm, _options.ClipNorm));
         return new StepOutcome(loss, norm, learningRate);
@@ -80,7 +80,10 @@ internal sealed class TrainingStep : IDisposable
         return loss.Item();
     }
 
-    private InputException Diverged(int step, string what) => new(string.Create(
+    /// <summary>The sentence for a run that cannot go on.</summary>
+    /// <param name="step">The step, counted from 0.</param>
+    /// <param name="what">What is no number.</param>
+    public InputException Diverged(int step, string what) => new(string.Create(
         CultureInfo.InvariantCulture,
-        $"Training became unstable: the {what} of step {step + 1} is not a number; the last checkpoint in '{_options.Output}' is good, start again in another folder with a lower --lr than {_options.LearningRate}."));
+        $"Training became unstable: the {what} step {step + 1} is not a number; the last checkpoint in '{_options.Output}' is good, start again in another folder with a lower --lr than {_options.LearningRate}."));
 }

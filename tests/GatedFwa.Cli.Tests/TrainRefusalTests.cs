@@ -84,6 +84,7 @@ public sealed class TrainRefusalTests : CommandTest
     [InlineData("--gate", "off")]
     [InlineData("--steps", "9")]
     [InlineData("--seed", "5")]
+    [InlineData("--preset", "small")]
     public void A_run_is_not_resumed_with_other_settings(string option, string value)
     {
         Succeeded(Run(TinyRun.Train("run", steps: 2)));

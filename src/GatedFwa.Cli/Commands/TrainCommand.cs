@@ -81,12 +81,7 @@ internal sealed class TrainCommand
             Data = result.GetValue(_data) ?? [],
         }, result);
         // Before the text is read, which can take a while.
-        if (Trainer.HasRun(options.Output))
-        {
-            throw new InputException(
-                $"The folder '{options.Output}' holds a run already; continue it with --resume, or name another folder with --output.");
-        }
-
+        Trainer.CheckOutput(options.Output);
         return Trainer.Start(model, options, Read(options, model), device);
     }
 
@@ -94,7 +89,9 @@ internal sealed class TrainCommand
     {
         (ModelConfig model, TrainerOptions options) = Trainer.ReadSettings(Output(result));
         if (result.GetValue(_data) is { Length: > 0 } data) options = options with { Data = data };
-        model = _model.Change(model, result);
+        // Beside a named folder a preset is a claim about the run in it; alone it only says which folder is meant.
+        bool claimsPreset = result.GetValue(_output) is not null && _model.NamesPreset(result);
+        model = claimsPreset ? _model.Build(result) : _model.Change(model, result);
         options = _schedule.Change(options, result);
         Trainer trainer = Trainer.Resume(model, options, Read(options, model), device);
         Console.Error.WriteLine($"Going on after step {Words.Count(trainer.Step)}.");

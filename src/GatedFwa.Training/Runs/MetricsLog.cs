@@ -1,4 +1,5 @@
 using System.Text.Json;
+using GatedFwa.Checkpoints;
 
 namespace GatedFwa.Training.Runs;
 
@@ -35,10 +36,7 @@ internal sealed class MetricsLog : IDisposable
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             file?.Dispose();
-            throw new InputException(
-                $"The file '{path}' cannot be written ({exception.Message.TrimEnd('.')}); " +
-                "make room or choose another folder with --output.",
-                exception);
+            throw AtomicFile.Unwritable(path, exception);
         }
         catch
         {
@@ -54,17 +52,32 @@ internal sealed class MetricsLog : IDisposable
     public long Bytes => _file.Length;
 
     /// <summary>Appends a line; from then on it survives the end of this process.</summary>
+    /// <exception cref="InputException">It cannot be written. Resuming cuts off what there is of the line.</exception>
     public void Append(MetricsLine line)
     {
         _lines.Add(line);
-        _file.Write([.. JsonSerializer.SerializeToUtf8Bytes(line, Json), (byte)'\n']);
+        byte[] text = [.. JsonSerializer.SerializeToUtf8Bytes(line, Json), (byte)'\n'];
+        Guarded(() => _file.Write(text));
     }
 
     /// <summary>From here on the lines survive the end of the machine, too.</summary>
-    public void FlushToDisk() => _file.Flush(flushToDisk: true);
+    /// <exception cref="InputException">They cannot be written.</exception>
+    public void FlushToDisk() => Guarded(() => _file.Flush(flushToDisk: true));
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
+
+    private void Guarded(Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw AtomicFile.Unwritable(_file.Name, exception);
+        }
+    }
 
     private void Load(string path)
     {
@@ -76,7 +89,7 @@ internal sealed class MetricsLog : IDisposable
             if (text.AsSpan(range).IsEmpty) continue;
             try
             {
-                _lines.Add(JsonSerializer.Deserialize<MetricsLine>(text.AsSpan(range), Json)!);
+                _lines.Add(JsonSerializer.Deserialize<MetricsLine>(text.AsSpan(range), Json) ?? throw new JsonException("A line is null."));
             }
             catch (JsonException exception)
             {

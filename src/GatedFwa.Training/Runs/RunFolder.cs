@@ -13,6 +13,7 @@ namespace GatedFwa.Training.Runs;
 /// finds either the old checkpoint or the new one, never a mixture.</para>
 /// <para>The rest follows from it and is written after it: the model as others read it, the state for people, the curves. After
 /// a kill they may be one checkpoint behind, each whole; resuming writes them anew.</para>
+/// <para><c>run.lock</c> is there while a process trains.</para>
 /// </remarks>
 internal sealed class RunFolder(string path)
 {
@@ -25,6 +26,28 @@ internal sealed class RunFolder(string path)
     public bool HasCheckpoint => File.Exists(Weights);
 
     private string Weights => In("training_state.safetensors");
+
+    private string Description => In("training_state.json");
+
+    private string Chart => In("loss.svg");
+
+    /// <summary>Refuses a folder in which a new run would replace what is there: a run, or a model that someone copied.</summary>
+    /// <exception cref="InputException">It holds such files; the message names one.</exception>
+    public void RefuseToReplace()
+    {
+        if (HasCheckpoint) throw new InputException($"The folder '{Path}' holds a run already; continue it with --resume, or name another folder with --output.");
+        string[] published = [In(ModelDirectory.ConfigFile), In(ModelDirectory.WeightsFile), In(ModelDirectory.TokenizerFile), Description, Chart, Metrics];
+        // A run that was killed before its first checkpoint leaves empty metrics.
+        if (published.FirstOrDefault(file => new FileInfo(file) is { Exists: true, Length: > 0 }) is { } taken)
+            throw new InputException($"A run would replace the file '{taken}', which belongs to no run; move it away, or name another folder with --output.");
+    }
+
+    /// <summary>Refuses a folder without a run.</summary>
+    /// <exception cref="InputException">There is none.</exception>
+    public void RequireCheckpoint()
+    {
+        if (!HasCheckpoint) throw new InputException($"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
+    }
 
     /// <summary>Makes a checkpoint the one that counts.</summary>
     /// <exception cref="InputException">It cannot be written; the one before still counts.</exception>
@@ -43,8 +66,8 @@ internal sealed class RunFolder(string path)
     {
         if (isFirst) ModelDirectory.Save(Path, model, new ByteTokenizer());
         else ModelDirectory.SaveWeights(In(ModelDirectory.WeightsFile), model);
-        AtomicFile.WriteText(In("training_state.json"), StrictJson.Write(state));
-        AtomicFile.WriteText(In("loss.svg"), LossChart.Draw(metrics, state.Options.Steps, state.BaselineBitsPerByte));
+        AtomicFile.WriteText(Description, StrictJson.Write(state));
+        AtomicFile.WriteText(Chart, LossChart.Draw(metrics, state.Options.Steps, state.BaselineBitsPerByte));
     }
 
     /// <summary>What the checkpoint says of the run.</summary>
@@ -67,18 +90,16 @@ internal sealed class RunFolder(string path)
 
     private SafetensorsFile Open()
     {
-        if (!HasCheckpoint)
-        {
-            throw new InputException(
-                $"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
-        }
-
+        RequireCheckpoint();
         return SafetensorsFile.Open(Weights);
     }
 
-    private RunState ReadState(SafetensorsFile file) => file.Metadata.TryGetValue(StateKey, out string? json)
-        ? StrictJson.Parse<RunState>(json, Weights)
-        : throw new InputException($"The file '{Weights}' is no checkpoint of a run; restore it, or start a new run in another folder.");
+    private RunState ReadState(SafetensorsFile file)
+    {
+        RunState? state = file.Metadata.TryGetValue(StateKey, out string? json) ? StrictJson.Parse<RunState>(json, Weights) : null;
+        bool makesSense = state is { Step: >= 0, MetricsBytes: >= 0 } && state.Step <= state.Options.Steps;
+        return makesSense ? state! : throw new InputException($"The file '{Weights}' is no checkpoint of a run; restore it, or start a new run in another folder.");
+    }
 
     private static IEnumerable<(string Name, Tensor Tensor)> Tensors(AdamW optimizer)
     {

@@ -11,7 +11,8 @@ namespace GatedFwa.Checkpoints;
 /// </summary>
 internal static class StrictJson
 {
-    // Settings are a page or two of text, at most a long list of paths; more is another kind of file.
+    // A file of settings is a page or two of text; more is another kind of file. (A checkpoint's metadata may be longer: it
+    // holds every path that a shell made of a pattern.)
     private const int MaxBytes = 1 << 20;
     private const int MaxDepth = 16;
 
@@ -75,8 +76,6 @@ internal static class StrictJson
     private static T Guarded<T>(ReadOnlyMemory<byte> json, string source, Func<JsonElement, T> read)
     {
         string name = Phrase.Quote(source);
-        if (json.Length > MaxBytes)
-            throw new InputException($"{name} has {json.Length} bytes where at most {MaxBytes} make sense; is it the right file?");
         if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
         try
         {

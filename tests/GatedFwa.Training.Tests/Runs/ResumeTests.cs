@@ -86,6 +86,23 @@ public sealed class ResumeTests : TensorTest
     }
 
     [Fact]
+    public void Nobody_else_touches_a_run_while_it_is_trained()
+    {
+        string expected = Uninterrupted();
+        TrainerOptions options = TinyRun.Options(_folder["run"]);
+        using (Trainer trainer = Trainer.Start(TinyRun.Model, options, TinyRun.Data))
+        {
+            string message = Assert.Throws<InputException>(() => Trainer.Resume(TinyRun.Model, options, TinyRun.Data)).Message;
+            Assert.Contains("is being trained at this moment; wait", message, StringComparison.Ordinal);
+            trainer.Run();
+        }
+
+        Assert.Equal(expected, TinyRun.Signature(_folder["run"]));
+        Trainer.Resume(TinyRun.Model, options, TinyRun.Data).Dispose();
+        Assert.False(File.Exists(_folder["run/run.lock"]));
+    }
+
+    [Fact]
     public void A_finished_run_has_nothing_left_to_do()
     {
         string expected = Uninterrupted();
@@ -102,6 +119,15 @@ public sealed class ResumeTests : TensorTest
         (Models.ModelConfig model, TrainerOptions options) = Trainer.ReadSettings(_folder["whole"]);
         Assert.Equal(TinyRun.Model, model);
         Assert.Equal(TinyRun.Options(_folder["whole"]) with { Data = options.Data }, options);
+    }
+
+    [Fact]
+    public void A_run_that_names_very_many_files_can_be_resumed()
+    {
+        string[] paths = [.. Enumerable.Range(0, 20_000).Select(i => $"a/shell/made/this/of/a/pattern/text-number-{i:D8}.txt")];
+        TrainerOptions options = TinyRun.Options(_folder["run"]) with { Data = paths };
+        Trainer.Start(TinyRun.Model, options, TinyRun.Data).Dispose();
+        Assert.Equal(paths, Trainer.ReadSettings(_folder["run"]).Options.Data);
     }
 
     [Fact]

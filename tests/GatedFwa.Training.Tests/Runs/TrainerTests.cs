@@ -131,6 +131,28 @@ public sealed class TrainerTests : TensorTest
     }
 
     [Fact]
+    public void A_measurement_that_is_no_number_stops_a_run_before_it_is_saved()
+    {
+        TrainerOptions options = TinyRun.Options(_folder["run"]) with { LearningRate = 1e38, WarmupSteps = 0, Steps = 1 };
+        using Trainer trainer = Trainer.Start(TinyRun.Model, options, TinyRun.Data);
+        string message = Assert.Throws<InputException>(() => trainer.Run()).Message;
+        Assert.StartsWith("Training became unstable: the measurement on the text held out after step 1 is not a number", message, StringComparison.Ordinal);
+        trainer.Dispose();
+        using Trainer resumed = Trainer.Resume(TinyRun.Model, options, TinyRun.Data);
+        Assert.Equal(0, resumed.Step);
+    }
+
+    [Fact]
+    public void A_model_that_belongs_to_no_run_is_not_replaced()
+    {
+        _folder.Write("model/model.safetensors", "weights that took a week");
+        string message = Assert.Throws<InputException>(() => TinyRun.Finish(TinyRun.Options(_folder["model"]), resume: false)).Message;
+        Assert.Contains("model.safetensors", message, StringComparison.Ordinal);
+        Assert.Contains("name another folder", message, StringComparison.Ordinal);
+        Assert.Equal(["model.safetensors"], Directory.GetFiles(_folder["model"]).Select(Path.GetFileName));
+    }
+
+    [Fact]
     public void What_cannot_be_trained_is_refused_in_a_sentence()
     {
         TrainerOptions options = TinyRun.Options(_folder["run"]);

@@ -53,6 +53,9 @@ internal sealed class ModelOptions
     /// <summary>The name of the preset.</summary>
     public string Preset(ParseResult result) => result.GetValue(_preset)!;
 
+    /// <summary>Whether the preset was named, not left to its default.</summary>
+    public bool NamesPreset(ParseResult result) => result.GetResult(_preset) is { Implicit: false };
+
     /// <summary>The model that the flags describe.</summary>
     /// <exception cref="InputException">They make no model.</exception>
     public ModelConfig Build(ParseResult result) =>
