@@ -70,6 +70,22 @@ public sealed class DamagedModelTests : CommandTest, IClassFixture<TrainedModel>
         RefusedWithOneSentence(Generate(), "model.safetensors");
     }
 
+    [Theory]
+    [InlineData("generate", "--prompt", "x")]
+    [InlineData("evaluate", "text.txt", "--json")]
+    public void Weights_that_are_no_numbers_are_said_to_be_damaged(string command, params string[] more)
+    {
+        File.WriteAllText(InFolder("text.txt"), "some text");
+        string path = InFolder("model", "model.safetensors");
+        byte[] bytes = File.ReadAllBytes(path);
+        bytes.AsSpan(8 + (int)BitConverter.ToUInt64(bytes)).Fill(0xFF); // All bits set is not a number.
+        int checksum = bytes.AsSpan().IndexOf("crc32c"u8);
+        bytes[checksum] = (byte)'x'; // As another program would write it: without.
+        File.WriteAllBytes(path, bytes);
+
+        RefusedWithOneSentence(Run([command, "model", .. more]), "not numbers", "another checkpoint");
+    }
+
     [Fact]
     public void Cut_off_weights_are_noticed()
     {

@@ -147,6 +147,18 @@ public sealed partial class ModelTests(TrainedModel trained) : CommandTest, ICla
     }
 
     [Fact]
+    public void A_model_with_full_attention_is_measured_with_the_context_it_has_learned()
+    {
+        string Evaluate(params string[] more) => Succeeded(Run(["evaluate", "full", "text.txt", .. more])).Split('\n')[1];
+        TinyRun.WriteCorpus(Folder);
+        File.WriteAllText(InFolder("text.txt"), "the cat sees a dog. the old horse hears one bird. ");
+        Succeeded(Run("train", "--data", TinyRun.Corpus, "--output", "full", "--steps", "2", "--layers", "1", "--width", "16", "--heads", "2", "--full-attention", "--context", "16"));
+
+        Assert.Equal(Evaluate("--context", "16"), Evaluate());
+        Assert.NotEqual(Evaluate("--context", "1024"), Evaluate());
+    }
+
+    [Fact]
     public void Info_describes_the_model()
     {
         using JsonDocument document = JsonDocument.Parse(Succeeded(Run("info", Model, "--json")));

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using GatedFwa.Checkpoints;
 using GatedFwa.Models;
 using GatedFwa.Tokenizers;
+using GatedFwa.Training;
 using GatedFwa.Training.Data;
 using GatedFwa.Training.Evaluation;
 
@@ -21,7 +22,7 @@ internal static class EvaluateCommand
         };
         Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
         {
-            Description = $"Tokens that pass through the model at once; for full attention also all it sees. [default: {Evaluator.DefaultContext}]",
+            Description = $"Tokens that pass through the model at once; for full attention also all it sees. [default: {Evaluator.DefaultContext}; for a run with full attention what it was trained with]",
             HelpName = "N",
         });
         Option<int?> threads = SharedOptions.Threads();
@@ -37,18 +38,24 @@ internal static class EvaluateCommand
             // The text first: it is quicker to find wrong than a large model.
             IReadOnlyList<Document> documents = TextFiles.Read(result.GetValue(texts)!);
             TokenStream text = TokenStream.Join([.. documents.Select(document => document.Text)]);
-            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(result.GetValue(model)!, SharedOptions.ParseDevice(result.GetValue(device)!));
+            string path = result.GetValue(model)!;
+            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(path, SharedOptions.ParseDevice(result.GetValue(device)!));
             using (loaded)
             {
                 long start = Stopwatch.GetTimestamp();
-                EvaluationResult evaluation = Evaluator.Evaluate(loaded, text, result.GetValue(context) ?? Evaluator.DefaultContext);
-                Write(result.GetValue(model)!, documents.Count, evaluation, Stopwatch.GetElapsedTime(start), result.GetValue(json));
+                EvaluationResult evaluation = Evaluator.Evaluate(loaded, text, result.GetValue(context) ?? DefaultContext(path, loaded.Config));
+                if (!double.IsFinite(evaluation.Nats)) throw new InputException($"The model in '{path}' gave scores that are not numbers; its weights are damaged, use another checkpoint.");
+                Write(path, documents.Count, evaluation, Stopwatch.GetElapsedTime(start), result.GetValue(json));
             }
         });
         return command.WithExamples(
             ("How well does it know this book?", "gatedfwa evaluate runs/nano book.txt"),
             ("For a program:", "gatedfwa evaluate runs/nano 'texts/**/*.txt' --json"));
     }
+
+    /// <summary>A model with full attention is lost beyond the context it has learned, so that is what it is measured with.</summary>
+    private static int DefaultContext(string path, ModelConfig config) =>
+        config.Window is null && Trainer.HasRun(path) ? Trainer.ReadSettings(path).Options.Context : Evaluator.DefaultContext;
 
     private static void Write(string model, int documents, EvaluationResult evaluation, TimeSpan time, bool json)
     {
