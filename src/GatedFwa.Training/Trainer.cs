@@ -104,7 +104,7 @@ public sealed class Trainer : IDisposable
     /// <param name="output">The folder; it need not exist.</param>
     public static bool HasRun(string output) => new RunFolder(output).HasCheckpoint;
 
-    /// <summary>Refuses a folder in which a new run would replace something. <see cref="Start"/> does so, too; here it is known before a text is read.</summary>
+    /// <summary>Refuses a folder in which a new run would replace something; <see cref="Start"/> does so, too, after a text was read.</summary>
     /// <param name="output">The folder; it need not exist.</param>
     /// <exception cref="InputException">It holds a run, or files that one would replace.</exception>
     public static void CheckOutput(string output) => new RunFolder(output).RefuseToReplace();

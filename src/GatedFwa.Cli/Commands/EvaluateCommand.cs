@@ -22,7 +22,8 @@ internal static class EvaluateCommand
         };
         Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
         {
-            Description = $"Tokens that pass through the model at once; for full attention also all it sees. [default: {Evaluator.DefaultContext}; for a run with full attention what it was trained with]",
+            Description = "Tokens that pass through the model at once; for full attention also all it sees. " +
+                $"[default: {Evaluator.DefaultContext}; for a run with full attention what it was trained with]",
             HelpName = "N",
         });
         Option<int?> threads = SharedOptions.Threads();
@@ -43,8 +44,14 @@ internal static class EvaluateCommand
             using (loaded)
             {
                 long start = Stopwatch.GetTimestamp();
-                EvaluationResult evaluation = Evaluator.Evaluate(loaded, text, result.GetValue(context) ?? DefaultContext(path, loaded.Config));
-                if (!double.IsFinite(evaluation.Nats)) throw new InputException($"The model in '{path}' gave scores that are not numbers; its weights are damaged, use another checkpoint.");
+                int atOnce = result.GetValue(context) ?? DefaultContext(path, loaded.Config);
+                EvaluationResult evaluation = Evaluator.Evaluate(loaded, text, atOnce);
+                if (!double.IsFinite(evaluation.Nats))
+                {
+                    throw new InputException(
+                        $"The model in '{path}' gave scores that are not numbers; its weights are damaged, use another checkpoint.");
+                }
+
                 Write(path, documents.Count, evaluation, Stopwatch.GetElapsedTime(start), result.GetValue(json));
             }
         });

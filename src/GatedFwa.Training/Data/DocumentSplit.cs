@@ -23,7 +23,8 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
     public static DocumentSplit Of(IReadOnlyList<Document> documents, ulong seed)
     {
         if (documents.Count == 0) throw new InputException("There is no text to learn from; name at least one text file.");
-        (Document Document, ulong Key)[] unique = [.. documents.Select(document => (document, Draw(document, seed))).DistinctBy(drawn => drawn.Item2)];
+        (Document Document, ulong Key)[] unique =
+            [.. documents.Select(document => (document, Draw(document, seed))).DistinctBy(drawn => drawn.Item2)];
         documents = [.. unique.Select(drawn => drawn.Document)];
         long wanted = Math.Min((long)(documents.Sum(document => (long)document.Text.Length) * Share), MostValidationBytes);
         var held = new HashSet<int>();

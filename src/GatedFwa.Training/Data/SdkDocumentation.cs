@@ -33,7 +33,13 @@ public static class SdkDocumentation
     {
         string Part(string file, int depth) => Path.GetRelativePath(packs, file).Split(Path.DirectorySeparatorChar)[depth];
         IEnumerable<string> files = Directory.EnumerateFiles(packs, "*.xml", SearchOption.AllDirectories).Where(IsReference);
-        return [.. files.GroupBy(file => Part(file, 0)).SelectMany(pack => pack.GroupBy(file => Part(file, 1)).MaxBy(version => Age(version.Key))!).Order(StringComparer.Ordinal)];
+        return
+        [
+            .. files
+                .GroupBy(file => Part(file, 0))
+                .SelectMany(pack => pack.GroupBy(file => Part(file, 1)).MaxBy(version => Age(version.Key))!)
+                .Order(StringComparer.Ordinal),
+        ];
     }
 
     /// <summary>Rises from version to version: 9.0.11, 10.0.0-rc.2, 10.0.0.</summary>

@@ -35,18 +35,31 @@ internal sealed class RunFolder(string path)
     /// <exception cref="InputException">It holds such files; the message names one.</exception>
     public void RefuseToReplace()
     {
-        if (HasCheckpoint) throw new InputException($"The folder '{Path}' holds a run already; continue it with --resume, or name another folder with --output.");
-        string[] published = [In(ModelDirectory.ConfigFile), In(ModelDirectory.WeightsFile), In(ModelDirectory.TokenizerFile), Description, Chart, Metrics];
+        if (HasCheckpoint)
+        {
+            throw new InputException(
+                $"The folder '{Path}' holds a run already; continue it with --resume, or name another folder with --output.");
+        }
+
+        string[] model = [In(ModelDirectory.ConfigFile), In(ModelDirectory.WeightsFile), In(ModelDirectory.TokenizerFile)];
+        string[] published = [.. model, Description, Chart, Metrics];
         // A run that was killed before its first checkpoint leaves empty metrics.
         if (published.FirstOrDefault(file => new FileInfo(file) is { Exists: true, Length: > 0 }) is { } taken)
-            throw new InputException($"A run would replace the file '{taken}', which belongs to no run; move it away, or name another folder with --output.");
+        {
+            throw new InputException(
+                $"A run would replace the file '{taken}', which belongs to no run; move it away, or name another folder with --output.");
+        }
     }
 
     /// <summary>Refuses a folder without a run.</summary>
     /// <exception cref="InputException">There is none.</exception>
     public void RequireCheckpoint()
     {
-        if (!HasCheckpoint) throw new InputException($"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
+        if (!HasCheckpoint)
+        {
+            throw new InputException(
+                $"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
+        }
     }
 
     /// <summary>Makes a checkpoint the one that counts.</summary>
@@ -97,8 +110,8 @@ internal sealed class RunFolder(string path)
     private RunState ReadState(SafetensorsFile file)
     {
         RunState? state = file.Metadata.TryGetValue(StateKey, out string? json) ? StrictJson.Parse<RunState>(json, Weights) : null;
-        bool makesSense = state is { Step: >= 0, MetricsBytes: >= 0 } && state.Step <= state.Options.Steps;
-        return makesSense ? state! : throw new InputException($"The file '{Weights}' is no checkpoint of a run; restore it, or start a new run in another folder.");
+        if (state is { Step: >= 0, MetricsBytes: >= 0 } && state.Step <= state.Options.Steps) return state;
+        throw new InputException($"The file '{Weights}' is no checkpoint of a run; restore it, or start a new run in another folder.");
     }
 
     private static IEnumerable<(string Name, Tensor Tensor)> Tensors(AdamW optimizer)

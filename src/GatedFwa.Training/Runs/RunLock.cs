@@ -11,7 +11,7 @@ internal sealed class RunLock : IDisposable
     public const string FileName = "run.lock";
 
     // errno EWOULDBLOCK of Linux and of macOS, and the Windows code for a file in use: what IOException.HResult carries.
-    private static readonly int[] s_inUse = [11, 35, unchecked((int)0x80070020)];
+    private static readonly int[] InUse = [11, 35, unchecked((int)0x80070020)];
 
     private readonly FileStream _file;
 
@@ -22,11 +22,13 @@ internal sealed class RunLock : IDisposable
         string path = Path.Combine(folder, FileName);
         try
         {
-            _file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+            _file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
         }
-        catch (IOException exception) when (s_inUse.Contains(exception.HResult))
+        catch (IOException exception) when (InUse.Contains(exception.HResult))
         {
-            throw new InputException($"The run in '{folder}' is being trained at this moment; wait until that ends, or name another folder with --output.", exception);
+            throw new InputException(
+                $"The run in '{folder}' is being trained at this moment; wait until that ends, or name another folder with --output.",
+                exception);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
