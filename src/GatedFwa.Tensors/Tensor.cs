@@ -9,6 +9,9 @@ namespace GatedFwa.Tensors;
 /// </summary>
 public sealed unsafe class Tensor : IDisposable
 {
+    // A span counts its bytes in 32 bits, so an array of 2 GB and more is copied in pieces.
+    private const long PieceElements = 1 << 28;
+
     private Storage? _storage;
     private bool _requiresGradient;
 
@@ -175,7 +178,8 @@ public sealed unsafe class Tensor : IDisposable
     {
         if (Type != DType.F32 || values.Length != Count)
             throw new OperandException(nameof(CopyTo), $"an F32 tensor of {values.Length} elements", $"{Type} {Shape}");
-        Storage.CopyToHost(MemoryMarshal.AsBytes(values));
+        for (long start = 0; start < values.Length; start += PieceElements)
+            Storage.CopyToHost(MemoryMarshal.AsBytes(Piece(values, start)), start * sizeof(float));
     }
 
     /// <summary>The single F32 element of a tensor that has just one (a loss).</summary>
@@ -205,6 +209,12 @@ public sealed unsafe class Tensor : IDisposable
     {
         if (Type != expected || values.Length != Count)
             throw new OperandException(nameof(CopyFrom), $"{Count} values of {Type}", $"{values.Length} of {expected}");
-        Storage.CopyFromHost(MemoryMarshal.AsBytes(values));
+        for (long start = 0; start < values.Length; start += PieceElements)
+            Storage.CopyFromHost(MemoryMarshal.AsBytes(Piece(values, start)), start * sizeof(T));
     }
+
+    private static Span<T> Piece<T>(Span<T> values, long start) => values.Slice((int)start, (int)Math.Min(PieceElements, values.Length - start));
+
+    private static ReadOnlySpan<T> Piece<T>(ReadOnlySpan<T> values, long start) =>
+        values.Slice((int)start, (int)Math.Min(PieceElements, values.Length - start));
 }

@@ -20,9 +20,10 @@ internal sealed unsafe class CpuStorage : Storage, IDisposable
 
     internal float* Floats => (float*)Pointer;
 
-    internal override void CopyFromHost(ReadOnlySpan<byte> source) => source.CopyTo(new Span<byte>(Pointer, checked((int)Bytes)));
+    internal override void CopyFromHost(ReadOnlySpan<byte> source, long start) => source.CopyTo(new Span<byte>(Pointer + start, source.Length));
 
-    internal override void CopyToHost(Span<byte> destination) => new ReadOnlySpan<byte>(Pointer, destination.Length).CopyTo(destination);
+    internal override void CopyToHost(Span<byte> destination, long start) =>
+        new ReadOnlySpan<byte>(Pointer + start, destination.Length).CopyTo(destination);
 
     internal override void CopyFrom(Storage source) => NativeMemory.Copy(((CpuStorage)source).Pointer, Pointer, (nuint)Bytes);
 

@@ -17,11 +17,11 @@ internal abstract class Storage
     /// <summary>The bytes that were asked for (the block itself may be larger).</summary>
     public long Bytes { get; }
 
-    /// <summary>Copies host bytes into the block, from its start.</summary>
-    internal abstract void CopyFromHost(ReadOnlySpan<byte> source);
+    /// <summary>Copies host bytes into the block, from a byte of it on. The caller has checked that they fit.</summary>
+    internal abstract void CopyFromHost(ReadOnlySpan<byte> source, long start);
 
-    /// <summary>Copies the block's first bytes to the host.</summary>
-    internal abstract void CopyToHost(Span<byte> destination);
+    /// <summary>Copies bytes of the block, from one of them on, to the host. The caller has checked that there are so many.</summary>
+    internal abstract void CopyToHost(Span<byte> destination, long start);
 
     /// <summary>Copies as many bytes as this block has from another on the same device.</summary>
     internal abstract void CopyFrom(Storage source);

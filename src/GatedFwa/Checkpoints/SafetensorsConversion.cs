@@ -7,6 +7,9 @@ internal static class SafetensorsConversion
 {
     public const int BufferBytes = 8192;
 
+    /// <summary>A span counts its bytes in 32 bits: more elements than this are read and written in parts.</summary>
+    public const int MaxSpanElements = 1 << 28;
+
     /// <summary>Refuses element types that have no conversion.</summary>
     public static void Check(SafetensorsType type, bool integers, string tensor)
     {

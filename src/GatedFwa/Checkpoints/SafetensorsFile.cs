@@ -116,7 +116,13 @@ public sealed class SafetensorsFile : IDisposable
         Seek(entry);
         if (entry.Type == SafetensorsType.F32)
         {
-            Fill(MemoryMarshal.AsBytes(destination));
+            for (Span<float> rest = destination; !rest.IsEmpty;)
+            {
+                Span<float> part = rest[..Math.Min(rest.Length, SafetensorsConversion.MaxSpanElements)];
+                Fill(MemoryMarshal.AsBytes(part));
+                rest = rest[part.Length..];
+            }
+
             if (!BitConverter.IsLittleEndian)
             {
                 BinaryPrimitives.ReverseEndianness(

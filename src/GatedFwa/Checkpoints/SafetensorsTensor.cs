@@ -70,7 +70,13 @@ public sealed class SafetensorsTensor
     {
         if (BitConverter.IsLittleEndian)
         {
-            stream.Write(MemoryMarshal.AsBytes(values));
+            while (!values.IsEmpty)
+            {
+                ReadOnlySpan<T> part = values[..Math.Min(values.Length, SafetensorsConversion.MaxSpanElements)];
+                stream.Write(MemoryMarshal.AsBytes(part));
+                values = values[part.Length..];
+            }
+
             return;
         }
 
