@@ -1,0 +1,52 @@
+using GatedFwa.Training.Runs;
+
+namespace GatedFwa.Training.Tests.Runs;
+
+public sealed class MetricsLogTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Lines_survive_and_what_came_after_the_checkpoint_does_not()
+    {
+        long kept;
+        using (var log = new MetricsLog(_folder["metrics.jsonl"], 0))
+        {
+            log.Append(Line(1, 1.5));
+            log.Append(Line(2, null));
+            kept = log.Bytes;
+            log.Append(Line(3, 0.5));
+        }
+
+        File.AppendAllText(_folder["metrics.jsonl"], "{\"st");
+        using (var log = new MetricsLog(_folder["metrics.jsonl"], kept))
+        {
+            Assert.Equal([Line(1, 1.5), Line(2, null)], log.Lines);
+            log.Append(Line(3, 0.25));
+        }
+
+        Assert.Equal(3, File.ReadAllLines(_folder["metrics.jsonl"]).Length);
+        Assert.Contains("\"validation_bits_per_byte\":0.25", File.ReadAllLines(_folder["metrics.jsonl"])[2], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_line_is_readable_as_soon_as_it_is_written()
+    {
+        using var log = new MetricsLog(_folder["metrics.jsonl"], 0);
+        log.Append(Line(1, null));
+        using var reader = new StreamReader(new FileStream(_folder["metrics.jsonl"], FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+        Assert.StartsWith("{\"step\":1,\"loss\":0.5,", reader.ReadLine(), StringComparison.Ordinal);
+    }
+
+    private static MetricsLine Line(int step, double? validation) => new()
+    {
+        Step = step,
+        Loss = 0.5,
+        LearningRate = 0.001,
+        GradientNorm = 1,
+        TokensPerSecond = 1000,
+        ValidationBitsPerByte = validation,
+    };
+}
