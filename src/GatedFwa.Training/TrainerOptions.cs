@@ -1,12 +1,20 @@
+using GatedFwa.Training.Data;
 using GatedFwa.Training.Optimizers;
 
 namespace GatedFwa.Training;
 
 /// <summary>
-/// How a model is trained. The defaults are those of the default run; they suit a text of 100 KB as well as one of a gigabyte.
+/// How a model is trained. The defaults are those of the default run; with <see cref="FittedTo"/> they suit a text of 100 KB as
+/// well as one of a gigabyte.
 /// </summary>
 public sealed record TrainerOptions
 {
+    // Passed over more often, a small text is learned by heart: what it teaches of other texts then falls again (docs/log.md).
+    private const int MostEpochs = 12;
+
+    // Too few steps to learn anything from are worse than a text learned by heart.
+    private const int LeastSteps = 100;
+
     /// <summary>The files, folders and patterns learned from; empty for the documentation of the installed SDK.</summary>
     public IReadOnlyList<string> Data { get; init; } = [];
 
@@ -63,6 +71,21 @@ public sealed record TrainerOptions
 
     /// <summary>Tokens of one step.</summary>
     internal long TokensPerStep => (long)BatchSize * Context * AccumulationSteps;
+
+    /// <summary>The same with fewer steps where the text is so small that it would be passed over more than twelve times.</summary>
+    /// <param name="text">The text to learn from.</param>
+    public TrainerOptions FittedTo(TokenStream text)
+    {
+        long enough = Math.Max(LeastSteps, MostEpochs * (long)text.Length / TokensPerStep);
+        if (enough >= Steps) return this;
+        int steps = (int)enough;
+        return this with
+        {
+            Steps = steps,
+            WarmupSteps = Math.Min(WarmupSteps, steps / 10),
+            EvaluationInterval = Math.Min(EvaluationInterval, (steps + 3) / 4),
+        };
+    }
 
     /// <summary>Checks every number.</summary>
     /// <returns>These options.</returns>

@@ -82,7 +82,9 @@ internal sealed class TrainCommand
         }, result);
         // Before the text is read, which can take a while.
         Trainer.CheckOutput(options.Output);
-        return Trainer.Start(model, options, Read(options, model), device);
+        DocumentSplit data = Read(options, model);
+        if (!_schedule.NamesSteps(result)) options = options.FittedTo(data.Training);
+        return Trainer.Start(model, options, data, device);
     }
 
     private Trainer Resume(ParseResult result, Device device)

@@ -8,7 +8,11 @@ internal sealed class ScheduleOptions
 {
     private static readonly TrainerOptions Defaults = new();
 
-    private readonly Option<int?> _steps = Count("--steps", "Optimizer steps.", Defaults.Steps);
+    private readonly Option<int?> _steps = SharedOptions.Positive(new Option<int?>("--steps")
+    {
+        Description = $"Optimizer steps. [default: {Defaults.Steps}, or twelve times through a small text]",
+        HelpName = "N",
+    });
     private readonly Option<int?> _batch = Count("--batch", "Windows of text in a step.", Defaults.BatchSize);
     private readonly Option<int?> _context = Count("--context", "Tokens of a window of text.", Defaults.Context);
     private readonly Option<int?> _accumulate = Count("--accumulate", "Batches whose gradients make one step.", Defaults.AccumulationSteps);
@@ -47,6 +51,9 @@ internal sealed class ScheduleOptions
         Option[] all = [_steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery, _saveEvery, _seed];
         foreach (Option option in all) command.Options.Add(option);
     }
+
+    /// <summary>Whether the steps were named, not left to their default.</summary>
+    public bool NamesSteps(ParseResult result) => result.GetValue(_steps) is not null;
 
     /// <summary>Options with the flags that were given in place of their values.</summary>
     /// <exception cref="InputException">One makes no sense.</exception>
