@@ -75,6 +75,6 @@ internal unsafe interface ISimd<V>
     /// <summary>a · 2^n for whole n in −250 … 250, subnormal results and overflow to infinity included.</summary>
     static abstract V Scale(V a, V n);
 
-    /// <summary>2^x to 1e-7 relative; 0 below −126, for −∞ and masked scores alike. x ≤ 127.</summary>
+    /// <summary>2^x to 1e-7 relative; 0 below −126, for −∞ and masked scores alike; NaN stays NaN. x ≤ 127.</summary>
     static abstract V Exp2(V x);
 }

@@ -123,7 +123,7 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Exp2(Vector128<float> x)
     {
-        x = Vector128.MaxNative(x, Vector128.Create(-127f));
+        x = Vector128.MaxNative(Vector128.Create(-127f), x); // In this order a NaN stays one.
         Vector128<float> floor = Vector128.Floor(x);
         Vector128<float> f = x - floor;
         Vector128<float> p = Vector128.Create(Exp2Polynomial.C5);

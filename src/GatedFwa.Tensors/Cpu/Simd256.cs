@@ -110,7 +110,7 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Exp2(Vector256<float> x)
     {
-        x = Vector256.MaxNative(x, Vector256.Create(-127f));
+        x = Vector256.MaxNative(Vector256.Create(-127f), x); // In this order a NaN stays one.
         Vector256<float> floor = Vector256.Floor(x);
         Vector256<float> f = x - floor;
         Vector256<float> p = Vector256.Create(Exp2Polynomial.C5);

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace GatedFwa.Tensors.Cpu;
 
-/// <summary>AVX-512: 32 registers of 16 floats.</summary>
+/// <summary>AVX-512 with its F and DQ parts: 32 registers of 16 floats.</summary>
 internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
 {
     public static int Width
@@ -105,30 +105,14 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Exp2(Vector512<float> x)
     {
-        if (Avx512DQ.IsSupported)
-        {
-            Vector512<float> r = Avx512DQ.Reduce(x, 9); // x − ⌊x⌋
-            Vector512<float> q = Vector512.Create(Exp2Polynomial.C5);
-            q = MultiplyAdd(q, r, Vector512.Create(Exp2Polynomial.C4));
-            q = MultiplyAdd(q, r, Vector512.Create(Exp2Polynomial.C3));
-            q = MultiplyAdd(q, r, Vector512.Create(Exp2Polynomial.C2));
-            q = MultiplyAdd(q, r, Vector512.Create(Exp2Polynomial.C1));
-            q = MultiplyAdd(q, r, Vector512.Create(Exp2Polynomial.C0));
-            return Avx512F.Scale(q, x); // q · 2^⌊x⌋; underflows to 0
-        }
-
-        x = Vector512.MaxNative(x, Vector512.Create(-127f));
-        Vector512<float> floor = Vector512.Floor(x);
-        Vector512<float> f = x - floor;
+        Vector512<float> r = Avx512DQ.Reduce(x, 9); // x − ⌊x⌋
         Vector512<float> p = Vector512.Create(Exp2Polynomial.C5);
-        p = MultiplyAdd(p, f, Vector512.Create(Exp2Polynomial.C4));
-        p = MultiplyAdd(p, f, Vector512.Create(Exp2Polynomial.C3));
-        p = MultiplyAdd(p, f, Vector512.Create(Exp2Polynomial.C2));
-        p = MultiplyAdd(p, f, Vector512.Create(Exp2Polynomial.C1));
-        p = MultiplyAdd(p, f, Vector512.Create(Exp2Polynomial.C0));
-        // −127 gives the bits of +0, so that a masked score weighs exactly nothing.
-        Vector512<int> exponent = Vector512.ConvertToInt32(floor) + Vector512.Create(127);
-        return p * Vector512.ShiftLeft(exponent, 23).AsSingle();
+        p = MultiplyAdd(p, r, Vector512.Create(Exp2Polynomial.C4));
+        p = MultiplyAdd(p, r, Vector512.Create(Exp2Polynomial.C3));
+        p = MultiplyAdd(p, r, Vector512.Create(Exp2Polynomial.C2));
+        p = MultiplyAdd(p, r, Vector512.Create(Exp2Polynomial.C1));
+        p = MultiplyAdd(p, r, Vector512.Create(Exp2Polynomial.C0));
+        return Avx512F.Scale(p, x); // p · 2^⌊x⌋; underflows to 0
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -167,5 +167,6 @@ internal static unsafe class SimdChecks<V, S>
         float[] masked = [-127.5f, -150, -1000, -1e30f, float.NegativeInfinity];
         Assert.All(Map((a, _) => S.Exp2(a), masked, masked), value => Assert.InRange(value, 0, 1.2e-38f));
         Assert.All(Map((a, _) => S.Exp2(a), masked, masked).Skip(2), value => Assert.Equal(0, value));
+        Assert.All(Lanes(S.Exp2(S.Create(float.NaN))), value => Assert.True(float.IsNaN(value)));
     }
 }
