@@ -69,7 +69,7 @@ public sealed unsafe class Tensor : IDisposable
     /// <param name="type">The element type.</param>
     /// <param name="device">The device; the CPU unless given.</param>
     public static Tensor Empty(Shape shape, DType type = DType.F32, Device device = default) =>
-        new(DeviceMemory.Rent(device, shape.Count * type.Bytes()), shape, type);
+        new(DeviceMemory.Rent(device, checked(shape.Count * type.Bytes())), shape, type);
 
     /// <summary>A tensor of zeros.</summary>
     /// <param name="shape">The extents.</param>
@@ -89,6 +89,7 @@ public sealed unsafe class Tensor : IDisposable
     /// <exception cref="OperandException">The number of values is not that of the shape.</exception>
     public static Tensor From(ReadOnlySpan<float> values, Shape shape, Device device = default)
     {
+        RequireCount(values.Length, shape);
         Tensor tensor = Empty(shape, DType.F32, device);
         tensor.CopyFrom(values);
         return tensor;
@@ -101,6 +102,7 @@ public sealed unsafe class Tensor : IDisposable
     /// <exception cref="OperandException">The number of values is not that of the shape.</exception>
     public static Tensor From(ReadOnlySpan<int> values, Shape shape, Device device = default)
     {
+        RequireCount(values.Length, shape);
         Tensor tensor = Empty(shape, DType.I32, device);
         tensor.CopyFrom(values);
         return tensor;
@@ -197,6 +199,12 @@ public sealed unsafe class Tensor : IDisposable
 
     /// <inheritdoc/>
     public override string ToString() => $"{Type} {Shape}{(_storage is null ? ", disposed" : "")}";
+
+    /// <summary>Before memory is taken: nobody would give it back.</summary>
+    private static void RequireCount(int values, Shape shape)
+    {
+        if (values != shape.Count) throw new OperandException(nameof(From), $"{shape.Count} values for the shape {shape}", $"{values}");
+    }
 
     private CpuStorage Host(DType expected)
     {

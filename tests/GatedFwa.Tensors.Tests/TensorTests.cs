@@ -99,10 +99,18 @@ public sealed class TensorTests : TensorTest
         Assert.Equal(
             "View expects a shape of 2 elements, as [2] has, but got [3].",
             Assert.Throws<OperandException>(() => floats.View([3])).Message);
+        Assert.Equal(
+            "From expects 4 values for the shape [2, 2], but got 3.",
+            Assert.Throws<OperandException>(() => Tensor.From([1f, 2f, 3f], [2, 2])).Message);
+        Assert.Throws<OperandException>(() => Tensor.From([1, 2, 3], [2]));
         Assert.Throws<OperandException>(() => integers.AsSpan());
         Assert.Throws<OperandException>(() => floats.AsIntegerSpan());
         Assert.Throws<OperandException>(() => integers.ToArray());
     }
+
+    [Fact]
+    public void More_bytes_than_a_number_can_name_are_refused() =>
+        Assert.Throws<OverflowException>(() => Tensor.Empty([1 << 30, 1 << 30, 4]));
 
     [Fact]
     public void Only_a_single_element_is_an_item()

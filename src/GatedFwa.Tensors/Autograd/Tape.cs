@@ -39,6 +39,7 @@ public sealed class Tape : IDisposable
     /// <returns>The same tensor.</returns>
     public Tensor Own(Tensor tensor)
     {
+        if (_closed) tensor.Dispose();
         ObjectDisposedException.ThrowIf(_closed, this);
         _owned.Add(tensor);
         return tensor;

@@ -47,8 +47,9 @@ public sealed class TapeTests : TensorTest
         tape.Dispose();
         tape.Dispose();
         Assert.Throws<ObjectDisposedException>(() => tape.Backward(x));
-        using Tensor stray = Tensor.Zeros([1]);
-        Assert.Throws<ObjectDisposedException>(() => tape.Own(stray));
+        // Neither leaves a tensor behind.
+        Assert.Throws<ObjectDisposedException>(() => tape.Own(Tensor.Zeros([1])));
+        Assert.Throws<ObjectDisposedException>(() => tape.Allocate([1]));
     }
 
     [Fact]
