@@ -183,6 +183,44 @@ public sealed class RingDecodeTests : TensorTest
         Assert.Equal(bytes, ring.Bytes);
     }
 
+    [Theory]
+    [InlineData(8)]
+    [InlineData(64)]
+    public void A_query_that_weighs_a_long_text_evenly_is_as_exact_as_any(int size)
+    {
+        const int Tokens = 200_000;
+        float[] q = [.. Samples.Normal(size, 1).Select(x => x * 0.1f)];
+        float[] k = Samples.Normal((long)Tokens * size, 2), v = Samples.Normal((long)Tokens * size, 3);
+        using var ring = new KeyValueRing(1, 1, 1, size, window: null, gated: false);
+        using var tape = new Tape(recording: false);
+        ring.Append(tape.Own(Tensor.From(k, [1, Tokens, 1, size])), tape.Own(Tensor.From(v, [1, Tokens, 1, size])), null);
+        float[] o = RingDecode.Apply(tape, tape.Own(Tensor.From(q, [1, 1, 1, size])), ring).ToArray();
+        double scale = 1 / Math.Sqrt(size);
+        double[] expected = RingDecodeReference.Forward(Samples.Widen(q), Samples.Widen(k), Samples.Widen(v), null, 1, 1, scale);
+        Assert.InRange(ErrorNorm.Relative(o, expected), 0, 3e-6);
+    }
+
+    [Theory]
+    [InlineData(1e9f)]
+    [InlineData(float.PositiveInfinity)]
+    public void A_decay_that_cuts_the_past_off_leaves_what_follows_exact(float cut)
+    {
+        Text random = Text.Random(1, 140, 2, 1, 16);
+        Text text = random with { Alpha = [.. random.Alpha.Select((alpha, i) => i % 37 == 5 ? cut : alpha)] };
+        using var ring = new KeyValueRing(1, 2, 1, 16, 100, gated: true);
+        for (int position = 0; position < text.Length; position++)
+            Assert.InRange(ErrorNorm.Relative(Step(ring, text, position, true), text.Expected(position, 100, true)), 0, 3e-6);
+    }
+
+    [Fact]
+    public void A_ring_of_impossible_extents_is_refused()
+    {
+        Assert.Throws<OperandException>(() => new KeyValueRing(1, 4, 2, 16, window: 0, gated: true));
+        Assert.Throws<OperandException>(() => new KeyValueRing(1, 4, 3, 16, window: 8, gated: true));
+        Assert.Throws<OperandException>(() => new KeyValueRing(1, 4, 0, 16, window: 8, gated: true));
+        Assert.Throws<OperandException>(() => new KeyValueRing(0, 4, 2, 16, window: 8, gated: true));
+    }
+
     [Fact]
     public void Refuses_what_it_cannot_attend_to()
     {

@@ -22,8 +22,15 @@ public sealed class KeyValueRing : IDisposable
     /// <param name="window">Keys a query sees, its own included; null keeps all.</param>
     /// <param name="gated">Whether decays are kept.</param>
     /// <param name="device">Where it lives; the CPU unless given.</param>
+    /// <exception cref="OperandException">An extent is below 1, or the query heads are no multiple of the key heads.</exception>
     public KeyValueRing(int batch, int heads, int keyHeads, int headSize, int? window, bool gated, Device device = default)
     {
+        const string Operation = nameof(KeyValueRing);
+        if (window is < 1) throw new OperandException(Operation, "a window of at least 1 key, the query's own, or none", $"{window}");
+        if (batch < 1 || headSize < 1)
+            throw new OperandException(Operation, "at least one text and one feature", $"{batch} and {headSize}");
+        if (keyHeads < 1 || heads < 1 || heads % keyHeads != 0)
+            throw new OperandException(Operation, "query heads that are a multiple of the key heads", $"{heads} and {keyHeads}");
         _batch = batch;
         _limit = window ?? int.MaxValue;
         Window = window;
