@@ -65,6 +65,23 @@ public sealed class GatedWindowEqualityTests : TensorTest
         Assert.True(ErrorNorm.Relative(actual.O, expected.O) > 0.01, "Between the two it must change something.");
     }
 
+    [Theory]
+    [InlineData(100, AttentionCase.ForwardTolerance)]
+    [InlineData(1e9f, 2e-4)] // Right behind it a bias is a difference of two floats of up to 1.4e4, whose spacing is 1e-3.
+    [InlineData(float.PositiveInfinity, 2e-4)]
+    public void A_decay_that_cuts_the_past_off_leaves_what_follows(float cut, double tolerance)
+    {
+        AttentionCase c = AttentionCase.Random(Shape, Options);
+        c.With(alpha: [.. c.Alpha.Select((alpha, i) => i % 23 == 7 ? cut : alpha)]).FollowsTheReference(tolerance, tolerance);
+    }
+
+    [Fact]
+    public void A_query_that_weighs_a_long_text_evenly_is_as_exact_as_any()
+    {
+        AttentionCase c = AttentionCase.Random(new GatedWindowShape(1, 7, 100_000, 1, 1, 8), new AttentionOptions(), decay: -1);
+        c.With(q: [.. c.Q.Select(x => x * 0.1f)]).FollowsTheReference();
+    }
+
     [Fact]
     public void Query_heads_of_a_group_read_the_same_keys()
     {

@@ -11,6 +11,9 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal readonly unsafe struct DecayPrefix
 {
+    /// <summary>A decay that leaves nothing of any score: more, up to ∞, changes no result but would drown the decays after it.</summary>
+    private const float Cut = 1e4f;
+
     private readonly double* _local;
     private readonly double* _before;
     private readonly int _firstTile;
@@ -43,7 +46,7 @@ internal readonly unsafe struct DecayPrefix
             int start = (firstTile + tile) * Tile.Size;
             for (int i = 0; i < Tile.Size; i++)
             {
-                if (start + i < length) sum += alpha[(start + i) * stride] * Units.Log2E;
+                if (start + i < length) sum += Math.Min(alpha[(start + i) * stride], Cut) * Units.Log2E;
                 *local++ = sum;
             }
 

@@ -49,27 +49,28 @@ internal unsafe struct AddProduct<V, S> : ITileKernel
     {
         float* c = C, factors = Rescale;
         nint stride = Columns;
-        Row<V, S, N> c0, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
+        // From zero, and C joins at the end: a sum over a long text is then one of tiles, whose rounding errors are few.
+        Row<V, S, N> c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
+        Product<V, S, R, N>.Accumulate(Depth, A, RowStride, Step, B, stride, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5);
         if (factors == null)
         {
-            c0 = Row<V, S, N>.Load(c);
-            if (R.Value > 1) c1 = Row<V, S, N>.Load(c + stride);
-            if (R.Value > 2) c2 = Row<V, S, N>.Load(c + (2 * stride));
-            if (R.Value > 3) c3 = Row<V, S, N>.Load(c + (3 * stride));
-            if (R.Value > 4) c4 = Row<V, S, N>.Load(c + (4 * stride));
-            if (R.Value > 5) c5 = Row<V, S, N>.Load(c + (5 * stride));
+            c0 = c0.Add(Row<V, S, N>.Load(c));
+            if (R.Value > 1) c1 = c1.Add(Row<V, S, N>.Load(c + stride));
+            if (R.Value > 2) c2 = c2.Add(Row<V, S, N>.Load(c + (2 * stride)));
+            if (R.Value > 3) c3 = c3.Add(Row<V, S, N>.Load(c + (3 * stride)));
+            if (R.Value > 4) c4 = c4.Add(Row<V, S, N>.Load(c + (4 * stride)));
+            if (R.Value > 5) c5 = c5.Add(Row<V, S, N>.Load(c + (5 * stride)));
         }
         else
         {
-            c0 = Row<V, S, N>.Load(c).Multiply(S.Create(factors[0]));
-            if (R.Value > 1) c1 = Row<V, S, N>.Load(c + stride).Multiply(S.Create(factors[1]));
-            if (R.Value > 2) c2 = Row<V, S, N>.Load(c + (2 * stride)).Multiply(S.Create(factors[2]));
-            if (R.Value > 3) c3 = Row<V, S, N>.Load(c + (3 * stride)).Multiply(S.Create(factors[3]));
-            if (R.Value > 4) c4 = Row<V, S, N>.Load(c + (4 * stride)).Multiply(S.Create(factors[4]));
-            if (R.Value > 5) c5 = Row<V, S, N>.Load(c + (5 * stride)).Multiply(S.Create(factors[5]));
+            c0 = c0.MultiplyAdd(S.Create(factors[0]), Row<V, S, N>.Load(c));
+            if (R.Value > 1) c1 = c1.MultiplyAdd(S.Create(factors[1]), Row<V, S, N>.Load(c + stride));
+            if (R.Value > 2) c2 = c2.MultiplyAdd(S.Create(factors[2]), Row<V, S, N>.Load(c + (2 * stride)));
+            if (R.Value > 3) c3 = c3.MultiplyAdd(S.Create(factors[3]), Row<V, S, N>.Load(c + (3 * stride)));
+            if (R.Value > 4) c4 = c4.MultiplyAdd(S.Create(factors[4]), Row<V, S, N>.Load(c + (4 * stride)));
+            if (R.Value > 5) c5 = c5.MultiplyAdd(S.Create(factors[5]), Row<V, S, N>.Load(c + (5 * stride)));
         }
 
-        Product<V, S, R, N>.Accumulate(Depth, A, RowStride, Step, B, stride, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5);
         c0.Store(c);
         if (R.Value > 1) c1.Store(c + stride);
         if (R.Value > 2) c2.Store(c + (2 * stride));

@@ -22,8 +22,9 @@ internal static unsafe class OnlineSoftmax
     {
         for (int lane = 0; lane < Tile.BlockLanes; lane += S.Width)
         {
-            V raised = S.Load(rescale + lane);
-            S.Store(S.Exp2(S.Subtract(S.Load(max + lane), raised)), rescale + lane);
+            V old = S.Load(max + lane), raised = S.Load(rescale + lane);
+            // Exactly 1 where nothing rose: the polynomial's 2^0 is 7.5e-8 short, and a long text has many tiles.
+            S.Store(S.Select(S.GreaterOrEqual(old, raised), S.Create(1f), S.Exp2(S.Subtract(old, raised))), rescale + lane);
             S.Store(raised, max + lane);
         }
     }
