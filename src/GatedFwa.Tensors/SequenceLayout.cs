@@ -1,15 +1,5 @@
 namespace GatedFwa.Tensors;
 
-/// <summary>A run of positions that belong together: attention, prefix sums and token shift never look outside it.</summary>
-/// <param name="Batch">The row of the batch.</param>
-/// <param name="Start">Its first position.</param>
-/// <param name="End">One past its last position.</param>
-public readonly record struct Segment(int Batch, int Start, int End)
-{
-    /// <summary>The number of positions.</summary>
-    public int Length => End - Start;
-}
-
 /// <summary>
 /// Where independent sequences lie in a <c>[batch, positions]</c> grid: one a row, several packed into one row, or padded on the
 /// left.
@@ -82,7 +72,7 @@ public sealed class SequenceLayout
     /// <param name="batch">Rows of the grid.</param>
     /// <param name="positions">Columns of the grid.</param>
     /// <exception cref="OperandException">The layout does not fit the grid.</exception>
-    public Segment[] Segments(string operation, int batch, int positions)
+    internal Segment[] Segments(string operation, int batch, int positions)
     {
         switch (_kind)
         {

@@ -1,18 +1,19 @@
 using System.Text;
+using GatedFwa.Testing;
 
 namespace GatedFwa.Cli.Tests;
 
 /// <summary>Base of tests that run the command in a folder of their own.</summary>
 public abstract class CommandTest : IDisposable
 {
-    protected CommandTest() => Directory.CreateDirectory(Folder);
+    private readonly TemporaryFolder _folder = new();
 
     /// <summary>The current folder of every command of this test.</summary>
-    protected string Folder { get; } = Path.Combine(Path.GetTempPath(), $"gatedfwa-cli-{Guid.NewGuid():N}");
+    protected string Folder => _folder.Root;
 
     public void Dispose()
     {
-        Directory.Delete(Folder, recursive: true);
+        _folder.Dispose();
         GC.SuppressFinalize(this);
     }
 

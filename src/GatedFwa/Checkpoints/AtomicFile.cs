@@ -6,7 +6,7 @@ namespace GatedFwa.Checkpoints;
 /// Writes files that are either the old one or the new one, whatever happens in between: the content goes to
 /// <c>NAME.partial</c> beside the target, then to the disk, and then takes the target's place in one step.
 /// </summary>
-public static class AtomicFile
+internal static class AtomicFile
 {
     private const int BufferBytes = 1 << 16;
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
 using GatedFwa.Checkpoints;
+using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Checkpoints;
 

@@ -1,5 +1,6 @@
 using System.Text;
 using GatedFwa.Checkpoints;
+using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Checkpoints;
 

@@ -1,4 +1,5 @@
 using System.Text;
+using GatedFwa.Testing;
 using GatedFwa.Tokenizers;
 
 namespace GatedFwa.Tests.Tokenizers;

@@ -1,4 +1,5 @@
 using System.Text;
+using GatedFwa.Testing;
 using GatedFwa.Training.Data;
 
 namespace GatedFwa.Training.Tests.Data;

@@ -1,4 +1,5 @@
 using System.Text;
+using GatedFwa.Testing;
 using GatedFwa.Training.Data;
 
 namespace GatedFwa.Training.Tests.Data;
@@ -22,7 +23,7 @@ public sealed class TextFilesTests : IDisposable
     public void A_folder_stands_for_everything_below_it_but_hidden_files()
     {
         foreach (string file in new[] { "b.txt", "sub/a.md", "sub/deep/c.txt", ".hidden", ".git/config" }) _folder.Write(file, "text");
-        Assert.Equal([_folder["b.txt"], _folder["sub/a.md"], _folder["sub/deep/c.txt"]], TextFiles.Find([_folder.Path]));
+        Assert.Equal([_folder["b.txt"], _folder["sub/a.md"], _folder["sub/deep/c.txt"]], TextFiles.Find([_folder.Root]));
     }
 
     [Theory]
@@ -41,7 +42,7 @@ public sealed class TextFilesTests : IDisposable
     public void A_file_named_twice_is_read_once()
     {
         string path = _folder.Write("a.txt", "text");
-        Assert.Single(TextFiles.Read([path, _folder.Path, _folder["*.txt"], _folder["./a.txt"]]));
+        Assert.Single(TextFiles.Read([path, _folder.Root, _folder["*.txt"], _folder["./a.txt"]]));
     }
 
     [Fact]
