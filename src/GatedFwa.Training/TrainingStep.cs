@@ -85,5 +85,5 @@ internal sealed class TrainingStep : IDisposable
     /// <param name="what">What is no number.</param>
     public InputException Diverged(int step, string what) => new(string.Create(
         CultureInfo.InvariantCulture,
-        $"Training became unstable: the {what} step {step + 1} is not a number; the last checkpoint in '{_options.Output}' is good, start again in another folder with a lower --lr than {_options.LearningRate}."));
+        $"Training became unstable: the {what} step {step + 1} is not a number; the last checkpoint in \"{_options.Output}\" is good, start again in another folder with a lower --lr than {_options.LearningRate}."));
 }

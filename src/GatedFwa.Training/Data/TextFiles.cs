@@ -38,24 +38,24 @@ public static class TextFiles
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new InputException($"There is no file '{path}'; check the path.", exception);
+            throw new InputException($"There is no file \"{path}\"; check the path.", exception);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new InputException(
-                $"The file '{path}' cannot be read ({exception.Message.TrimEnd('.')}); check its permissions and size.",
+                $"The file \"{path}\" cannot be read ({exception.Message.TrimEnd('.')}); check its permissions and size.",
                 exception);
         }
 
         ReadOnlyMemory<byte> text = bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes;
-        if (text.IsEmpty) throw new InputException($"The file '{path}' is empty; give a file with text.");
+        if (text.IsEmpty) throw new InputException($"The file \"{path}\" is empty; give a file with text.");
         // A zero byte is valid UTF-8 and yet the surest sign of a file that no one reads as text.
         if (text.Span.Contains((byte)0))
-            throw new InputException($"The file '{path}' is binary, not text; name the text files alone, for instance with '**/*.txt'.");
+            throw new InputException($"The file \"{path}\" is binary, not text; name the text files alone, for instance with '**/*.txt'.");
         if (!Utf8.IsValid(text.Span))
         {
             throw new InputException(
-                $"The file '{path}' is not UTF-8 text; convert it first, for instance with 'iconv -f LATIN1 -t UTF-8'.");
+                $"The file \"{path}\" is not UTF-8 text; convert it first, for instance with 'iconv -f LATIN1 -t UTF-8'.");
         }
 
         return new Document(path, text);
@@ -67,13 +67,13 @@ public static class TextFiles
         if (Directory.Exists(name))
         {
             string[] files = List(name, Below);
-            return files.Length > 0 ? files : throw new InputException($"The folder '{name}' holds no file; name one that does.");
+            return files.Length > 0 ? files : throw new InputException($"The folder \"{name}\" holds no file; name one that does.");
         }
 
         if (name.AsSpan().IndexOfAny('*', '?') < 0)
-            throw new InputException($"There is no file or folder '{name}'; check the path.");
+            throw new InputException($"There is no file or folder \"{name}\"; check the path.");
         string[] matches = Expand(name);
-        return matches.Length > 0 ? matches : throw new InputException($"The pattern '{name}' matches no file; check it, or name a file.");
+        return matches.Length > 0 ? matches : throw new InputException($"The pattern \"{name}\" matches no file; check it, or name a file.");
     }
 
     private static string[] Expand(string pattern)
@@ -119,7 +119,7 @@ public static class TextFiles
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new InputException(
-                $"The folder '{folder}' cannot be listed ({exception.Message.TrimEnd('.')}); check its permissions.",
+                $"The folder \"{folder}\" cannot be listed ({exception.Message.TrimEnd('.')}); check its permissions.",
                 exception);
         }
     }

@@ -27,7 +27,7 @@ internal sealed class MetricsLog : IDisposable
             if (_file.Length < keepBytes)
             {
                 throw new InputException(
-                    $"The file '{path}' has lost lines that the checkpoint counts on; restore it, or start a new run in another folder.");
+                    $"The file \"{path}\" has lost lines that the checkpoint counts on; restore it, or start a new run in another folder.");
             }
 
             _file.SetLength(keepBytes);
@@ -94,7 +94,7 @@ internal sealed class MetricsLog : IDisposable
             catch (JsonException exception)
             {
                 throw new InputException(
-                    $"Line {_lines.Count + 1} of '{path}' is damaged; restore the file, or start a new run in another folder.",
+                    $"Line {_lines.Count + 1} of \"{path}\" is damaged; restore the file, or start a new run in another folder.",
                     exception);
             }
         }

@@ -38,7 +38,7 @@ internal sealed class RunFolder(string path)
         if (HasCheckpoint)
         {
             throw new InputException(
-                $"The folder '{Path}' holds a run already; continue it with --resume, or name another folder with --output.");
+                $"The folder \"{Path}\" holds a run already; continue it with --resume, or name another folder with --output.");
         }
 
         string[] model = [In(ModelDirectory.ConfigFile), In(ModelDirectory.WeightsFile), In(ModelDirectory.TokenizerFile)];
@@ -47,7 +47,7 @@ internal sealed class RunFolder(string path)
         if (published.FirstOrDefault(file => new FileInfo(file) is { Exists: true, Length: > 0 }) is { } taken)
         {
             throw new InputException(
-                $"A run would replace the file '{taken}', which belongs to no run; move it away, or name another folder with --output.");
+                $"A run would replace the file \"{taken}\", which belongs to no run; move it away, or name another folder with --output.");
         }
     }
 
@@ -58,7 +58,7 @@ internal sealed class RunFolder(string path)
         if (!HasCheckpoint)
         {
             throw new InputException(
-                $"There is no run to resume in '{Path}'; leave --resume out to start one, or name its folder with --output.");
+                $"There is no run to resume in \"{Path}\"; leave --resume out to start one, or name its folder with --output.");
         }
     }
 
@@ -111,7 +111,7 @@ internal sealed class RunFolder(string path)
     {
         RunState? state = file.Metadata.TryGetValue(StateKey, out string? json) ? StrictJson.Parse<RunState>(json, Weights) : null;
         if (state is { Step: >= 0, MetricsBytes: >= 0 } && state.Step <= state.Options.Steps) return state;
-        throw new InputException($"The file '{Weights}' is no checkpoint of a run; restore it, or start a new run in another folder.");
+        throw new InputException($"The file \"{Weights}\" is no checkpoint of a run; restore it, or start a new run in another folder.");
     }
 
     private static IEnumerable<(string Name, Tensor Tensor)> Tensors(AdamW optimizer)

@@ -27,7 +27,7 @@ internal sealed class RunLock : IDisposable
         catch (IOException exception) when (InUse.Contains(exception.HResult))
         {
             throw new InputException(
-                $"The run in '{folder}' is being trained at this moment; wait until that ends, or name another folder with --output.",
+                $"The run in \"{folder}\" is being trained at this moment; wait until that ends, or name another folder with --output.",
                 exception);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

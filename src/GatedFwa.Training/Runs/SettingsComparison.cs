@@ -18,13 +18,13 @@ internal static class SettingsComparison
         if (saved.DataFingerprint != asked.DataFingerprint)
         {
             throw new InputException(
-                $"The run in '{asked.Options.Output}' learned from another text; " +
+                $"The run in \"{asked.Options.Output}\" learned from another text; " +
                 "resume it with the text it began with, or start a new run in another folder.");
         }
     }
 
     private static InputException Refusal(RunState asked, (string Name, string Saved, string Asked) difference) => new(
-        $"The run in '{asked.Options.Output}' was started with {difference.Name} {difference.Saved}, not {difference.Asked}; resume without that setting, or start a new run in another folder.");
+        $"The run in \"{asked.Options.Output}\" was started with {difference.Name} {difference.Saved}, not {difference.Asked}; resume without that setting, or start a new run in another folder.");
 
     private static (string Name, string Saved, string Asked)? FirstDifference<T>(T saved, T asked)
     {

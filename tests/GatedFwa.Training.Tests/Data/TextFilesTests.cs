@@ -64,7 +64,7 @@ public sealed class TextFilesTests : IDisposable
     {
         string message = Assert.Throws<InputException>(() => TextFiles.Read([name])).Message;
         Assert.Contains(reason, message, StringComparison.Ordinal);
-        Assert.Contains($"'{name}'", message, StringComparison.Ordinal);
+        Assert.Contains($"\"{name}\"", message, StringComparison.Ordinal);
         Assert.EndsWith(".", message, StringComparison.Ordinal);
         Assert.Contains(';', message); // What is wrong; what to do.
     }
