@@ -20,12 +20,16 @@ internal static class Failure
         // Whoever read our output has seen enough: no reason to complain.
         if (IsBrokenPipe(exception)) return ExitCode.Success;
         string? sentence = Sentence(exception);
-        error.WriteLine(sentence ?? $"An error nobody foresaw ({exception.GetType().Name}): {FirstLine(exception.Message)} Set {TraceVariable}=1 to see where it happened, and please report it.");
+        error.WriteLine(sentence ?? Unforeseen(exception));
         if (Environment.GetEnvironmentVariable(TraceVariable) == "1") error.WriteLine(exception);
         return sentence is null ? ExitCode.Unexpected : ExitCode.BadInput;
     }
 
     public static bool IsBrokenPipe(Exception exception) => exception is IOException { HResult: BrokenPipe };
+
+    private static string Unforeseen(Exception exception) =>
+        $"An error nobody foresaw ({exception.GetType().Name}): {FirstLine(exception.Message)} " +
+        $"Set {TraceVariable}=1 to see where it happened, and please report it.";
 
     /// <summary>The sentence of a mistake or a shortage that has a remedy; null for anything else.</summary>
     private static string? Sentence(Exception exception) => exception switch
@@ -33,7 +37,8 @@ internal static class Failure
         InputException or OperandException => FirstLine(exception.Message),
         FileNotFoundException or DirectoryNotFoundException => $"{FirstLine(exception.Message)} Check the path.",
         UnauthorizedAccessException => $"{FirstLine(exception.Message)} Choose a place that you may write to, or change its permissions.",
-        IOException { HResult: NoSpaceLeft or DiskFullWindows } => $"The disk is full: {FirstLine(exception.Message)} Free some space and run the same command again.",
+        IOException { HResult: NoSpaceLeft or DiskFullWindows } =>
+            $"The disk is full: {FirstLine(exception.Message)} Free some space and run the same command again.",
         IOException { HResult: ReadOnlyFileSystem } => $"{FirstLine(exception.Message)} Choose a place that you may write to.",
         IOException => $"{FirstLine(exception.Message)} Check the path and the disk.",
         OutOfMemoryException => "There is not enough memory for this. Use a smaller batch, context or model (--batch, --context, --preset nano).",

@@ -35,7 +35,10 @@ internal static class AttendCommand
         type.AcceptOnlyFromAmong("f32");
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
-        var command = new Command("attend", "Runs gated window attention, or the gate, on the tensors of a safetensors file: q, k, v, alpha, cu_seqlens, do → o, lse, dq, dk, dv, dalpha.")
+        var command = new Command(
+            "attend",
+            "Runs gated window attention, or the gate, on the tensors of a safetensors file: " +
+            "q, k, v, alpha, cu_seqlens, do → o, lse, dq, dk, dv, dalpha.")
         {
             input, output, window, scale, type, threads, device,
         };

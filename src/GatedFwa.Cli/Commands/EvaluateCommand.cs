@@ -29,7 +29,9 @@ internal static class EvaluateCommand
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("evaluate", "Measures how well a model predicts text: loss, bits per byte, perplexity. A window slides over long documents with its cache.")
+        var command = new Command(
+            "evaluate",
+            "Measures how well a model predicts text: loss, bits per byte, perplexity. A window slides over long documents with its cache.")
         {
             model, texts, context, threads, device, json,
         };

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using System.CommandLine.Invocation;
 using GatedFwa.Cli.Commands.Bench;
 
 namespace GatedFwa.Cli.Commands;
@@ -12,7 +13,9 @@ internal static class RootCommandTree
         var help = new HelpOption { Recursive = true };
         var version = new Option<bool>("--version") { Description = "Show the version and the commit it was built from." };
         // A plain command: a RootCommand would take its name from the file it lies in.
-        var root = new Command("gatedfwa", "Trains, evaluates and runs GatedFWA language models: sliding-window attention with a learned decay (arXiv 2512.07782).")
+        var root = new Command(
+            "gatedfwa",
+            "Trains, evaluates and runs GatedFWA language models: sliding-window attention with a learned decay (arXiv 2512.07782).")
         {
             help,
             version,
@@ -26,7 +29,7 @@ internal static class RootCommandTree
         root.SetAction(result =>
         {
             if (result.GetValue(version)) Console.Out.WriteLine(Machine.Current.VersionInWords);
-            else ((System.CommandLine.Invocation.SynchronousCommandLineAction)help.Action!).Invoke(result);
+            else ((SynchronousCommandLineAction)help.Action!).Invoke(result);
         });
         return root.WithExamples(
             ("Train a small model on the documentation of the .NET SDK:", "gatedfwa train"),

@@ -37,7 +37,12 @@ internal sealed class TrainCommand
 
     private Command Build()
     {
-        var command = new Command("train", "Trains a language model on text. Without any flag: a small one, on text that every .NET SDK brings, in under two minutes.") { _data, _output, _resume };
+        var command = new Command(
+            "train",
+            "Trains a language model on text. Without any flag: a small one, on text that every .NET SDK brings, in under two minutes.")
+        {
+            _data, _output, _resume,
+        };
         _schedule.AddTo(command);
         _model.AddTo(command);
         command.Options.Add(_threads);

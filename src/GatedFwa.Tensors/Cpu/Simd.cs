@@ -9,7 +9,10 @@ public static class Simd
     /// <summary>
     /// Floats in the widest vector used: 16, 8 or 4. <c>DOTNET_EnableAVX512=0</c> and <c>DOTNET_EnableAVX2=0</c> lower it.
     /// </summary>
-    public static int Width { get; } = Avx512F.IsSupported && Avx512DQ.IsSupported ? 16 : Vector256.IsHardwareAccelerated && Fma.IsSupported ? 8 : 4;
+    public static int Width { get; } =
+        Avx512F.IsSupported && Avx512DQ.IsSupported ? 16
+        : Vector256.IsHardwareAccelerated && Fma.IsSupported ? 8
+        : 4;
 
     /// <summary>The width in words, for <c>info</c> and bench headers.</summary>
     public static string Description => Width switch

@@ -54,7 +54,8 @@ public static class SdkDocumentation
         if (files.Count == 0)
         {
             throw new InputException(
-                "No text was given and no .NET SDK with reference packs (dotnet/packs/*/*/ref/*/*.xml) was found to learn from; name a text with --data FILE.");
+                "No text was given and no .NET SDK with reference packs (dotnet/packs/*/*/ref/*/*.xml) was found to learn from; " +
+                "name a text with --data FILE.");
         }
 
         return Read(files);

@@ -26,7 +26,8 @@ public sealed class WindowSampler
         if (text.Length <= context)
         {
             throw new InputException(
-                $"The text to learn from has {text.Length} tokens, which is shorter than one context of {context}; give more text or a smaller --context.");
+                $"The text to learn from has {text.Length} tokens, which is shorter than one context of {context}; " +
+                "give more text or a smaller --context.");
         }
 
         (_text, _context, _random) = (text, context, new CounterRandom(seed));

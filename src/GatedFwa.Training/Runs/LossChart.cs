@@ -35,14 +35,20 @@ internal static class LossChart
     {
         (double Step, double Bits)[] training = [.. lines.Select(line => ((double)line.Step, line.Loss / Math.Log(2)))];
         (double Step, double Bits)[] smooth = Smooth(training, Math.Max(1, steps / 50.0));
-        (double Step, double Bits)[] validation = [.. lines.Where(line => line.ValidationBitsPerByte is not null).Select(line => ((double)line.Step, line.ValidationBitsPerByte!.Value))];
+        (double Step, double Bits)[] validation =
+        [
+            .. lines.Where(line => line.ValidationBitsPerByte is not null)
+                .Select(line => ((double)line.Step, line.ValidationBitsPerByte!.Value)),
+        ];
         Axis axis = Axis.For(steps, baseline, [.. smooth.Concat(validation).Select(point => point.Bits)]);
 
         var svg = new StringBuilder();
-        svg.Append(Invariant($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Width} {Height}\" role=\"img\" aria-label=\"Training run: bits per byte against steps\">\n"));
+        svg.Append(Invariant($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Width} {Height}\" role=\"img\" "));
+        svg.Append("aria-label=\"Training run: bits per byte against steps\">\n");
         svg.Append("<style>\n").Append(Style).Append("\n</style>\n");
         svg.Append(Invariant($"<clipPath id=\"plot\"><rect x=\"{Left}\" y=\"{Top}\" width=\"{Width - Left - Right}\" height=\"{Height - Top - Bottom}\"/></clipPath>\n"));
-        svg.Append(Invariant($"<rect class=\"paper\" width=\"{Width}\" height=\"{Height}\" rx=\"8\"/>\n<text class=\"title\" x=\"{Left}\" y=\"28\">Bits per byte</text>\n"));
+        svg.Append(Invariant($"<rect class=\"paper\" width=\"{Width}\" height=\"{Height}\" rx=\"8\"/>\n"));
+        svg.Append(Invariant($"<text class=\"title\" x=\"{Left}\" y=\"28\">Bits per byte</text>\n"));
         AppendGrid(svg, axis);
         svg.Append("<g clip-path=\"url(#plot)\">\n");
         AppendLine(svg, "raw", Thin(training), axis);

@@ -24,7 +24,8 @@ internal static class SettingsComparison
     }
 
     private static InputException Refusal(RunState asked, (string Name, string Saved, string Asked) difference) => new(
-        $"The run in \"{asked.Options.Output}\" was started with {difference.Name} {difference.Saved}, not {difference.Asked}; resume without that setting, or start a new run in another folder.");
+        $"The run in \"{asked.Options.Output}\" was started with {difference.Name} {difference.Saved}, not {difference.Asked}; " +
+        "resume without that setting, or start a new run in another folder.");
 
     private static (string Name, string Saved, string Asked)? FirstDifference<T>(T saved, T asked)
     {

@@ -29,7 +29,10 @@ internal static class BenchCommand
         });
         Option<string> device = SharedOptions.Device();
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("bench", "Measures speed in under a minute: median, spread, and the share of what the machine could do at that very moment (FMA peak or memory bandwidth).")
+        var command = new Command(
+            "bench",
+            "Measures speed in under a minute: median, spread, and the share of what the machine could do at that very moment " +
+            "(FMA peak or memory bandwidth).")
         {
             kind, threads, device, json,
         };

@@ -18,7 +18,8 @@ internal static unsafe class PackedProduct<TKernel>
         bool sharesA = a.Rows < b.Columns;
         (StridedMatrix shared, StridedMatrix other) = sharesA ? (a, b.Transposed) : (b.Transposed, a);
         int width = sharesA ? TKernel.Rows : TKernel.Columns;
-        int slabDepth = Blocking.PieceExtent(a.Columns, Blocking.MaxDepth, 16), slabRows = Blocking.PieceExtent(shared.Rows, Blocking.MaxShared, width);
+        int slabDepth = Blocking.PieceExtent(a.Columns, Blocking.MaxDepth, 16);
+        int slabRows = Blocking.PieceExtent(shared.Rows, Blocking.MaxShared, width);
         using CpuStorage slab = CpuMemory.Rent(PanelPacking.PanelFloats(slabRows / width, width, slabDepth));
         for (int row = 0; row < shared.Rows; row += slabRows)
         {

@@ -29,11 +29,20 @@ internal static unsafe class DecayGateCpu
         Chunk[] chunks = Chunk.Cut(alpha.Shape[0], alpha.Shape[1], prefix);
         float* z = projections.Floats, bias = gateBias.Floats, result = alpha.Floats;
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
-        fixed (Chunk* first = chunks) RowKernel.Run(new DecayGateForward(first, z, bias, result, batch, positions, heads, epsilon, prefix), chunks.Length, 1);
+        fixed (Chunk* first = chunks)
+            RowKernel.Run(new DecayGateForward(first, z, bias, result, batch, positions, heads, epsilon, prefix), chunks.Length, 1);
     }
 
     /// <summary>Adds to the gradients that are wanted.</summary>
-    public static void Backward(Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, Tensor projections, float epsilon, Tensor dalpha, DecayGateGradients gradients)
+    public static void Backward(
+        Tensor x,
+        Tensor gateWeight,
+        Tensor gateBias,
+        Tensor amplitudeWeight,
+        Tensor projections,
+        float epsilon,
+        Tensor dalpha,
+        DecayGateGradients gradients)
     {
         int heads = gateWeight.Shape[0], width = gateWeight.Shape[1], tokens = projections.Shape[1];
         using CpuStorage dprojections = CpuMemory.Rent(2L * heads * tokens);
