@@ -83,7 +83,11 @@ internal sealed class TrainingStep : IDisposable
     /// <summary>The sentence for a run that cannot go on.</summary>
     /// <param name="step">The step, counted from 0.</param>
     /// <param name="what">What is no number.</param>
-    public InputException Diverged(int step, string what) => new(string.Create(
-        CultureInfo.InvariantCulture,
-        $"Training became unstable: the {what} step {step + 1} is not a number; the last checkpoint in \"{_options.Output}\" is good, start again in another folder with a lower --lr than {_options.LearningRate}."));
+    public InputException Diverged(int step, string what)
+    {
+        string rate = _options.LearningRate.ToString(CultureInfo.InvariantCulture);
+        return new InputException(
+            $"Training became unstable: the {what} step {step + 1} is not a number; the last checkpoint in \"{_options.Output}\" " +
+            $"is good, start again in another folder with a lower --lr than {rate}.");
+    }
 }

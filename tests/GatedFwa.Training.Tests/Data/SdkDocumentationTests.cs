@@ -67,7 +67,7 @@ public sealed class SdkDocumentationTests
         foreach (string version in new[] { "9.0.11", "10.0.0-rc.2", "10.0.0" }) folder.Write($"Base.Ref/{version}/ref/net/a.xml", Xml);
         folder.Write("Web.Ref/9.0.2/ref/net/b.xml", Xml);
         folder.Write("Web.Ref/9.0.2/data/c.xml", Xml);
-        Assert.Equal([folder["Base.Ref/10.0.0/ref/net/a.xml"], folder["Web.Ref/9.0.2/ref/net/b.xml"]], SdkDocumentation.FindFiles(folder.Path));
+        Assert.Equal([folder["Base.Ref/10.0.0/ref/net/a.xml"], folder["Web.Ref/9.0.2/ref/net/b.xml"]], SdkDocumentation.FindFiles(folder.Root));
     }
 
     [Fact]
