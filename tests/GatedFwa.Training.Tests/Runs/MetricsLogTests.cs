@@ -1,3 +1,4 @@
+using GatedFwa.Testing;
 using GatedFwa.Training.Runs;
 
 namespace GatedFwa.Training.Tests.Runs;
