@@ -96,8 +96,11 @@ public sealed class Trainer : IDisposable
             RunState saved = folder.ReadState();
             SettingsComparison.Check(saved, NewState(model, options, data));
             return new Trainer(saved with { Options = options }, data, folder, held, restore: true, device);
+        }, trainer =>
+        {
             // Killed between a checkpoint and what is published after it, the run may have nothing left to do but that.
-        }, trainer => trainer.Publish(isFirst: true));
+            trainer.Publish(isFirst: true);
+        });
     }
 
     /// <summary>Whether a folder holds a run that could be resumed.</summary>
