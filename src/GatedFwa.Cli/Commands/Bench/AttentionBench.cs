@@ -7,7 +7,7 @@ namespace GatedFwa.Cli.Commands.Bench;
 /// <summary>Gated window attention, forward and backward, and how it scales with the length of the text.</summary>
 internal sealed class AttentionBench : IBenchmark
 {
-    private const int ForwardSamples = 6, BackwardSamples = 4;
+    private const int ForwardSamples = 15, BackwardSamples = 11, LengthSamples = 3;
     private const int LongWindow = 512, LongHeads = 2;
 
     private static readonly int[] Lengths = [4096, 16384, 65536, 262144];
@@ -38,8 +38,8 @@ internal sealed class AttentionBench : IBenchmark
         WorkerPool.Shared.Threads = threads;
         // A short text is repeated until the sample is as trustworthy as that of a long one.
         int repeats = Math.Max(1, Lengths[2] / tokens);
-        if (tokens < Lengths[^1]) run.ForwardAndBackward();
-        Sample[] samples = Clock.Take(tokens < Lengths[^1] ? 3 : 2, () => flops / MachinePeak.FmaGigaflops(threads) / 1e3 / tokens, () =>
+        Clock.WarmUp(run.ForwardAndBackward);
+        Sample[] samples = Clock.Take(LengthSamples, () => flops / MachinePeak.FmaGigaflops(threads) / 1e3 / tokens, () =>
         {
             double seconds = 0;
             for (int i = 0; i < repeats; i++) seconds += run.ForwardAndBackward();

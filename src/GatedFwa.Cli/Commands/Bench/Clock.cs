@@ -8,6 +8,9 @@ internal static class Clock
 {
     private const double ShortestSampleSeconds = 0.025;
 
+    // The runtime compiles what is called often a second time, better, a tenth of a second after it noticed.
+    private const double WarmUpSeconds = 0.4;
+
     // The longer a sample, the longer the look beside it: both must meet the same share of whatever else the machine is doing.
     private const double LookPerSample = 0.4;
     private const double ShortestLookMs = 8, LongestLookMs = 80;
@@ -28,8 +31,7 @@ internal static class Clock
     public static Row Gigaflops(string what, int threads, double flops, int samples, Func<double> run)
     {
         WorkerPool.Shared.Threads = threads;
-        run();
-        double once = run();
+        double once = WarmUp(run);
         int repeats = Math.Max(1, (int)Math.Ceiling(ShortestSampleSeconds / once));
         double lookMs = Math.Clamp(LookPerSample * repeats * once * 1000, ShortestLookMs, LongestLookMs);
         return new Row(what, threads, "GF/s", Take(samples, () => MachinePeak.FmaGigaflops(threads, lookMs), () =>
@@ -38,6 +40,20 @@ internal static class Clock
             for (int i = 0; i < repeats; i++) seconds += run();
             return repeats * flops / seconds / 1e9;
         }));
+    }
+
+    /// <summary>Runs until everything is compiled and touched.</summary>
+    /// <returns>What the last run gave.</returns>
+    public static double WarmUp(Func<double> run)
+    {
+        long start = Stopwatch.GetTimestamp();
+        double last;
+        do
+        {
+            last = run();
+        }
+        while (Stopwatch.GetElapsedTime(start).TotalSeconds < WarmUpSeconds);
+        return last;
     }
 
     /// <summary>Samples, each with the mean of a limit measured before and after it.</summary>

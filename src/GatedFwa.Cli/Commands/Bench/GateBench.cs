@@ -9,7 +9,7 @@ namespace GatedFwa.Cli.Commands.Bench;
 internal sealed class GateBench : IBenchmark
 {
     private const int Tokens = 16384, Width = 768, Heads = 12;
-    private const int OperatorSamples = 8, PairSamples = 10;
+    private const int OperatorSamples = 8, PairSamples = 24;
     private const int CopyItemBytes = 1 << 20;
 
     public string Name => "gate";
@@ -34,7 +34,7 @@ internal sealed class GateBench : IBenchmark
         WorkerPool.Shared.Threads = threads;
         on.ForwardAndBackward();
         off.ForwardAndBackward();
-        int pairs = window is null ? PairSamples / 2 : PairSamples;
+        int pairs = window is null ? PairSamples / 4 : PairSamples;
         var samples = new Sample[pairs];
         for (int i = 0; i < pairs; i++)
         {
