@@ -90,6 +90,17 @@ public sealed partial class ModelTests(TrainedModel trained) : CommandTest, ICla
     }
 
     [Fact]
+    public void An_endless_text_goes_on_where_the_model_ends_one()
+    {
+        // So hot that every token is about as likely as any other, the end of a text included.
+        string[] wild = ["generate", Model, "--prompt", "the", "--max-tokens", "3000", "--temperature", "50"];
+        string ended = Succeeded(Run(wild)), endless = Succeeded(Run([.. wild, "--endless"]));
+
+        Assert.StartsWith(ended.TrimEnd('\uFFFD'), endless);
+        Assert.InRange(endless.Length, ended.Length + 1000, int.MaxValue);
+    }
+
+    [Fact]
     public void A_reader_that_goes_away_ends_the_text_quietly()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no SIGPIPE.");

@@ -56,12 +56,13 @@ internal static class GenerateCommand
             DefaultValueFactory = _ => 0,
         };
         var stop = new Option<string[]>("--stop") { Description = "End before this text; may be given several times.", HelpName = "TEXT" };
+        var endless = new Option<bool>("--endless") { Description = "Write on, as a new text, where the model ends one." };
         var verbose = new Option<bool>("--verbose") { Description = "Say on stderr how fast it was." };
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
         var command = new Command("generate", "Continues a text with a trained model; it streams, and memory does not grow with the length.")
         {
-            model, prompt, maxTokens, temperature, topK, topP, minP, penalty, seed, stop, verbose, threads, device,
+            model, prompt, maxTokens, temperature, topK, topP, minP, penalty, seed, stop, endless, verbose, threads, device,
         };
         command.SetAction(result =>
         {
@@ -70,6 +71,7 @@ internal static class GenerateCommand
             {
                 MaxTokens = result.GetValue(maxTokens) ?? 256,
                 StopStrings = result.GetValue(stop) ?? [],
+                StopAtBoundary = !result.GetValue(endless),
                 Sampling = new SamplingOptions
                 {
                     Temperature = result.GetValue(temperature),
@@ -86,7 +88,7 @@ internal static class GenerateCommand
         return command.WithExamples(
             ("Continue a beginning:", "gatedfwa generate runs/nano --prompt \"Returns the\""),
             ("Continue a file, carefully, up to an empty line:", "gatedfwa generate runs/nano --temperature 0.5 --stop $'\\n\\n' < text.txt"),
-            ("Write for ever:", "gatedfwa generate runs/nano --max-tokens 1000000000 | less"));
+            ("Write for ever:", "gatedfwa generate runs/nano --endless --max-tokens 1000000000 | less"));
     }
 
     private static void Write(Generator generator, string prompt, GenerationOptions options, bool verbose)
