@@ -150,17 +150,18 @@ internal static unsafe class DotProducts<V, S>
 
     /// <summary>
     /// Asks for the next group's rows in the order in which they lie in memory. Four short streams at once, each beginning
-    /// anew after a row, are what the processor's own prefetcher does worst (docs/log.md).
+    /// anew after a row, are what the processor's own prefetcher does worst. Past the second-level cache, because each weight is
+    /// used once and nothing that is kept there should make room for it (docs/log.md).
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void PrefetchNextGroup(float* w, nint strideW, int k)
     {
         if (!Sse.IsSupported) return;
         float* next = w + (Group * (strideW + k));
-        Sse.Prefetch1(next);
-        Sse.Prefetch1(next + S.Width);
-        Sse.Prefetch1(next + (2 * S.Width));
-        Sse.Prefetch1(next + (3 * S.Width));
+        Sse.PrefetchNonTemporal(next);
+        Sse.PrefetchNonTemporal(next + S.Width);
+        Sse.PrefetchNonTemporal(next + (2 * S.Width));
+        Sse.PrefetchNonTemporal(next + (3 * S.Width));
     }
 
     /// <summary>Adds the steps from <paramref name="k"/> on, which do not fill a vector, to four sums and writes them.</summary>
