@@ -24,31 +24,11 @@ internal static class GenerateCommand
             Description = "Stop after this many tokens. [default: 256]",
             HelpName = "N",
         }, 0);
-        var temperature = new Option<float>("--temperature")
-        {
-            Description = "Below 1 bolder about the likely, 0 always the likeliest.",
-            HelpName = "X",
-            DefaultValueFactory = _ => 0.8f,
-        };
+        Option<float> temperature = Number("--temperature", "Below 1 bolder about the likely, 0 always the likeliest.", "X", 0.8f);
         var topK = new Option<int?>("--top-k") { Description = "Draw among this many likeliest tokens. [default: all]", HelpName = "N" };
-        var topP = new Option<float>("--top-p")
-        {
-            Description = "Draw among the likeliest tokens that add up to this probability.",
-            HelpName = "P",
-            DefaultValueFactory = _ => 1,
-        };
-        var minP = new Option<float>("--min-p")
-        {
-            Description = "Draw among tokens at least this many times as likely as the likeliest.",
-            HelpName = "P",
-            DefaultValueFactory = _ => 0,
-        };
-        var penalty = new Option<float>("--repetition-penalty")
-        {
-            Description = "Above 1 makes recent tokens less likely.",
-            HelpName = "X",
-            DefaultValueFactory = _ => 1,
-        };
+        Option<float> topP = Number("--top-p", "Draw among the likeliest tokens that add up to this probability.", "P", 1);
+        Option<float> minP = Number("--min-p", "Draw among tokens at least this many times as likely as the likeliest.", "P", 0);
+        Option<float> penalty = Number("--repetition-penalty", "Above 1 makes recent tokens less likely.", "X", 1);
         var seed = new Option<ulong>("--seed")
         {
             Description = "The same seed writes the same text.",
@@ -90,6 +70,9 @@ internal static class GenerateCommand
             ("Continue a file, carefully, up to an empty line:", "gatedfwa generate runs/nano --temperature 0.5 --stop $'\\n\\n' < text.txt"),
             ("Write for ever:", "gatedfwa generate runs/nano --endless --max-tokens 1000000000 | less"));
     }
+
+    private static Option<float> Number(string name, string description, string helpName, float usual) =>
+        new(name) { Description = description, HelpName = helpName, DefaultValueFactory = _ => usual };
 
     private static void Write(Generator generator, string prompt, GenerationOptions options, bool verbose)
     {
