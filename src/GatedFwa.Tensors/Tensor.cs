@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
+using GatedFwa.Tensors.Cuda;
 using GatedFwa.Tensors.Memory;
+using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Tensors;
 
@@ -14,6 +16,8 @@ public sealed unsafe class Tensor : IDisposable
 
     private Storage? _storage;
     private bool _requiresGradient;
+    private Tensor? _converted;
+    private bool _isConvertedFresh;
 
     internal Tensor(Storage storage, Shape shape, DType type, Tensor? basis = null)
     {
@@ -64,6 +68,12 @@ public sealed unsafe class Tensor : IDisposable
     /// <summary>Host address of I32 elements; kernels only.</summary>
     internal int* Integers => (int*)Host(DType.I32).Pointer;
 
+    /// <summary>The GPU that holds the elements; launches only.</summary>
+    internal CudaDevice Cuda => OnCuda.Cuda;
+
+    /// <summary>GPU address of the elements; launches only.</summary>
+    internal nint Address => OnCuda.Address;
+
     /// <summary>A tensor whose elements are not set.</summary>
     /// <param name="shape">The extents.</param>
     /// <param name="type">The element type.</param>
@@ -82,15 +92,16 @@ public sealed unsafe class Tensor : IDisposable
         return tensor;
     }
 
-    /// <summary>A tensor with the given F32 elements.</summary>
+    /// <summary>A tensor with the given elements.</summary>
     /// <param name="values">The elements, row-major.</param>
     /// <param name="shape">The extents.</param>
     /// <param name="device">The device; the CPU unless given.</param>
+    /// <param name="type">F32, or BF16 or F16, to which the values are rounded.</param>
     /// <exception cref="OperandException">The number of values is not that of the shape.</exception>
-    public static Tensor From(ReadOnlySpan<float> values, Shape shape, Device device = default)
+    public static Tensor From(ReadOnlySpan<float> values, Shape shape, Device device = default, DType type = DType.F32)
     {
         RequireCount(values.Length, shape);
-        Tensor tensor = Empty(shape, DType.F32, device);
+        Tensor tensor = Empty(shape, type, device);
         tensor.CopyFrom(values);
         return tensor;
     }
@@ -139,10 +150,15 @@ public sealed unsafe class Tensor : IDisposable
     /// <exception cref="NotSupportedException">The tensor lies on a device whose memory the host cannot address.</exception>
     public Span<int> AsIntegerSpan() => new(Integers, checked((int)Count));
 
-    /// <summary>Sets all elements from host values.</summary>
+    /// <summary>Sets all elements from host values, rounded where the type is narrower.</summary>
     /// <param name="values">As many values as there are elements.</param>
-    /// <exception cref="OperandException">The number of values differs, or the tensor is not F32.</exception>
-    public void CopyFrom(ReadOnlySpan<float> values) => CopyFromHost(values, DType.F32);
+    /// <exception cref="OperandException">The number of values differs, or the tensor holds integers.</exception>
+    public void CopyFrom(ReadOnlySpan<float> values)
+    {
+        if (Type is DType.BF16 or DType.F16 && values.Length == Count) HalfPrecision.CopyFrom(values, Type, Storage);
+        else CopyFromHost(values, DType.F32);
+        MarkWritten();
+    }
 
     /// <summary>Sets all elements from host values.</summary>
     /// <param name="values">As many values as there are elements.</param>
@@ -163,9 +179,42 @@ public sealed unsafe class Tensor : IDisposable
         }
 
         Storage.CopyFrom(source.Storage);
+        MarkWritten();
     }
 
-    /// <summary>Copies all F32 elements to the host.</summary>
+    /// <summary>
+    /// The elements in another type: what a product reads of a parameter. The copy is kept with this tensor and made anew only
+    /// after the elements have changed.
+    /// </summary>
+    /// <param name="type">The type; this tensor itself where it is its own.</param>
+    internal Tensor As(DType type)
+    {
+        if (type == Type) return this;
+        if (_converted?.Type != type)
+        {
+            _converted?.Dispose();
+            _converted = Empty(Shape, type, Device);
+            _isConvertedFresh = false;
+        }
+
+        if (!_isConvertedFresh) Cast.Copy(this, _converted);
+        _isConvertedFresh = true;
+        return _converted;
+    }
+
+    /// <summary>The copy in another type, if there is one, for whoever writes both at once (and calls <see cref="MarkWritten"/> with
+    /// <c>true</c>).</summary>
+    internal Tensor? Converted => _converted;
+
+    /// <summary>Tells that the elements have changed.</summary>
+    /// <param name="convertedToo">Whether the copy in another type was written along with them.</param>
+    internal void MarkWritten(bool convertedToo = false)
+    {
+        _isConvertedFresh = convertedToo;
+        Basis?.MarkWritten(convertedToo);
+    }
+
+    /// <summary>Copies all elements to the host, as floats.</summary>
     public float[] ToArray()
     {
         var values = new float[Count];
@@ -173,11 +222,17 @@ public sealed unsafe class Tensor : IDisposable
         return values;
     }
 
-    /// <summary>Copies all F32 elements to the host, into memory that is there already.</summary>
+    /// <summary>Copies all elements to the host, as floats, into memory that is there already.</summary>
     /// <param name="values">Receives as many values as there are elements.</param>
-    /// <exception cref="OperandException">The number of values differs, or the tensor is not F32.</exception>
+    /// <exception cref="OperandException">The number of values differs, or the tensor holds integers.</exception>
     public void CopyTo(Span<float> values)
     {
+        if (Type is DType.BF16 or DType.F16 && values.Length == Count)
+        {
+            HalfPrecision.CopyTo(Storage, Type, values);
+            return;
+        }
+
         if (Type != DType.F32 || values.Length != Count)
             throw new OperandException(nameof(CopyTo), $"an F32 tensor of {values.Length} elements", $"{Type} {Shape}");
         for (long start = 0; start < values.Length; start += PieceElements)
@@ -188,11 +243,17 @@ public sealed unsafe class Tensor : IDisposable
     public float Item() => Count == 1 ? ToArray()[0] : throw new OperandException(nameof(Item), "a tensor of one element", $"{Shape}");
 
     /// <summary>Sets all elements to zero.</summary>
-    public void Clear() => Storage.Clear();
+    public void Clear()
+    {
+        Storage.Clear();
+        MarkWritten();
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _converted?.Dispose();
+        _converted = null;
         _storage?.Release();
         _storage = null;
     }
@@ -205,6 +266,8 @@ public sealed unsafe class Tensor : IDisposable
     {
         if (values != shape.Count) throw new OperandException(nameof(From), $"{shape.Count} values for the shape {shape}", $"{values}");
     }
+
+    private CudaStorage OnCuda => Storage as CudaStorage ?? throw new NotSupportedException($"A GPU cannot address a tensor on {Device}.");
 
     private CpuStorage Host(DType expected)
     {

@@ -1,3 +1,5 @@
+using GatedFwa.Tensors.Cuda;
+
 namespace GatedFwa.Tensors.Memory;
 
 /// <summary>The memory pools, one a device: statistics and trimming.</summary>
@@ -17,6 +19,5 @@ public static class DeviceMemory
 
     internal static Storage Rent(Device device, long bytes) => Pool(device).RentBytes(bytes);
 
-    private static CpuMemory Pool(Device device) =>
-        device.IsCpu ? CpuMemory.Shared : throw new NotSupportedException($"This build has no {device} backend; use Device.Cpu.");
+    private static MemoryPool Pool(Device device) => device.IsCpu ? CpuMemory.Shared : CudaDevice.Get(device.Index).Memory;
 }

@@ -1,0 +1,63 @@
+using System.Runtime.InteropServices;
+using static GatedFwa.Tensors.Cuda.CudaDriver;
+
+namespace GatedFwa.Tensors.Cuda;
+
+/// <summary>A mark on a GPU's stream: whether the work before it is done, and how long it took.</summary>
+internal sealed unsafe class CudaEvent : SafeHandle
+{
+    private readonly CudaDevice _device;
+
+    /// <summary>Makes a mark that is not set.</summary>
+    /// <param name="device">The GPU.</param>
+    /// <param name="timed">Whether it can tell times.</param>
+    public CudaEvent(CudaDevice device, bool timed = false)
+        : base(0, ownsHandle: true)
+    {
+        _device = device;
+        device.Activate();
+        nint created;
+        Check(cuEventCreate(&created, timed ? EventDefault : EventWithoutTiming), nameof(cuEventCreate));
+        SetHandle(created);
+    }
+
+    /// <inheritdoc/>
+    public override bool IsInvalid => handle == 0;
+
+    /// <summary>Whether the work before the mark is done.</summary>
+    public bool IsReached
+    {
+        get
+        {
+            _device.Activate();
+            int code = cuEventQuery(handle);
+            if (code != NotReady) Check(code, nameof(cuEventQuery));
+            return code == Success;
+        }
+    }
+
+    /// <summary>Sets the mark behind all work so far.</summary>
+    public void Record()
+    {
+        _device.Activate();
+        Check(cuEventRecord(handle, _device.Stream), nameof(cuEventRecord));
+    }
+
+    /// <summary>Waits for the work before the mark.</summary>
+    public void Wait()
+    {
+        _device.Activate();
+        Check(cuEventSynchronize(handle), "Waiting for the GPU");
+    }
+
+    /// <summary>Milliseconds from an earlier mark to this one; both are reached and timed.</summary>
+    public float MillisecondsSince(CudaEvent start)
+    {
+        float milliseconds;
+        Check(cuEventElapsedTime(&milliseconds, start.handle, handle), nameof(cuEventElapsedTime));
+        return milliseconds;
+    }
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle() => cuEventDestroy(handle) == Success;
+}

@@ -1,0 +1,63 @@
+using static GatedFwa.Tensors.Cuda.CudaDriver;
+
+namespace GatedFwa.Tensors.Cuda;
+
+/// <summary>How many threads run a kernel, and what they share.</summary>
+/// <param name="Blocks">Blocks along x.</param>
+/// <param name="Threads">Threads of a block.</param>
+/// <param name="SharedBytes">Dynamic shared memory of a block.</param>
+/// <param name="BlocksY">Blocks along y.</param>
+/// <param name="BlocksZ">Blocks along z.</param>
+internal readonly record struct LaunchShape(int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1);
+
+/// <summary>A compiled kernel of one GPU.</summary>
+internal sealed unsafe class CudaKernel
+{
+    /// <summary>Set to 1 to wait after every launch, so that a failure names the kernel that failed.</summary>
+    public const string SynchronousVariable = "GATEDFWA_CUDA_SYNC";
+
+    private const int FreeSharedBytes = 48 << 10; // More must be asked for.
+
+    private static readonly bool IsSynchronous = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";
+
+    private readonly CudaDevice _device;
+    private readonly nint _function;
+    private readonly string _name;
+    private int _sharedBytes = FreeSharedBytes;
+
+    internal CudaKernel(CudaDevice device, nint function, string name) => (_device, _function, _name) = (device, function, name);
+
+    /// <summary>Puts the kernel on the stream.</summary>
+    /// <param name="shape">How many threads.</param>
+    /// <param name="arguments">In the order of its parameters.</param>
+    /// <exception cref="CudaException">It cannot be launched, or one before it failed.</exception>
+    public void Launch(LaunchShape shape, params ReadOnlySpan<KernelArgument> arguments)
+    {
+        if (shape.Blocks == 0 || shape.BlocksY == 0 || shape.BlocksZ == 0) return;
+        _device.Activate();
+        if (shape.SharedBytes > _sharedBytes)
+        {
+            Check(cuFuncSetAttribute(_function, MaxDynamicSharedMemory, shape.SharedBytes), $"Asking for {shape.SharedBytes} bytes of shared memory for {_name}");
+            _sharedBytes = shape.SharedBytes;
+        }
+
+        byte* values = stackalloc byte[(arguments.Length + 1) * KernelArgument.MaxBytes];
+        void** pointers = stackalloc void*[arguments.Length + 1];
+        byte* next = (byte*)(((nint)values + KernelArgument.Alignment - 1) & -KernelArgument.Alignment);
+        for (int i = 0; i < arguments.Length; i++)
+        {
+            pointers[i] = next;
+            next += arguments[i].Write(next);
+        }
+
+        int code = cuLaunchKernel(
+            _function, (uint)shape.Blocks, (uint)shape.BlocksY, (uint)shape.BlocksZ, (uint)shape.Threads, 1, 1, (uint)shape.SharedBytes, _device.Stream, pointers, null);
+        if (code == Success && IsSynchronous) code = cuStreamSynchronize(_device.Stream);
+        if (code != Success) throw Failed(code, shape, arguments);
+    }
+
+    private CudaException Failed(int code, LaunchShape shape, ReadOnlySpan<KernelArgument> arguments) => new(
+        $"The kernel {_name} failed on {_device} with {shape.Blocks}×{shape.BlocksY}×{shape.BlocksZ} blocks of {shape.Threads} threads, " +
+        $"{shape.SharedBytes} bytes shared and the arguments {KernelArgument.Describe(arguments)}: {Describe(code)}. " +
+        $"One launched before it may be at fault: {SynchronousVariable}=1 tells.");
+}

@@ -1,0 +1,57 @@
+using GatedFwa.Tensors.Memory;
+using static GatedFwa.Tensors.Cuda.CudaDriver;
+
+namespace GatedFwa.Tensors.Cuda;
+
+/// <summary>GPU memory: a tensor's, or scratch of kernels (<c>using CudaStorage sums = device.Memory.Rent(bytes)</c>).</summary>
+internal sealed unsafe class CudaStorage : Storage, IDisposable
+{
+    internal CudaStorage(CudaDevice device, nint address, long bytes)
+        : base(new Device(DeviceKind.Cuda, device.Index), bytes)
+    {
+        Cuda = device;
+        Address = address;
+    }
+
+    /// <summary>The GPU.</summary>
+    internal CudaDevice Cuda { get; }
+
+    /// <summary>Its address there.</summary>
+    internal nint Address { get; }
+
+    public void Dispose() => Release();
+
+    internal override void CopyFromHost(ReadOnlySpan<byte> source, long start)
+    {
+        if (source.IsEmpty) return;
+        Cuda.Activate();
+        Cuda.Staging.Upload(source, Address + (nint)start);
+    }
+
+    internal override void CopyToHost(Span<byte> destination, long start)
+    {
+        if (destination.IsEmpty) return;
+        Cuda.Activate();
+        fixed (byte* target = destination)
+        {
+            Check(cuMemcpyDtoHAsync(target, Address + (nint)start, (nuint)destination.Length, Cuda.Stream), nameof(cuMemcpyDtoHAsync));
+            Cuda.Synchronize();
+        }
+    }
+
+    internal override void CopyFrom(Storage source)
+    {
+        if (Bytes == 0) return;
+        Cuda.Activate();
+        Check(cuMemcpyDtoDAsync(Address, ((CudaStorage)source).Address, (nuint)Bytes, Cuda.Stream), nameof(cuMemcpyDtoDAsync));
+    }
+
+    internal override void Clear()
+    {
+        if (Bytes == 0) return;
+        Cuda.Activate();
+        Check(cuMemsetD8Async(Address, 0, (nuint)Bytes, Cuda.Stream), nameof(cuMemsetD8Async));
+    }
+
+    private protected override void ReturnToPool() => Cuda.Memory.Return(this);
+}
