@@ -95,6 +95,7 @@ void finish_thread()
 {
     Fiber &self = *current();
     if (!self.bulk.is_empty()) fail("returns while bulk copies may still read shared memory: bulk_commit and bulk_wait are missing");
+    if (has_products_under_way()) fail("returns while products are under way: product_commit or product_wait is missing");
     self.is_finished = true;
     machine.alive--;
     GroupBarrier &all = machine.barriers[0];
@@ -263,7 +264,11 @@ void wake(const void *key)
     }
 }
 
-void copy_later(std::function<void()> copy) { machine.copies.push_back(std::move(copy)); }
+void copy_later(std::function<void()> copy)
+{
+    if (copies_early()) return copy();
+    machine.copies.push_back(std::move(copy));
+}
 
 // ---- Barriers of the block ----
 

@@ -46,8 +46,12 @@ Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_b
 struct Span { unsigned char *begin; size_t bytes; };
 Span static_shared_memory(const Kernel &kernel); // of this host thread
 
-// Forgets the products of the block before.
+// Products of warpgroups: forgets those of the block before; whether the running thread has any it did not wait for.
 void reset_products();
+bool has_products_under_way();
+
+// GATEDFWA_EMULATOR_ASYNC=early: copies happen where they are started, instead of as late as the program allows.
+bool copies_early();
 
 // "file:line (function) < file:line" of an address within a loaded library.
 std::string describe_address(const void *address);

@@ -1,5 +1,9 @@
 #include "fiber.h"
 
+#include "block.h"
+
+#include <cstdlib>
+#include <cstring>
 #include <sys/mman.h>
 
 namespace emulator
@@ -53,6 +57,23 @@ void restart(Fiber &fiber, void (*entry)())
     fiber.meeting = nullptr;
     fiber.copies.clear();
     fiber.bulk.clear();
+}
+
+bool copies_early()
+{
+    static const bool early = [] {
+        const char *choice = getenv("GATEDFWA_EMULATOR_ASYNC");
+        return choice != nullptr && strcmp(choice, "early") == 0;
+    }();
+    return early;
+}
+
+void AsyncGroups::add(std::function<void()> work)
+{
+    if (copies_early())
+        work();
+    else
+        open_.push_back(std::move(work));
 }
 
 void AsyncGroups::commit()

@@ -25,7 +25,7 @@ struct Wait
 class AsyncGroups
 {
 public:
-    void add(std::function<void()> work) { open_.push_back(std::move(work)); }
+    void add(std::function<void()> work);
     void commit();
     void wait(int pending); // until at most so many groups are left
     bool is_empty() const { return open_.empty() && groups_.empty(); }

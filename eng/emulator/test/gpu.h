@@ -96,6 +96,8 @@ public:
         REQUIRE(cuMemcpyHtoD_v2(address, values.data(), count_ * sizeof(T)) == 0);
     }
 
+    Buffer(size_t count, T value) : Buffer(std::vector<T>(count, value)) {}
+
     std::vector<T> read() const
     {
         std::vector<T> values(count_);
