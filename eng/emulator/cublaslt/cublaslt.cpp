@@ -132,8 +132,18 @@ int cublasLtDestroy(void *handle)
     return success;
 }
 
-const char *cublasLtGetStatusName(int status) { return status == success ? "CUBLAS_STATUS_SUCCESS" : status == not_supported ? "CUBLAS_STATUS_NOT_SUPPORTED" : "CUBLAS_STATUS_INVALID_VALUE"; }
-const char *cublasLtGetStatusString(int status) { return status == success ? "success" : status == not_supported ? "not supported" : "invalid value"; }
+const char *cublasLtGetStatusName(int status)
+{
+    switch (status)
+    {
+    case success: return "CUBLAS_STATUS_SUCCESS";
+    case invalid_value: return "CUBLAS_STATUS_INVALID_VALUE";
+    case not_supported: return "CUBLAS_STATUS_NOT_SUPPORTED";
+    default: return "CUBLAS_STATUS unknown";
+    }
+}
+
+const char *cublasLtGetStatusString(int status) { return cublasLtGetStatusName(status); }
 
 int cublasLtMatmulDescCreate(void **description, int compute_type, int scale_type)
 {

@@ -28,7 +28,6 @@ int sticky_error; // after a failed launch the context is lost, as on the device
 struct Module
 {
     void *library;
-    std::string name;
     std::map<std::string, std::unique_ptr<Kernel>> kernels;
 };
 
@@ -93,7 +92,8 @@ int launch_problem(const Kernel &kernel, Index grid, Index block, unsigned dynam
     else if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
         snprintf(text, sizeof text, "the grid (%u, %u, %u) is larger than (2147483647, 65535, 65535)", grid.x, grid.y, grid.z);
     else if (threads > 1024 || block.z > 64 || threads > uint64_t(kernel.max_threads))
-        snprintf(text, sizeof text, "blocks of %llu threads; __launch_bounds__ and the device allow %d", (unsigned long long)threads, kernel.max_threads);
+        snprintf(text, sizeof text, "blocks of %llu threads; __launch_bounds__ and the device allow %d",
+                 (unsigned long long)threads, kernel.max_threads);
     else if (shared > size_t(attribute(97)))
         snprintf(text, sizeof text, "%zu bytes of shared memory; the device has %d", shared, attribute(97));
     else if (dynamic_bytes > 49152 - std::min<size_t>(kernel.static_bytes, 49152) && dynamic_bytes > kernel.max_dynamic_bytes)
@@ -350,7 +350,7 @@ int cuModuleLoadData(void **module, const void *image)
         fprintf(stderr, "emulator: cuModuleLoadData: %s\n", compiled.library.empty() ? compiled.log.c_str() : dlerror());
         return invalid_image;
     }
-    *module = new Module{library, compiled.library, {}};
+    *module = new Module{library, {}};
     return success;
 }
 
@@ -375,7 +375,6 @@ int cuModuleGetFunction(void **function, void *module, const char *name)
         if (launch == nullptr) return not_found;
         kernel = std::make_unique<Kernel>();
         kernel->name = name;
-        kernel->library = owner.name;
         kernel->run = reinterpret_cast<void (*)(void **)>(launch);
         kernel->static_shared = reinterpret_cast<unsigned char *(*)()>(dlsym(owner.library, "emulator_static_shared"));
         kernel->max_threads = reinterpret_cast<int (*)()>(dlsym(owner.library, (std::string(name) + "__threads").c_str()))();
@@ -391,7 +390,8 @@ int cuFuncSetAttribute(void *function, int which, int value)
     if (which != 8) return success; // the carveout is a hint
     if (value < 0 || value + kernel.static_bytes > size_t(attribute(97)))
     {
-        fprintf(stderr, "emulator: kernel %s asks for %d bytes of dynamic shared memory; the device has %d\n", kernel.name.c_str(), value, attribute(97));
+        fprintf(stderr, "emulator: kernel %s asks for %d bytes of dynamic shared memory; the device has %d\n", kernel.name.c_str(), value,
+                attribute(97));
         return invalid_value;
     }
     kernel.max_dynamic_bytes = value;

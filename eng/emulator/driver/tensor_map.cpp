@@ -46,7 +46,8 @@ extern "C" int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *
     }
     unsigned inner_bytes = box[0] * element_bytes[type];
     if (inner_bytes % 16 != 0) return refuse("a box's rows must be multiples of 16 bytes");
-    if (swizzle == swizzle_128 && inner_bytes != 128) return refuse("with the 128-byte swizzle a box's rows must have 128 bytes (fewer are not modelled)");
+    if (swizzle == swizzle_128 && inner_bytes != 128)
+        return refuse("with the 128-byte swizzle a box's rows must have 128 bytes (fewer are not modelled)");
 
     memset(map, 0, 128);
     memcpy(map, &encoded, sizeof encoded);

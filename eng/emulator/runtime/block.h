@@ -32,7 +32,7 @@ void *shared_pointer(unsigned offset, size_t bytes, const char *operation);
 
 struct Kernel
 {
-    std::string name, library;
+    std::string name;
     void (*run)(void **arguments) = nullptr;
     unsigned char *(*static_shared)() = nullptr; // an address within the module's static shared memory
     int max_threads = 1024;

@@ -1,6 +1,6 @@
 #include "compiler.h"
 
-#include <climits>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +19,7 @@ namespace
 {
 constexpr char magic[] = "GATEDFWA EMULATOR PROGRAM\n";
 constexpr char flags[] = "-O1 -std=c++20 -fPIC -w -march=x86-64-v3 -ffp-contract=off -fno-strict-aliasing -fno-gnu-unique "
-                         "-fno-exceptions -g1 -mtls-dialect=gnu2";
+                         "-fno-exceptions -g1 -mtls-dialect=gnu2 -fsanitize=alignment -fsanitize-undefined-trap-on-error";
 
 std::string read_file(const fs::path &path)
 {
@@ -228,7 +228,7 @@ Compiled compile(const Program &program)
     fs::path library = cache() / (key_of(program) + ".so");
     if (fs::exists(library)) return {library.string(), ""};
 
-    static int serial = 0;
+    static std::atomic<int> serial = 0;
     fs::path room = cache() / ("work-" + std::to_string(getpid()) + "-" + std::to_string(serial++));
     fs::path name = fs::path(program.name.empty() ? "kernel.cu" : program.name).filename();
     write_file(room / name, program.source);
@@ -241,15 +241,14 @@ Compiled compile(const Program &program)
         log += read_file(room / "log.txt");
         return succeeded && fs::exists(output);
     };
-    bool succeeded = step("cd " + quote(room.string()) + " && g++ -E -x c++ " + flags + " -include " + quote((home() / "device/prelude.h").string()) +
-                              " -I. -I " + quote((home() / "device").string()) + preprocessor_options(program.options) + " " +
-                              quote(name.string()) + " -o kernel.i",
+    std::string enter = "cd " + quote(room.string()) + " && g++ " + flags, device = (home() / "device").string();
+    bool succeeded = step(enter + " -E -x c++ -include " + quote(device + "/prelude.h") + " -I. -I " + quote(device) +
+                              preprocessor_options(program.options) + " " + quote(name.string()) + " -o kernel.i",
                           room / "kernel.i");
     if (succeeded)
     {
         write_file(room / "kernel.ii", add_launchers(read_file(room / "kernel.i")));
-        succeeded = step("cd " + quote(room.string()) + " && g++ " + flags + " -shared -Wl,-Bsymbolic kernel.ii -o kernel.so -L " +
-                             quote(home().string()) + " -l:libcuda.so.1 -Wl,-z,defs",
+        succeeded = step(enter + " -shared -Wl,-Bsymbolic,-z,defs kernel.ii -o kernel.so -L " + quote(home().string()) + " -l:libcuda.so.1",
                          room / "kernel.so");
     }
     if (succeeded) fs::rename(room / "kernel.so", library);

@@ -75,7 +75,8 @@ template <class Move> void walk_box(const EncodedTensorMap &map, unsigned tile, 
                     if (map.swizzles_128) at ^= at >> 3 & 0x70;
                     bool is_valid = has_row && is_inside(0, x);
                     if (is_valid && !is_device_range(row + x * element, size))
-                        fail("%s: (%d, %d, %d, %d) of the tensor lies outside device memory", operation, corner[0] + x, corner[1] + y, corner[2] + z, corner[3] + w);
+                        fail("%s: (%d, %d, %d, %d) of the tensor lies outside device memory", operation, corner[0] + x, corner[1] + y,
+                             corner[2] + z, corner[3] + w);
                     move(static_cast<unsigned char *>(shared_pointer(at, size, operation)), is_valid ? row + x * element : nullptr, size);
                 }
             }

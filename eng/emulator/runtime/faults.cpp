@@ -80,9 +80,9 @@ std::string FaultGuard::describe() const
     if (fault_signal == SIGFPE)
         snprintf(text, sizeof text, "integer division by zero");
     else if (fault_signal == SIGILL)
-        snprintf(text, sizeof text, "illegal instruction (the end of a function that returns nothing?)");
+        snprintf(text, sizeof text, "misaligned access (or the end of a function that returns nothing)");
     else
-        snprintf(text, sizeof text, "illegal or misaligned access, address %p", fault_address);
+        snprintf(text, sizeof text, "illegal access, address %p", fault_address);
     return std::string(text) + "\n    " + describe_address(fault_place);
 }
 }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <sys/mman.h>
 
 namespace emulator
@@ -24,6 +25,7 @@ struct Allocation
     unsigned char *end() const { return mapping + mapped - page; }
 };
 
+std::mutex lock; // cuBLASLt asks from outside the driver's calls
 std::map<uintptr_t, Allocation> allocations;
 size_t in_use;
 
@@ -46,10 +48,15 @@ size_t memory_limit()
     return limit;
 }
 
-size_t memory_in_use() { return in_use; }
+size_t memory_in_use()
+{
+    std::lock_guard hold(lock);
+    return in_use;
+}
 
 void *allocate(size_t bytes)
 {
+    std::lock_guard hold(lock);
     if (bytes > memory_limit() || in_use + bytes > memory_limit()) return nullptr;
     Allocation a{};
     a.bytes = bytes;
@@ -70,6 +77,7 @@ void *allocate(size_t bytes)
 
 bool release(void *pointer)
 {
+    std::lock_guard hold(lock);
     auto found = allocations.find(reinterpret_cast<uintptr_t>(pointer));
     if (found == allocations.end()) return false;
     munmap(found->second.mapping, found->second.mapped);
@@ -80,6 +88,7 @@ bool release(void *pointer)
 
 bool is_device_range(const void *pointer, size_t bytes)
 {
+    std::lock_guard hold(lock);
     auto address = reinterpret_cast<uintptr_t>(pointer);
     auto after = allocations.upper_bound(address);
     if (after == allocations.begin()) return false;
@@ -90,6 +99,7 @@ bool is_device_range(const void *pointer, size_t bytes)
 
 std::string find_overrun()
 {
+    std::lock_guard hold(lock);
     for (auto &[address, a] : allocations)
     {
         if (a.is_reported) continue;

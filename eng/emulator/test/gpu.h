@@ -20,7 +20,13 @@ int cuModuleLoadData(void **, const void *);
 int cuModuleGetFunction(void **, void *, const char *);
 int cuFuncSetAttribute(void *, int, int);
 int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **);
-int cuTensorMapEncodeTiled(void *, int, unsigned, void *, const uint64_t *, const uint64_t *, const unsigned *, const unsigned *, int, int, int, int);
+int cuTensorMapEncodeTiled(void *, int, unsigned, void *, const uint64_t *, const uint64_t *, const unsigned *,
+                           const unsigned *, int, int, int, int);
+int cublasLtMatmulDescCreate(void **, int, int);
+int cublasLtMatmulDescSetAttribute(void *, int, const void *, size_t);
+int cublasLtMatrixLayoutCreate(void **, int, uint64_t, uint64_t, int64_t);
+int cublasLtMatmul(void *, void *, const float *, const void *, void *, const void *, void *, const float *, const void *, void *, void *, void *,
+                   const void *, void *, size_t, void *);
 int nvrtcCreateProgram(void **, const char *, const char *, int, const char *const *, const char *const *);
 int nvrtcCompileProgram(void *, int, const char *const *);
 int nvrtcGetCUBINSize(void *, size_t *);

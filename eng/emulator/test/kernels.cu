@@ -193,6 +193,7 @@ extern "C" __global__ void lost_bytes(float *)
 }
 
 extern "C" __global__ void wild_write(float *x) { x[1 << 28] = 1; }
+extern "C" __global__ void misaligned(float *x) { x[0] = reinterpret_cast<float4 *>(x + 1)->y; }
 extern "C" __global__ void overrun(float *x) { x[100 + threadIdx.x % 28] = 1; }
 extern "C" __global__ void shared_overrun(float *)
 {
