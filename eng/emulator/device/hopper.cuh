@@ -55,6 +55,7 @@ __device__ __forceinline__ void product_fence() {}
 __device__ __forceinline__ void product_commit() { emulator::product_commit(); }
 template <int pending> __device__ __forceinline__ void product_wait() { emulator::product_wait(pending); }
 template <int count> __device__ __forceinline__ void settle(float (&)[count]) {}
+template <int steps> __device__ __forceinline__ void settle(unsigned (&)[steps][4]) {}
 
 template <class E, int N, int transposed_a, int transposed_b>
 __device__ __forceinline__ void product(float (&d)[N / 2], unsigned long long a, unsigned long long b, bool accumulate)
