@@ -1,0 +1,16 @@
+#include "/work/wt/emulator/eng/emulator/device/prelude.h"
+#include "packs.cuh"
+
+// y may be a: then a += b.
+extern "C"  void  add_forward(const ELEMENT *a, const ELEMENT *b, ELEMENT *y, long long count)
+{
+    each_pack<ELEMENT>(count, [=](auto width, long long first) {
+        constexpr int N = decltype(width)::count;
+        float va[N], vb[N];
+        load(a + first, va);
+        load(b + first, vb);
+#pragma unroll
+        for (int i = 0; i < N; i++) va[i] += vb[i];
+        store(va, y + first);
+    });
+}
