@@ -45,7 +45,7 @@ extern "C" __global__ void __launch_bounds__(tile_threads)
 decay_gate_forward(const float *projections, const float *bias, float epsilon, float *alpha, float *local, float *totals,
                    int positions, int heads)
 {
-    __shared__ __align__(16) float tile[tile_heads][tile_stride];
+    __shared__ float tile[tile_heads][tile_stride];
     const int start = blockIdx.x * chunk_positions, count = min(chunk_positions, positions - start);
     const int first_head = blockIdx.y * tile_heads, head_count = min(tile_heads, heads - first_head);
     const int accesses = head_count / LANES;
@@ -120,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(tile_threads)
 decay_gate_backward(const float *projections, const float *bias, float epsilon, const float *dalpha, ELEMENT *dprojections,
                     float *bias_sums, int tokens, int heads)
 {
-    __shared__ __align__(16) float tile[tile_heads][tile_stride];
+    __shared__ float tile[tile_heads][tile_stride];
     const int start = blockIdx.x * chunk_positions, count = min(chunk_positions, tokens - start);
     const int first_head = blockIdx.y * tile_heads, head_count = min(tile_heads, heads - first_head);
     const int accesses = head_count / LANES;

@@ -1,3 +1,4 @@
+using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cuda;
 
