@@ -4,26 +4,8 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tensors.Tests.Operations;
 
-public sealed class RmsNormTests : TensorTest
+public sealed class RmsNormTests() : RmsNormSuite(TestBackend.Cpu)
 {
-    private const float Epsilon = 1e-6f;
-
-    [Theory]
-    [InlineData(1, 1)]
-    [InlineData(3, 7)]
-    [InlineData(65, 33)]
-    [InlineData(700, 384)]
-    public void Follows_the_reference_in_both_directions(int rows, int width)
-    {
-        (float[] x, float[] weight, float[] dy) = Case(rows, width);
-        Differentiated result = Run(x, weight, dy);
-        (double[] dx, double[] dweight) = RmsNormReference.Backward(Samples.Widen(x), Samples.Widen(weight), Samples.Widen(dy), Epsilon);
-        ErrorNorm.Require(result.Y, RmsNormReference.Forward(Samples.Widen(x), Samples.Widen(weight), Epsilon), 3e-6);
-        // A row of one is ±weight whatever x is, but for ε: its gradient is rounding.
-        if (width > 1) ErrorNorm.Require(result.Gradients[0], dx, 1e-5);
-        ErrorNorm.Require(result.Gradients[1], dweight, 1e-5);
-    }
-
     [Fact]
     public void The_reference_gradient_is_the_derivative()
     {
@@ -41,6 +23,41 @@ public sealed class RmsNormTests : TensorTest
         (float[] x, float[] weight, float[] dy) = Case(517, 100);
         ThreadInvariance.Check(() => Run(x, weight, dy));
     }
+}
+
+public sealed class RmsNormCudaTests() : RmsNormSuite(TestBackend.CudaFloat32);
+
+public sealed class RmsNormCudaBFloat16Tests() : RmsNormSuite(TestBackend.CudaBFloat16);
+
+public sealed class RmsNormCudaFloat16Tests() : RmsNormSuite(TestBackend.CudaFloat16);
+
+public abstract class RmsNormSuite(TestBackend backend) : TensorTest(backend)
+{
+    protected const float Epsilon = 1e-6f;
+
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(3, 7)]
+    [InlineData(65, 33)]
+    [InlineData(700, 384)]
+    [InlineData(5, 4_104)] // more than a warp keeps
+    public void Follows_the_reference_in_both_directions(int rows, int width)
+    {
+        (float[] x, float[] weight, float[] dy) = Case(rows, width);
+        Differentiated result = Run(x, weight, dy);
+        (double[] dx, double[] dweight) = RmsNormReference.Backward(Samples.Widen(x), Samples.Widen(weight), Samples.Widen(dy), Epsilon);
+        ErrorNorm.Require(result.Y, RmsNormReference.Forward(Samples.Widen(x), Samples.Widen(weight), Epsilon), Backend.Forward(3e-6));
+        // A row of one is ±weight whatever x is, but for ε: its gradient is rounding.
+        if (width > 1) ErrorNorm.Require(result.Gradients[0], dx, Backend.Gradient(1e-5));
+        ErrorNorm.Require(result.Gradients[1], dweight, Backend.Gradient(1e-5));
+    }
+
+    [Fact]
+    public void Gives_the_same_bits_again()
+    {
+        (float[] x, float[] weight, float[] dy) = Case(130, 72);
+        Repeatability.Check(() => Run(x, weight, dy));
+    }
 
     [Fact]
     public void A_row_of_zeros_gives_zeros_and_a_finite_gradient()
@@ -56,30 +73,32 @@ public sealed class RmsNormTests : TensorTest
         (float[] x, float[] weight, float[] dy) = Case(4, 16);
         Differentiated once = Run(x, weight, dy);
         Differentiated twice = Differentiated.Run(
+            Backend,
             dy,
             (tape, inputs) => Add.Apply(tape, inputs[0], RmsNorm.Apply(tape, inputs[0], inputs[1], Epsilon)),
             (x, [4, 16]),
-            (weight, [16]));
-        ErrorNorm.Require(twice.Gradients[0], Samples.Widen([.. once.Gradients[0].Zip(dy, (a, b) => a + b)]), 1e-6);
+            Operand.Parameter(weight, [16]));
+        ErrorNorm.Require(twice.Gradients[0], Samples.Widen([.. once.Gradients[0].Zip(dy, (a, b) => a + b)]), Backend.Gradient(1e-6));
     }
 
     [Fact]
     public void Refuses_a_weight_of_another_width()
     {
         using var tape = new Tape();
-        Tensor x = tape.Own(Tensor.Zeros([2, 3])), weight = tape.Own(Tensor.Zeros([4]));
+        Tensor x = tape.Own(Backend.Activation(new float[6], [2, 3])), weight = tape.Own(Backend.Parameter(new float[4], [4]));
         Assert.Equal(
             "RmsNorm expects a weight of shape [3] for x [2, 3], but got [4].",
             Assert.Throws<OperandException>(() => RmsNorm.Apply(tape, x, weight)).Message);
     }
 
-    private static (float[] X, float[] Weight, float[] Dy) Case(int rows, int width) =>
-        (Samples.Normal(rows * width, 1, 3), Samples.Normal(width, 2), Samples.Normal(rows * width, 3));
+    protected (float[] X, float[] Weight, float[] Dy) Case(int rows, int width) =>
+        (Backend.Round(Samples.Normal(rows * width, 1, 3)), Samples.Normal(width, 2), Backend.Round(Samples.Normal(rows * width, 3)));
 
-    private static Differentiated Run(float[] x, float[] weight, float[] dy) =>
+    protected Differentiated Run(float[] x, float[] weight, float[] dy) =>
         Differentiated.Run(
-            dy,
+            Backend,
+            Backend.Round(dy),
             (tape, inputs) => RmsNorm.Apply(tape, inputs[0], inputs[1], Epsilon),
             (x, [x.Length / weight.Length, weight.Length]),
-            (weight, [weight.Length]));
+            Operand.Parameter(weight, [weight.Length]));
 }
