@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
+using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Cli.Commands;
 
@@ -16,10 +17,20 @@ internal static class SharedOptions
 
     public static Option<string> Device() => new("--device")
     {
-        Description = "Where to compute: cpu.",
-        HelpName = "cpu",
+        Description = "Where to compute: cpu, or an NVIDIA GPU: cuda, cuda:1, …",
+        HelpName = "cpu|cuda[:N]",
         DefaultValueFactory = _ => "cpu",
     };
+
+    /// <summary>The type of a model's activations.</summary>
+    public static Option<string?> Activations() => Types(new Option<string?>("--dtype")
+    {
+        Description = "The precision of activations: f32, bf16 or f16. [default: bf16 on a GPU, f32 on the CPU, which has no other]",
+        HelpName = "f32|bf16|f16",
+    });
+
+    /// <summary>Refuses what is no type of activations as a mistake of the command line.</summary>
+    public static Option<string?> Types(Option<string?> option) => option.AcceptOnlyFromAmong("f32", "bf16", "f16");
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of a table." };
 
@@ -41,13 +52,31 @@ internal static class SharedOptions
     /// <summary>Sets the number of threads for the rest of the process.</summary>
     public static void UseThreads(int? threads) => WorkerPool.Shared.Threads = threads ?? Environment.ProcessorCount;
 
-    /// <summary>The device of that name; never another one instead.</summary>
-    /// <exception cref="InputException">It does not exist here.</exception>
+    /// <summary>The device of that name, opened; never another one instead.</summary>
+    /// <exception cref="InputException">There is no such name.</exception>
+    /// <exception cref="CudaException">There is no such GPU here, or it lacks something.</exception>
     public static Device ParseDevice(string name)
     {
         if (name.Equals("cpu", StringComparison.OrdinalIgnoreCase)) return Tensors.Device.Cpu;
-        if (name.StartsWith("cuda", StringComparison.OrdinalIgnoreCase))
-            throw new InputException($"--device {name}: this build has no CUDA kernels; leave --device out to compute on the CPU.");
-        throw new InputException($"--device {name}: there is no such device; this build knows cpu.");
+        (string kind, string? number) = name.Split(':', 2) is [var left, var right] ? (left, right) : (name, null);
+        if (!kind.Equals("cuda", StringComparison.OrdinalIgnoreCase))
+            throw new InputException($"--device {name}: there is no such device; use cpu, cuda or cuda:N.");
+        int index = 0;
+        if (number is not null && !int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out index))
+            throw new InputException($"--device {name}: \"{number}\" is no number of a GPU; use cuda:0, cuda:1, …");
+        CudaDevice.Get(index);
+        // Both are needed sooner or later: better to hear of it before a model is read.
+        NativeLibraries.Require(NativeLibraries.Nvrtc);
+        NativeLibraries.Require(NativeLibraries.CublasLt);
+        return new Device(DeviceKind.Cuda, index);
     }
+
+    /// <summary>The type of that name; null for none.</summary>
+    public static DType? ParseType(string? name) => name switch
+    {
+        "bf16" => DType.BF16,
+        "f16" => DType.F16,
+        "f32" => DType.F32,
+        _ => null,
+    };
 }
