@@ -1,6 +1,7 @@
 // The gate from its projections on (docs/operator.md, "The gate"): one kernel reads each pre-activation once and writes alpha and,
-// where asked for, its two-level prefix; one kernel writes the gradient of the projections. Projections are [tokens, 2 heads]: h
-// without its bias, then the amplitude's pre-activation, so that what a block reads and what it writes are both one stretch.
+// where asked for, its two-level prefix; one kernel writes the gradient of the projections. Projections are [tokens, PARTS, 2 heads]:
+// h without its bias, then the amplitude's pre-activation, so that what a block reads and what it writes are both one stretch. Where
+// the product's factors are bf16 there are two parts to add up: what the weights rounded to bf16 give, and what the remainders give.
 // LANES heads, 1 or 4, are one access of a thread.
 #include "elements.cuh"
 #include "warp.cuh"
@@ -22,6 +23,18 @@ __device__ __forceinline__ void load_heads(const float *source, float *values)
         Pack16<float>::load(source, values);
     else
         values[0] = *source;
+}
+
+__device__ __forceinline__ void load_projections(const float *source, int heads, float *values)
+{
+    load_heads(source, values);
+    if constexpr (PARTS == 2)
+    {
+        float remainders[LANES];
+        load_heads(source + 2 * heads, remainders);
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) values[lane] += remainders[lane];
+    }
 }
 
 template <class E> __device__ __forceinline__ void store_heads(const float *values, E *target)
@@ -53,10 +66,10 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
     {
         const int t = i / accesses, head = (i % accesses) * LANES;
         const long long token = (long long)blockIdx.z * positions + start + t;
-        const float *z = projections + token * 2 * heads + first_head + head;
+        const float *z = projections + token * PARTS * 2 * heads + first_head + head;
         float h[LANES], a[LANES], b[LANES], decay[LANES];
-        load_heads(z, h);
-        load_heads(z + heads, a);
+        load_projections(z, heads, h);
+        load_projections(z + heads, heads, a);
         load_heads(bias + first_head + head, b);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++)
@@ -127,10 +140,11 @@ decay_gate_backward(const float *projections, const float *bias, float epsilon, 
     for (int i = threadIdx.x; i < count * accesses; i += tile_threads)
     {
         const int t = i / accesses, head = (i % accesses) * LANES;
-        const long long token = start + t, z = token * 2 * heads + first_head + head;
+        const long long token = start + t, target = token * 2 * heads + first_head + head;
+        const float *z = projections + token * PARTS * 2 * heads + first_head + head;
         float h[LANES], a[LANES], b[LANES], upstream[LANES], dh[LANES], da[LANES];
-        load_heads(projections + z, h);
-        load_heads(projections + z + heads, a);
+        load_projections(z, heads, h);
+        load_projections(z + heads, heads, a);
         load_heads(bias + first_head + head, b);
         load_heads(dalpha + token * heads + first_head + head, upstream);
 #pragma unroll
@@ -144,8 +158,8 @@ decay_gate_backward(const float *projections, const float *bias, float epsilon, 
             da[lane] = scaled * fmaf(h[lane], sigmoid, decay) * (a[lane] >= 0 ? 1.0f : beta);
             tile[head + lane][t] = dh[lane];
         }
-        store_heads(dh, dprojections + z);
-        store_heads(da, dprojections + z + heads);
+        store_heads(dh, dprojections + target);
+        store_heads(da, dprojections + target + heads);
     }
 
     __syncthreads();
@@ -173,13 +187,19 @@ decay_gate_bias(const float *bias_sums, float *dbias, int tiles, int heads)
     if (threadIdx.x == 0) dbias[blockIdx.x] += (float)sum;
 }
 
-// [gate; amplitude], each of `count` elements, in the type of the features.
+// [gate; amplitude], each of `count` elements, in the type of the features; where that is bf16, then the same of the remainders.
 extern "C" __global__ void decay_gate_stack(const float *gate, const float *amplitude, ELEMENT *stacked, int count)
 {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    stacked[i] = from_float<ELEMENT>(gate[i]);
-    stacked[count + i] = from_float<ELEMENT>(amplitude[i]);
+    const ELEMENT g = from_float<ELEMENT>(gate[i]), a = from_float<ELEMENT>(amplitude[i]);
+    stacked[i] = g;
+    stacked[count + i] = a;
+    if constexpr (PARTS == 2)
+    {
+        stacked[2ll * count + i] = from_float<ELEMENT>(gate[i] - to_float(g));
+        stacked[3ll * count + i] = from_float<ELEMENT>(amplitude[i] - to_float(a));
+    }
 }
 
 // The way back for gradients; either may be null.
