@@ -1,0 +1,94 @@
+using System.Numerics;
+using GatedFwa.Tensors.Cuda;
+
+namespace GatedFwa.Tensors.Operations;
+
+internal static class RmsNormCuda
+{
+    private const int Warp = 32, MostRowThreads = 1024;
+
+    // A thread keeps so many elements of a row in registers before the row is given more threads.
+    private const int ElementsPerThread = 32;
+
+    // Enough to fill the GPU; more would only lengthen the second stage of dweight.
+    private const int BlocksPerMultiprocessor = 4;
+
+    private static readonly KernelSource Source = new(typeof(RmsNormCuda), "rms_norm.cu");
+
+    /// <summary>Normalises x [..., C]; then turns its heads, where a rotation is given.</summary>
+    public static void Forward(Tensor x, Tensor weight, float epsilon, Tensor y, HeadRotation? rotation = null)
+    {
+        var cut = new Cut(x);
+        x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
+            new LaunchShape(cut.Blocks, cut.Threads), x, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1);
+    }
+
+    /// <summary>Whether heads of this size can be turned in the same pass: a warp must have both halves of each.</summary>
+    public static bool CanRotate(Tensor x, int headSize)
+    {
+        int pack = RowLaunch.PackOf(x.Type, x.Shape[^1]), half = headSize / 2;
+        return half % pack == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
+    }
+
+    /// <summary>Either gradient may be absent. Stores where the accumulator is fresh, else adds.</summary>
+    public static void Backward(
+        Tensor x,
+        Tensor weight,
+        float epsilon,
+        Tensor dy,
+        Tensor? dx,
+        bool storeDx,
+        Tensor? dweight,
+        bool storeDweight,
+        HeadRotation? rotation = null)
+    {
+        var cut = new Cut(x);
+        using CudaStorage? parts = dweight is null ? null : x.Cuda.Memory.Rent((long)cut.Blocks * cut.Width * sizeof(float));
+        int sharedBytes = parts is null || cut.RowsPerBlock == 1 ? 0 : cut.RowsPerBlock * cut.Width * sizeof(float);
+        x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
+            new LaunchShape(cut.Blocks, cut.Threads, sharedBytes),
+            x, weight, dy, dx, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1);
+        if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
+    }
+
+    /// <summary>A rotation of heads by position.</summary>
+    /// <param name="Angles">Cosines and sines [T, D] (<see cref="RotaryCuda.Table"/>).</param>
+    internal sealed record HeadRotation(Tensor Angles)
+    {
+        public int Tokens => Angles.Shape[0];
+    }
+
+    /// <summary>How rows are dealt to threads.</summary>
+    private readonly struct Cut
+    {
+        private readonly int _pack, _rowThreads;
+        private readonly DType _type;
+
+        public Cut(Tensor x)
+        {
+            (Rows, Width, _type) = (x.Shape.Rows, x.Shape[^1], x.Type);
+            _pack = RowLaunch.PackOf(x.Type, Width);
+            _rowThreads = Warp;
+            while (_rowThreads < MostRowThreads && _rowThreads * ElementsPerThread < Width) _rowThreads *= 2;
+            Threads = Math.Max(_rowThreads, _rowThreads == Warp ? RowLaunch.Threads : 0);
+            RowsPerBlock = Threads / _rowThreads;
+            Blocks = Math.Min(RowLaunch.Quotient(Rows, RowsPerBlock), x.Cuda.Multiprocessors * BlocksPerMultiprocessor);
+        }
+
+        public int Rows { get; }
+
+        public int Width { get; }
+
+        public int Threads { get; }
+
+        public int RowsPerBlock { get; }
+
+        public int Blocks { get; }
+
+        public KernelDefine[] Defines(HeadRotation? rotation)
+        {
+            KernelDefine[] plain = [KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads)];
+            return rotation is null ? plain : [.. plain, ("HEAD_SIZE", rotation.Angles.Shape[1])];
+        }
+    }
+}
