@@ -130,7 +130,7 @@ public sealed class AttendTests : CommandTest
     [Fact]
     public void A_device_that_is_not_there_is_never_replaced_by_another()
     {
-        RefusedWithOneSentence(Run("attend", Golden("attention_basic"), "out.safetensors", "--device", "cuda"), "cuda");
+        RefusedWithOneSentence(Run("attend", Golden("attention_basic"), "out.safetensors", "--device", "cuda:99"), "cuda:99");
         Assert.False(File.Exists(InFolder("out.safetensors")));
     }
 
