@@ -1,7 +1,6 @@
 using System.CommandLine;
 using GatedFwa.Cli.Commands.Training;
 using GatedFwa.Models;
-using GatedFwa.Tensors;
 using GatedFwa.Training;
 using GatedFwa.Training.Data;
 
