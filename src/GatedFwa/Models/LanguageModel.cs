@@ -103,7 +103,7 @@ public sealed class LanguageModel : IDisposable
     /// <summary>An empty text to <see cref="Advance"/>.</summary>
     /// <param name="batch">How many texts advance together.</param>
     /// <exception cref="ArgumentOutOfRangeException">The batch is below 1.</exception>
-    public DecodeState NewState(int batch = 1) => new(Config, batch, Device);
+    public DecodeState NewState(int batch = 1) => new(Config, batch, Device, Activations);
 
     /// <summary>
     /// Feeds tokens that continue a text. Any split of a text into calls gives the same scores as one pass over all of it.

@@ -1,0 +1,85 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
+
+namespace GatedFwa.Attention;
+
+/// <summary>
+/// One matrix product gives both projections of all heads, [N, 2H] with N = B·T, in float32 whatever the features are. One kernel
+/// then reads each of them once; backward one kernel writes their gradient in the features' type, for the products.
+/// </summary>
+internal static class DecayGateCuda
+{
+    private const int TilePositions = TwoLevelPrefix.ChunkPositions;
+    private const int TileHeads = 16;
+    private const int Threads = 256;
+
+    private static readonly KernelSource Source = new(typeof(DecayGateCuda), "decay_gate.cu");
+
+    /// <summary>[gateWeight; amplitudeWeight] in the features' type, [2H, C], for the caller to dispose.</summary>
+    public static Tensor Stack(Tensor gateWeight, Tensor amplitudeWeight, DType type)
+    {
+        int count = checked((int)gateWeight.Count);
+        Tensor weights = Tensor.Empty([2 * gateWeight.Shape[0], gateWeight.Shape[1]], type, gateWeight.Device);
+        Kernel(weights, "decay_gate_stack", 1).Launch(Elements(count), gateWeight, amplitudeWeight, weights, count);
+        return weights;
+    }
+
+    /// <summary>projections [N, 2H] = x · weightsᵀ, without the bias.</summary>
+    public static void Project(Tensor x, Tensor weights, Tensor projections) =>
+        CudaMatrixProduct.Multiply(x.Cuda, CudaMatrix.Of(x), CudaMatrix.Of(weights).Transposed, CudaMatrix.Of(projections));
+
+    /// <summary>ELU, softplus, division and, where asked for, the prefix sums.</summary>
+    public static void Forward(Tensor projections, Tensor gateBias, float epsilon, Tensor alpha, CudaDecayPrefix? prefix)
+    {
+        (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
+        var shape = new LaunchShape(Tiles(positions), Threads, BlocksY: HeadTiles(heads), BlocksZ: batch);
+        Kernel(alpha, "decay_gate_forward", Lanes(heads)).Launch(
+            shape, projections, gateBias, epsilon, alpha, prefix?.Local, prefix?.Totals, positions, heads);
+    }
+
+    /// <summary>Adds to the gradients that are wanted.</summary>
+    /// <param name="x">[B, T, C].</param>
+    /// <param name="weights">[2H, C], what <see cref="Stack"/> gave.</param>
+    /// <param name="gateBias">F32 [H].</param>
+    /// <param name="projections">F32 [N, 2H].</param>
+    /// <param name="epsilon">ε.</param>
+    /// <param name="dalpha">F32 [B, T, H].</param>
+    /// <param name="gradients">Where they go.</param>
+    /// <param name="storeDx">Whether the gradient of x is not set yet.</param>
+    public static void Backward(
+        Tensor x, Tensor weights, Tensor gateBias, Tensor projections, float epsilon, Tensor dalpha, DecayGateGradients gradients, bool storeDx)
+    {
+        CudaDevice device = x.Cuda;
+        (int tokens, int heads) = (projections.Shape[0], gateBias.Shape[0]);
+        int tiles = Tiles(tokens);
+        using Tensor dprojections = Tensor.Empty(projections.Shape, x.Type, x.Device);
+        using CudaStorage biasSums = device.Memory.Rent((long)tiles * heads * sizeof(float));
+        Kernel(dprojections, "decay_gate_backward", Lanes(heads)).Launch(
+            new LaunchShape(tiles, Threads, BlocksY: HeadTiles(heads)),
+            projections, gateBias, epsilon, dalpha, dprojections, biasSums, tokens, heads);
+        if (gradients.GateBias is { } dbias)
+            Kernel(dbias, "decay_gate_bias", 1).Launch(new LaunchShape(heads, Threads), biasSums, dbias, tiles, heads);
+
+        CudaMatrix upstream = CudaMatrix.Of(dprojections);
+        if (gradients.X is { } dx)
+            CudaMatrixProduct.Multiply(device, upstream, CudaMatrix.Of(weights), CudaMatrix.Of(dx), accumulate: !storeDx);
+        if (gradients.GateWeight is null && gradients.AmplitudeWeight is null) return;
+        // One product, so that x is read once; the two gradients lie apart.
+        using Tensor dweights = Tensor.Empty(weights.Shape, DType.F32, x.Device);
+        CudaMatrixProduct.Multiply(device, upstream.Transposed, CudaMatrix.Of(x), CudaMatrix.Of(dweights));
+        int count = (int)(dweights.Count / 2);
+        Kernel(dweights, "decay_gate_add", 1).Launch(Elements(count), dweights, gradients.GateWeight, gradients.AmplitudeWeight, count);
+    }
+
+    private static int Tiles(int positions) => (positions + TilePositions - 1) / TilePositions;
+
+    private static int HeadTiles(int heads) => (heads + TileHeads - 1) / TileHeads;
+
+    private static LaunchShape Elements(int count) => new((count + Threads - 1) / Threads, Threads);
+
+    /// <summary>Heads in one access of a thread: four where rows of heads begin at multiples of 16 bytes.</summary>
+    private static int Lanes(int heads) => heads % 4 == 0 ? 4 : 1;
+
+    private static CudaKernel Kernel(Tensor result, string function, int lanes) =>
+        result.Cuda.Kernel(Source, function, KernelDefine.Element(result.Type), ("LANES", lanes));
+}
