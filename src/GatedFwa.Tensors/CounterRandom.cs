@@ -11,6 +11,9 @@ public readonly struct CounterRandom(ulong seed)
 
     private readonly ulong _key = Mix(seed + 0x9E3779B97F4A7C15);
 
+    /// <summary>What names the stream to a kernel (dropout.cu has the hash).</summary>
+    internal ulong Key => _key;
+
     /// <summary>A stream of its own for a part of a whole: a layer, a step, a parameter.</summary>
     /// <param name="part">Which part.</param>
     public CounterRandom Split(ulong part) => new(Mix(_key ^ Mix(part + 0xD1B54A32D192ED03)));

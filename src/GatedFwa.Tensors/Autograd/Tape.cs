@@ -16,6 +16,7 @@ public sealed class Tape : IDisposable
     private readonly List<Node> _nodes = [];
     private readonly List<Tensor> _withGradient = [];
     private readonly HashSet<Tensor> _watched = [];
+    private readonly Dictionary<object, Tensor> _shared = [];
     private bool _closed;
 
     /// <summary>Opens a tape.</summary>
@@ -42,6 +43,16 @@ public sealed class Tape : IDisposable
         if (_closed) tensor.Dispose();
         ObjectDisposedException.ThrowIf(_closed, this);
         _owned.Add(tensor);
+        return tensor;
+    }
+
+    /// <summary>A tensor that several operations of this tape read (a table of angles): made by whoever asks first, and kept.</summary>
+    /// <param name="key">Says by its value what the tensor holds.</param>
+    /// <param name="make">Makes it; the tape owns it from then on.</param>
+    internal Tensor Shared(object key, Func<Tensor> make)
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        if (!_shared.TryGetValue(key, out Tensor? tensor)) _shared[key] = tensor = make();
         return tensor;
     }
 
@@ -207,7 +218,9 @@ public sealed class Tape : IDisposable
         _closed = true;
         foreach (Tensor tensor in _withGradient) tensor.Gradient = null;
         foreach (Tensor tensor in _owned) tensor.Dispose();
+        foreach (Tensor tensor in _shared.Values) tensor.Dispose();
         _owned.Clear();
+        _shared.Clear();
         _nodes.Clear();
         _withGradient.Clear();
         _watched.Clear();

@@ -1,9 +1,9 @@
 namespace GatedFwa.Tensors.Operations;
 
-/// <summary>Checks that operations share at their door.</summary>
+/// <summary>Checks that operations share at their door. Absent tensors pass.</summary>
 internal static class Operands
 {
-    /// <summary>Refuses tensors that are not F32 or not on one device; absent ones pass.</summary>
+    /// <summary>Refuses tensors that are not F32 (parameters, statistics, gates) and such on different devices.</summary>
     public static void RequireFloats(string operation, params ReadOnlySpan<Tensor?> tensors)
     {
         foreach (Tensor? tensor in tensors)
@@ -15,37 +15,59 @@ internal static class Operands
         RequireOneDevice(operation, tensors);
     }
 
-    /// <summary>Refuses tensors that are not of one type among F32, BF16 and F16, or not on one device; absent ones pass.</summary>
+    /// <summary>
+    /// Refuses tensors that are not of one type among F32, BF16 and F16, or not on one device; on the CPU that type is F32.
+    /// </summary>
     public static void RequireActivations(string operation, params ReadOnlySpan<Tensor?> tensors)
     {
         Tensor? first = null;
         foreach (Tensor? tensor in tensors)
         {
             if (tensor is null) continue;
-            if (tensor.Type == DType.I32) throw new OperandException(operation, "tensors of F32, BF16 or F16", $"{tensor.Type} {tensor.Shape}");
-            if (tensor.Type != DType.F32 && tensor.Device.IsCpu)
-            {
-                string type = tensor.Type == DType.BF16 ? "bfloat16" : "float16";
-                throw new OperandException(operation, "tensors of F32", $"{tensor.Type} {tensor.Shape}: {type} runs on GPUs; use F32 on the CPU");
-            }
-
             first ??= tensor;
+            RequireActivations(operation, tensor.Type, tensor.Device, $"{tensor.Type} {tensor.Shape}");
             if (tensor.Type != first.Type)
-                throw new OperandException(operation, $"tensors of one type, {first.Type} as the first", $"{tensor.Type} {tensor.Shape}");
+                throw new OperandException(operation, $"activations of one type, {first.Type}", $"{tensor.Type} {tensor.Shape}");
         }
 
         RequireOneDevice(operation, tensors);
     }
 
-    /// <summary>Refuses tensors that lie on different devices; absent ones pass.</summary>
+    /// <summary>The same of a result that is to be made.</summary>
+    public static void RequireActivations(string operation, DType type, Device device) =>
+        RequireActivations(operation, type, device, $"{type}");
+
+    /// <summary>Refuses tensors on different devices.</summary>
     public static void RequireOneDevice(string operation, params ReadOnlySpan<Tensor?> tensors)
     {
         Tensor? first = null;
         foreach (Tensor? tensor in tensors)
         {
+            if (tensor is null) continue;
             first ??= tensor;
-            if (tensor is not null && tensor.Device != first!.Device)
-                throw new OperandException(operation, $"tensors on {first.Device}", $"{tensor.Type} {tensor.Shape} on {tensor.Device}");
+            if (tensor.Device != first.Device)
+            {
+                throw new OperandException(
+                    operation,
+                    $"tensors on one device, {first.Device} as of {first.Type} {first.Shape}",
+                    $"{tensor.Type} {tensor.Shape} on {tensor.Device}");
+            }
+        }
+    }
+
+    private static void RequireActivations(string operation, DType type, Device device, string actual)
+    {
+        switch (type, device.IsCpu)
+        {
+            case (DType.F32, _) or (DType.BF16 or DType.F16, false):
+                break;
+            case (DType.I32, true):
+                throw new OperandException(operation, $"tensors of {DType.F32}", actual);
+            case (DType.I32, false):
+                throw new OperandException(operation, $"activations of {DType.F32}, {DType.BF16} or {DType.F16}", actual);
+            default:
+                string name = type == DType.BF16 ? "bfloat16" : "float16";
+                throw new OperandException(operation, $"tensors of {DType.F32}", $"{actual} on the CPU ({name} runs on GPUs; use F32 on the CPU)");
         }
     }
 }

@@ -132,7 +132,7 @@ public sealed class LanguageModel : IDisposable
             throw new OperandException(nameof(LanguageModel), "I32 tokens [B, T], T ≥ 1", $"{tokens.Type} {tokens.Shape}");
         state?.CheckContinuation(Config, tape, tokens.Shape, layout);
 
-        Tensor x = Embedding.Apply(tape, tokens, _embedding);
+        Tensor x = Embedding.Apply(tape, tokens, _embedding, Activations);
         if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
@@ -150,13 +150,13 @@ public sealed class LanguageModel : IDisposable
         return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
     }
 
-    /// <summary>[B, T, C] → [B, C]. Looking rows up in a table is what an embedding does, on any device.</summary>
+    /// <summary>[B, T, C] → [B, C], for inference.</summary>
     private Tensor LastToken(Tape tape, Tensor features)
     {
-        int batch = features.Shape[0], length = features.Shape[1];
-        Tensor rows = tape.View(features, [batch * length, Config.Width]);
-        if (length == 1) return rows;
-        int[] last = [.. Enumerable.Range(1, batch).Select(row => (row * length) - 1)];
-        return Embedding.Apply(tape, tape.Own(Tensor.From(last, [batch], Device)), rows);
+        int batch = features.Shape[0];
+        if (features.Shape[1] == 1) return tape.View(features, [batch, Config.Width]);
+        Tensor last = tape.Allocate([batch, Config.Width], features.Type, Device);
+        LayerState.Remember(features, last);
+        return last;
     }
 }

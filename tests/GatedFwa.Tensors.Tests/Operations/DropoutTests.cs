@@ -4,22 +4,8 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tensors.Tests.Operations;
 
-public sealed class DropoutTests : TensorTest
+public sealed class DropoutTests() : DropoutSuite(TestBackend.Cpu)
 {
-    private static readonly CounterRandom Random = new(42);
-
-    [Theory]
-    [InlineData(1, 0.01f)]
-    [InlineData(21, 0.5f)]
-    [InlineData(40_001, 0.1f)]
-    public void Follows_the_reference_in_both_directions(int count, float probability)
-    {
-        float[] x = Samples.Normal(count, 1), dy = Samples.Normal(count, 2);
-        Differentiated result = Run(x, dy, probability);
-        ErrorNorm.Require(result.Y, DropoutReference.Forward(Samples.Widen(x), probability, Random), 1e-6);
-        ErrorNorm.Require(result.Gradients[0], DropoutReference.Forward(Samples.Widen(dy), probability, Random), 1e-6);
-    }
-
     [Fact]
     public void The_reference_gradient_is_the_derivative()
     {
@@ -33,6 +19,29 @@ public sealed class DropoutTests : TensorTest
     {
         float[] x = Samples.Normal(70_001, 1), dy = Samples.Normal(70_001, 2);
         ThreadInvariance.Check(() => Run(x, dy, 0.2f));
+    }
+}
+
+public sealed class DropoutCudaTests() : DropoutSuite(TestBackend.CudaFloat32);
+
+public sealed class DropoutCudaBFloat16Tests() : DropoutSuite(TestBackend.CudaBFloat16);
+
+public sealed class DropoutCudaFloat16Tests() : DropoutSuite(TestBackend.CudaFloat16);
+
+public abstract class DropoutSuite(TestBackend backend) : TensorTest(backend)
+{
+    protected static readonly CounterRandom Random = new(42);
+
+    [Theory]
+    [InlineData(1, 0.01f)]
+    [InlineData(21, 0.5f)]
+    [InlineData(40_001, 0.1f)]
+    public void Follows_the_reference_in_both_directions(int count, float probability)
+    {
+        float[] x = Backend.Round(Samples.Normal(count, 1)), dy = Backend.Round(Samples.Normal(count, 2));
+        Differentiated result = Run(x, dy, probability);
+        ErrorNorm.Require(result.Y, DropoutReference.Forward(Samples.Widen(x), probability, Random), Backend.Forward(1e-6));
+        ErrorNorm.Require(result.Gradients[0], DropoutReference.Forward(Samples.Widen(dy), probability, Random), Backend.Gradient(1e-6));
     }
 
     [Fact]
@@ -52,7 +61,7 @@ public sealed class DropoutTests : TensorTest
         var ones = new float[1000];
         Array.Fill(ones, 1);
         using var tape = new Tape();
-        Tensor x = tape.Own(Tensor.From(ones, [1000]));
+        Tensor x = tape.Own(Backend.Activation(ones, [1000]));
         Assert.NotEqual(Dropout.Apply(tape, x, 0.5f, Random.Split(1)).ToArray(), Dropout.Apply(tape, x, 0.5f, Random.Split(2)).ToArray());
     }
 
@@ -60,7 +69,7 @@ public sealed class DropoutTests : TensorTest
     public void Returns_its_input_where_nothing_is_dropped()
     {
         using Tape training = new(), inference = new(recording: false);
-        using Tensor x = Tensor.Zeros([3]);
+        using Tensor x = Backend.Activation(new float[3], [3]);
         Assert.Same(x, Dropout.Apply(training, x, 0, Random));
         Assert.Same(x, Dropout.Apply(inference, x, 0.5f, Random));
     }
@@ -72,12 +81,22 @@ public sealed class DropoutTests : TensorTest
     public void Refuses_a_probability_out_of_range(float probability)
     {
         using var tape = new Tape();
-        Tensor x = tape.Own(Tensor.Zeros([3]));
+        Tensor x = tape.Own(Backend.Activation(new float[3], [3]));
         Assert.Equal(
             $"Dropout expects a probability in [0, 1), but got {probability}.",
             Assert.Throws<OperandException>(() => Dropout.Apply(tape, x, probability, Random)).Message);
     }
 
-    private static Differentiated Run(float[] x, float[] dy, float probability) =>
-        Differentiated.Run(dy, (tape, inputs) => Dropout.Apply(tape, inputs[0], probability, Random), (x, [x.Length]));
+    protected Differentiated Run(float[] x, float[] dy, float probability) =>
+        Differentiated.Run(Backend, dy, (tape, inputs) => Dropout.Apply(tape, inputs[0], probability, Random), (x, [x.Length]));
+
+    [Fact]
+    public void Drops_the_same_elements_on_every_device()
+    {
+        float[] x = Backend.Round(Samples.Uniform(1003, 1, 1, 2));
+        using var tape = new Tape();
+        float[] here = Dropout.Apply(tape, tape.Own(Backend.Activation(x, [1003])), 0.3f, Random).ToArray();
+        float[] onCpu = Dropout.Apply(tape, tape.Own(Tensor.From(x, [1003])), 0.3f, Random).ToArray();
+        Assert.Equal(onCpu.Select(value => value == 0), here.Select(value => value == 0));
+    }
 }

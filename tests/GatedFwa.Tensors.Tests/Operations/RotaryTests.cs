@@ -4,26 +4,8 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tensors.Tests.Operations;
 
-public sealed class RotaryTests : TensorTest
+public sealed class RotaryTests() : RotarySuite(TestBackend.Cpu)
 {
-    private const float Base = 10_000;
-
-    [Theory]
-    [InlineData(1, 1, 1, 2, 0)]
-    [InlineData(2, 5, 3, 8, 0)]
-    [InlineData(1, 33, 2, 40, 7)]
-    [InlineData(2, 131, 2, 64, 1000)]
-    [InlineData(1, 70, 1, 256, 1_000_000)]
-    [InlineData(1, 40, 2, 64, 1_000_000_000)]
-    public void Follows_the_reference_in_both_directions_at_any_position(int batch, int tokens, int heads, int size, long firstPosition)
-    {
-        Shape shape = [batch, tokens, heads, size];
-        float[] x = Samples.Normal(shape.Count, 1), dy = Samples.Normal(shape.Count, 2);
-        Differentiated result = Run(x, dy, shape, firstPosition);
-        ErrorNorm.Require(result.Y, RotaryReference.Forward(Samples.Widen(x), shape, firstPosition, Base), 3e-7);
-        ErrorNorm.Require(result.Gradients[0], RotaryReference.Backward(Samples.Widen(dy), shape, firstPosition, Base), 3e-7);
-    }
-
     [Fact]
     public void The_reference_gradient_is_the_derivative()
     {
@@ -40,20 +22,47 @@ public sealed class RotaryTests : TensorTest
         float[] x = Samples.Normal(shape.Count, 1), dy = Samples.Normal(shape.Count, 2);
         ThreadInvariance.Check(() => Run(x, dy, shape, 3));
     }
+}
+
+public sealed class RotaryCudaTests() : RotarySuite(TestBackend.CudaFloat32);
+
+public sealed class RotaryCudaBFloat16Tests() : RotarySuite(TestBackend.CudaBFloat16);
+
+public sealed class RotaryCudaFloat16Tests() : RotarySuite(TestBackend.CudaFloat16);
+
+public abstract class RotarySuite(TestBackend backend) : TensorTest(backend)
+{
+    protected const float Base = 10_000;
+
+    [Theory]
+    [InlineData(1, 1, 1, 2, 0)]
+    [InlineData(2, 5, 3, 8, 0)]
+    [InlineData(1, 33, 2, 40, 7)]
+    [InlineData(2, 131, 2, 64, 1000)]
+    [InlineData(1, 70, 1, 256, 1_000_000)]
+    [InlineData(1, 40, 2, 64, 1_000_000_000)]
+    public void Follows_the_reference_in_both_directions_at_any_position(int batch, int tokens, int heads, int size, long firstPosition)
+    {
+        Shape shape = [batch, tokens, heads, size];
+        float[] x = Backend.Round(Samples.Normal(shape.Count, 1)), dy = Backend.Round(Samples.Normal(shape.Count, 2));
+        Differentiated result = Run(x, dy, shape, firstPosition);
+        ErrorNorm.Require(result.Y, RotaryReference.Forward(Samples.Widen(x), shape, firstPosition, Base), Backend.Forward(3e-7));
+        ErrorNorm.Require(result.Gradients[0], RotaryReference.Backward(Samples.Widen(dy), shape, firstPosition, Base), Backend.Gradient(3e-7));
+    }
 
     [Fact]
     public void Products_of_two_rotated_heads_depend_on_their_distance_alone()
     {
-        float[] q = Samples.Normal(64, 1), k = Samples.Normal(64, 2);
+        float[] q = Backend.Round(Samples.Normal(64, 1)), k = Backend.Round(Samples.Normal(64, 2));
         double near = Product(12, 5), far = Product(1_000_012, 1_000_005);
-        Assert.Equal(near, far, 1e-4);
+        Assert.Equal(near, far, Backend.Forward(1e-4) * 8); // Norms of 8.
         Assert.NotEqual(near, Product(12, 6), 1e-2);
 
         double Product(long queryPosition, long keyPosition)
         {
             using var tape = new Tape(recording: false);
-            float[] rotatedQ = Rotary.Apply(tape, tape.Own(Tensor.From(q, [1, 1, 1, 64])), queryPosition).ToArray();
-            float[] rotatedK = Rotary.Apply(tape, tape.Own(Tensor.From(k, [1, 1, 1, 64])), keyPosition).ToArray();
+            float[] rotatedQ = Rotary.Apply(tape, tape.Own(Backend.Activation(q, [1, 1, 1, 64])), queryPosition).ToArray();
+            float[] rotatedK = Rotary.Apply(tape, tape.Own(Backend.Activation(k, [1, 1, 1, 64])), keyPosition).ToArray();
             return rotatedQ.Zip(rotatedK, (a, b) => (double)a * b).Sum();
         }
     }
@@ -63,10 +72,10 @@ public sealed class RotaryTests : TensorTest
     {
         float[] x = Samples.Normal(100 * 8, 1);
         using var tape = new Tape(recording: false);
-        float[] whole = Rotary.Apply(tape, tape.Own(Tensor.From(x, [1, 100, 1, 8]))).ToArray();
-        float[] head = Rotary.Apply(tape, tape.Own(Tensor.From(x.AsSpan(0, 37 * 8), [1, 37, 1, 8]))).ToArray();
-        float[] tail = Rotary.Apply(tape, tape.Own(Tensor.From(x.AsSpan(37 * 8), [1, 63, 1, 8])), 37).ToArray();
-        ErrorNorm.Require([.. head, .. tail], Samples.Widen(whole), 1e-7);
+        float[] whole = Rotary.Apply(tape, tape.Own(Backend.Activation(x, [1, 100, 1, 8]))).ToArray();
+        float[] head = Rotary.Apply(tape, tape.Own(Backend.Activation(x.AsSpan(0, 37 * 8), [1, 37, 1, 8]))).ToArray();
+        float[] tail = Rotary.Apply(tape, tape.Own(Backend.Activation(x.AsSpan(37 * 8), [1, 63, 1, 8])), 37).ToArray();
+        ErrorNorm.Require([.. head, .. tail], Samples.Widen(whole), Backend.Forward(1e-7));
     }
 
     [Fact]
@@ -75,11 +84,11 @@ public sealed class RotaryTests : TensorTest
         using var tape = new Tape();
         Assert.Equal(
             "Rotary expects x of shape [B, T, H, D] with an even D, but got [1, 1, 1, 3].",
-            Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Tensor.Zeros([1, 1, 1, 3])))).Message);
-        Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Tensor.Zeros([1, 1, 4]))));
-        Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Tensor.Zeros([1, 1, 1, 4])), -1));
+            Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Backend.Activation(new float[3], [1, 1, 1, 3])))).Message);
+        Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Backend.Activation(new float[4], [1, 1, 4]))));
+        Assert.Throws<OperandException>(() => Rotary.Apply(tape, tape.Own(Backend.Activation(new float[4], [1, 1, 1, 4])), -1));
     }
 
-    private static Differentiated Run(float[] x, float[] dy, Shape shape, long firstPosition) =>
-        Differentiated.Run(dy, (tape, inputs) => Rotary.Apply(tape, inputs[0], firstPosition, Base), (x, shape));
+    protected Differentiated Run(float[] x, float[] dy, Shape shape, long firstPosition) =>
+        Differentiated.Run(Backend, dy, (tape, inputs) => Rotary.Apply(tape, inputs[0], firstPosition, Base), (x, shape));
 }

@@ -4,7 +4,39 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tensors.Tests.Operations;
 
-public sealed class TokenShiftTests : TensorTest
+public sealed class TokenShiftTests() : TokenShiftSuite(TestBackend.Cpu)
+{
+    [Theory]
+    [InlineData("dense")]
+    [InlineData("packed")]
+    [InlineData("padded")]
+    [InlineData("continued")]
+    public void The_reference_gradient_is_the_derivative(string kind)
+    {
+        Case c = Case.Of(Backend, kind == "packed" ? [1, 12, 2, 3] : [3, 4, 2, 3], kind);
+        double[] x = Samples.Widen(c.X), mix = Samples.Widen(c.Mix), dy = Samples.Widen(c.Dy);
+        Segment[] segments = c.Segments;
+        double Loss() => TokenShiftReference.Forward(x, mix, c.Shape, segments, c.WidePrevious).Zip(dy, (y, g) => y * g).Sum();
+        (double[] dx, double[] dmix) = TokenShiftReference.Backward(x, mix, dy, c.Shape, segments, c.WidePrevious);
+        Assert.InRange(GradientCheck.WorstDeviation(x, Loss, dx, samples: 100), 0, 1e-8);
+        Assert.InRange(GradientCheck.WorstDeviation(mix, Loss, dmix, samples: 100), 0, 1e-8);
+    }
+
+    [Fact]
+    public void Gives_the_same_bits_for_any_number_of_threads()
+    {
+        Case c = Case.Of(Backend, [2, 500, 3, 40], "dense");
+        ThreadInvariance.Check(c.Run);
+    }
+}
+
+public sealed class TokenShiftCudaTests() : TokenShiftSuite(TestBackend.CudaFloat32);
+
+public sealed class TokenShiftCudaBFloat16Tests() : TokenShiftSuite(TestBackend.CudaBFloat16);
+
+public sealed class TokenShiftCudaFloat16Tests() : TokenShiftSuite(TestBackend.CudaFloat16);
+
+public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
 {
     public static TheoryData<int[], string> Cases => new()
     {
@@ -21,45 +53,22 @@ public sealed class TokenShiftTests : TensorTest
     [MemberData(nameof(Cases))]
     public void Follows_the_reference_in_both_directions(int[] extents, string kind)
     {
-        Case c = Case.Of(extents, kind);
+        Case c = Case.Of(Backend, extents, kind);
         Differentiated result = c.Run();
         Segment[] segments = c.Segments;
         (double[] dx, double[] dmix) = TokenShiftReference.Backward(Samples.Widen(c.X), Samples.Widen(c.Mix), Samples.Widen(c.Dy), c.Shape, segments, c.WidePrevious);
         ErrorNorm.Require(
             result.Y,
             TokenShiftReference.Forward(Samples.Widen(c.X), Samples.Widen(c.Mix), c.Shape, segments, c.WidePrevious),
-            1e-6);
-        ErrorNorm.Require(result.Gradients[0], dx, 1e-6);
-        ErrorNorm.Require(result.Gradients[1], dmix, 2e-6);
-    }
-
-    [Theory]
-    [InlineData("dense")]
-    [InlineData("packed")]
-    [InlineData("padded")]
-    [InlineData("continued")]
-    public void The_reference_gradient_is_the_derivative(string kind)
-    {
-        Case c = Case.Of(kind == "packed" ? [1, 12, 2, 3] : [3, 4, 2, 3], kind);
-        double[] x = Samples.Widen(c.X), mix = Samples.Widen(c.Mix), dy = Samples.Widen(c.Dy);
-        Segment[] segments = c.Segments;
-        double Loss() => TokenShiftReference.Forward(x, mix, c.Shape, segments, c.WidePrevious).Zip(dy, (y, g) => y * g).Sum();
-        (double[] dx, double[] dmix) = TokenShiftReference.Backward(x, mix, dy, c.Shape, segments, c.WidePrevious);
-        Assert.InRange(GradientCheck.WorstDeviation(x, Loss, dx, samples: 100), 0, 1e-8);
-        Assert.InRange(GradientCheck.WorstDeviation(mix, Loss, dmix, samples: 100), 0, 1e-8);
-    }
-
-    [Fact]
-    public void Gives_the_same_bits_for_any_number_of_threads()
-    {
-        Case c = Case.Of([2, 500, 3, 40], "dense");
-        ThreadInvariance.Check(c.Run);
+            Backend.Forward(1e-6));
+        ErrorNorm.Require(result.Gradients[0], dx, Backend.Gradient(1e-6));
+        ErrorNorm.Require(result.Gradients[1], dmix, Backend.Gradient(2e-6));
     }
 
     [Fact]
     public void Padding_gives_zero_and_takes_no_gradient()
     {
-        Case c = Case.Of([3, 21, 2, 24], "padded");
+        Case c = Case.Of(Backend, [3, 21, 2, 24], "padded");
         Differentiated result = c.Run();
         int padding = c.Segments[1].Start * 2 * 24, row = 21 * 2 * 24;
         Assert.True(padding > 0);
@@ -71,7 +80,7 @@ public sealed class TokenShiftTests : TensorTest
     [Fact]
     public void Documents_packed_together_are_shifted_like_each_alone()
     {
-        Case c = Case.Of([1, 60, 2, 16], "packed");
+        Case c = Case.Of(Backend, [1, 60, 2, 16], "packed");
         float[] packed = c.Run().Y;
         foreach (Segment document in c.Segments)
         {
@@ -79,8 +88,8 @@ public sealed class TokenShiftTests : TensorTest
             using var tape = new Tape(recording: false);
             Tensor alone = TokenShift.Apply(
                 tape,
-                tape.Own(Tensor.From(c.X[x], [1, document.Length, 2, 16])),
-                tape.Own(Tensor.From(c.Mix[mix], [1, document.Length, 2])));
+                tape.Own(Backend.Activation(c.X[x], [1, document.Length, 2, 16])),
+                tape.Own(Backend.Activation(c.Mix[mix], [1, document.Length, 2])));
             Assert.Equal(alone.ToArray(), packed[x]);
         }
     }
@@ -98,7 +107,7 @@ public sealed class TokenShiftTests : TensorTest
         {
             float[] part = [.. Enumerable.Range(0, 2).SelectMany(row => values.AsSpan(row * 10 * size, 10 * size)[(tokens.Start.Value * size)..(tokens.End.Value * size)].ToArray())];
             int length = tokens.End.Value - tokens.Start.Value;
-            return tape.Own(Tensor.From(part, rank == 4 ? [2, length, 1, size] : [2, length, 1]));
+            return tape.Own(Backend.Activation(part, rank == 4 ? [2, length, 1, size] : [2, length, 1]));
         }
     }
 
@@ -106,7 +115,7 @@ public sealed class TokenShiftTests : TensorTest
     public void Refuses_shapes_that_do_not_match_and_continued_documents()
     {
         using var tape = new Tape();
-        Tensor x = tape.Own(Tensor.Zeros([1, 4, 2, 8])), mix = tape.Own(Tensor.Zeros([1, 4, 2])), previous = tape.Own(Tensor.Zeros([1, 2, 8]));
+        Tensor x = Zeros([1, 4, 2, 8]), mix = Zeros([1, 4, 2]), previous = Zeros([1, 2, 8]);
         Assert.Equal(
             "TokenShift expects a mix of shape [1, 4, 2] for x [1, 4, 2, 8], but got [4, 2].",
             Assert.Throws<OperandException>(() => TokenShift.Apply(tape, x, tape.View(mix, [4, 2]))).Message);
@@ -114,15 +123,17 @@ public sealed class TokenShiftTests : TensorTest
         Assert.Throws<OperandException>(() => TokenShift.Apply(tape, x, mix, previous: tape.View(previous, [2, 8])));
         Assert.Throws<OperandException>(() => TokenShift.Apply(tape, x, mix, SequenceLayout.Packed([0, 4]), previous));
         Assert.Throws<OperandException>(() => TokenShift.Apply(tape, x, mix, SequenceLayout.Packed([0, 5])));
+
+        Tensor Zeros(Shape shape) => tape.Own(Backend.Activation(new float[shape.Count], shape));
     }
 
-    private sealed record Case(Shape Shape, SequenceLayout Layout, float[] X, float[] Mix, float[] Dy, float[]? Previous)
+    protected sealed record Case(TestBackend Backend, Shape Shape, SequenceLayout Layout, float[] X, float[] Mix, float[] Dy, float[]? Previous)
     {
-        public Segment[] Segments => Layout.Segments("test", Shape[0], Shape[1]);
+        internal Segment[] Segments => Layout.Segments("test", Shape[0], Shape[1]);
 
         public double[]? WidePrevious => Previous is null ? null : Samples.Widen(Previous);
 
-        public static Case Of(int[] extents, string kind)
+        public static Case Of(TestBackend backend, int[] extents, string kind)
         {
             Shape shape = [.. extents];
             int tokens = shape[1];
@@ -132,24 +143,26 @@ public sealed class TokenShiftTests : TensorTest
                 "padded" => SequenceLayout.LeftPadded([0, tokens / 2, tokens]),
                 _ => SequenceLayout.Dense,
             };
-            float[]? previous = kind == "continued" ? Samples.Normal(shape[0] * shape[2] * shape[3], 4) : null;
+            float[]? previous = kind == "continued" ? backend.Round(Samples.Normal(shape[0] * shape[2] * shape[3], 4)) : null;
             return new(
+                backend,
                 shape,
                 layout,
-                Samples.Normal(shape.Count, 1),
-                Samples.Normal(shape.Count / shape[3], 2),
-                Samples.Normal(shape.Count, 3),
+                backend.Round(Samples.Normal(shape.Count, 1)),
+                backend.Round(Samples.Normal(shape.Count / shape[3], 2)),
+                backend.Round(Samples.Normal(shape.Count, 3)),
                 previous);
         }
 
         public Differentiated Run() => Differentiated.Run(
+            Backend,
             Dy,
             (tape, inputs) => TokenShift.Apply(
                 tape,
                 inputs[0],
                 inputs[1],
                 Layout,
-                Previous is null ? null : tape.Own(Tensor.From(Previous, [Shape[0], Shape[2], Shape[3]]))),
+                Previous is null ? null : tape.Own(Backend.Activation(Previous, [Shape[0], Shape[2], Shape[3]]))),
             (X, Shape),
             (Mix, [Shape[0], Shape[1], Shape[2]]));
     }

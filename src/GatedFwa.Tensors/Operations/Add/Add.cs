@@ -7,25 +7,32 @@ public static class Add
 {
     /// <summary>Adds two tensors element by element.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="a">F32, any shape.</param>
-    /// <param name="b">F32, the shape of <paramref name="a"/>.</param>
-    /// <returns>The sum, in the same shape.</returns>
-    /// <exception cref="OperandException">The shapes differ.</exception>
+    /// <param name="a">Activations of any shape.</param>
+    /// <param name="b">The type and shape of <paramref name="a"/>.</param>
+    /// <returns>The sum, in the same type and shape.</returns>
+    /// <exception cref="OperandException">The shapes or types differ.</exception>
     public static Tensor Apply(Tape tape, Tensor a, Tensor b)
     {
-        Operands.RequireFloats(nameof(Add), a, b);
+        Operands.RequireActivations(nameof(Add), a, b);
         if (a.Shape != b.Shape) throw new OperandException(nameof(Add), $"two tensors of one shape, {a.Shape}", $"{b.Shape}");
-        Tensor y = tape.Allocate(a.Shape, DType.F32, a.Device);
-        AddCpu.Forward(a, b, y);
+        Tensor y = tape.Allocate(a.Shape, a.Type, a.Device);
+        if (y.Device.IsCpu) AddCpu.Forward(a, b, y);
+        else AddCuda.Forward(a, b, y);
         if (tape.NeedsGradient(a, b))
         {
             tape.Record(nameof(Add), y, dy =>
             {
-                if (!tape.TryHandOn(dy, a)) AddCpu.Accumulate(dy, tape.Accumulator(a)!);
-                if (!tape.TryHandOn(dy, b)) AddCpu.Accumulate(dy, tape.Accumulator(b)!);
+                if (!tape.TryHandOn(dy, a)) Accumulate(dy, tape.Accumulator(a)!);
+                if (!tape.TryHandOn(dy, b)) Accumulate(dy, tape.Accumulator(b)!);
             });
         }
 
         return y;
+    }
+
+    private static void Accumulate(Tensor term, Tensor sum)
+    {
+        if (sum.Device.IsCpu) AddCpu.Accumulate(term, sum);
+        else AddCuda.Accumulate(term, sum);
     }
 }

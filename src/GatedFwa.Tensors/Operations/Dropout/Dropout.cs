@@ -10,24 +10,26 @@ public static class Dropout
 {
     /// <summary>Drops elements.</summary>
     /// <param name="tape">Owns the result and records the operation; an inference tape drops nothing.</param>
-    /// <param name="x">F32, any shape.</param>
+    /// <param name="x">Activations of any shape.</param>
     /// <param name="probability">The share of elements to drop, in [0, 1).</param>
     /// <param name="random">The stream of the mask.</param>
-    /// <returns>F32, the same shape (<paramref name="x"/> itself where nothing is dropped).</returns>
+    /// <returns>The same type and shape (<paramref name="x"/> itself where nothing is dropped).</returns>
     /// <exception cref="OperandException">The probability is out of range.</exception>
     public static Tensor Apply(Tape tape, Tensor x, float probability, CounterRandom random)
     {
-        Operands.RequireFloats(nameof(Dropout), x);
+        Operands.RequireActivations(nameof(Dropout), x);
         if (!(probability is >= 0 and < 1)) throw new OperandException(nameof(Dropout), "a probability in [0, 1)", $"{probability}");
         if (probability == 0 || !tape.IsRecording) return x;
-        Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
-        DropoutCpu.Forward(x, probability, random, y);
+        Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
+        if (y.Device.IsCpu) DropoutCpu.Forward(x, probability, random, y);
+        else DropoutCuda.Forward(x, probability, random, y);
         if (tape.NeedsGradient(x))
         {
             tape.Record(nameof(Dropout), y, dy =>
             {
                 Tensor dx = tape.Accumulator(x, out bool storeDx)!;
-                DropoutCpu.Backward(dy, probability, random, dx, storeDx);
+                if (dx.Device.IsCpu) DropoutCpu.Backward(dy, probability, random, dx, storeDx);
+                else DropoutCuda.Backward(dy, probability, random, dx, storeDx);
             });
         }
 

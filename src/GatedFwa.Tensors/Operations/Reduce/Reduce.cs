@@ -7,13 +7,13 @@ public static class Reduce
 {
     /// <summary>The sum of all elements.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="x">F32, any shape.</param>
+    /// <param name="x">Activations of any shape.</param>
     /// <returns>F32 scalar, shape [].</returns>
     public static Tensor Sum(Tape tape, Tensor x) => Scaled(tape, x, nameof(Sum), 1);
 
     /// <summary>The mean of all elements.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="x">F32, any shape with at least one element.</param>
+    /// <param name="x">Activations of any shape with at least one element.</param>
     /// <returns>F32 scalar, shape [].</returns>
     /// <exception cref="OperandException">There is no element.</exception>
     public static Tensor Mean(Tape tape, Tensor x)
@@ -24,15 +24,17 @@ public static class Reduce
 
     private static Tensor Scaled(Tape tape, Tensor x, string operation, double factor)
     {
-        Operands.RequireFloats(operation, x);
+        Operands.RequireActivations(operation, x);
         Tensor y = tape.Allocate([], DType.F32, x.Device);
-        y.CopyFrom([(float)(ReduceCpu.Sum(x) * factor)]);
+        if (x.Device.IsCpu) y.CopyFrom([(float)(ReduceCpu.Sum(x) * factor)]);
+        else ReduceCuda.Sum(x, factor, y);
         if (tape.NeedsGradient(x))
         {
             tape.Record(operation, y, dy =>
             {
                 Tensor dx = tape.Accumulator(x, out bool storeDx)!;
-                ReduceCpu.Spread((float)(dy.Item() * factor), dx, storeDx);
+                if (dx.Device.IsCpu) ReduceCpu.Spread((float)(dy.Item() * factor), dx, storeDx);
+                else ReduceCuda.Spread(dy, factor, dx, storeDx);
             });
         }
 

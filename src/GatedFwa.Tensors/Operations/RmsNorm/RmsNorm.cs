@@ -7,26 +7,36 @@ public static class RmsNorm
 {
     /// <summary>Normalises the innermost axis.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="x">F32 [..., C].</param>
+    /// <param name="x">Activations [..., C].</param>
     /// <param name="weight">F32 [C].</param>
     /// <param name="epsilon">Added to the mean square.</param>
-    /// <returns>F32 [..., C].</returns>
+    /// <returns>[..., C], in the type of <paramref name="x"/>.</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
     public static Tensor Apply(Tape tape, Tensor x, Tensor weight, float epsilon = 1e-6f)
     {
-        Operands.RequireFloats(nameof(RmsNorm), x, weight);
+        Operands.RequireActivations(nameof(RmsNorm), x);
+        Operands.RequireFloats(nameof(RmsNorm), weight);
+        Operands.RequireOneDevice(nameof(RmsNorm), x, weight);
         if (x.Shape.Rank == 0 || x.Shape[^1] == 0)
             throw new OperandException(nameof(RmsNorm), "x of shape [..., C], C at least 1", $"{x.Shape}");
         if (weight.Shape != [x.Shape[^1]])
             throw new OperandException(nameof(RmsNorm), $"a weight of shape [{x.Shape[^1]}] for x {x.Shape}", $"{weight.Shape}");
-        Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
-        RmsNormCpu.Forward(x, weight, epsilon, y);
+        Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
+        if (y.Device.IsCpu) RmsNormCpu.Forward(x, weight, epsilon, y);
+        else RmsNormCuda.Forward(x, weight, epsilon, y);
         if (tape.NeedsGradient(x, weight))
         {
             tape.Record(nameof(RmsNorm), y, dy =>
             {
                 Tensor? dx = tape.Accumulator(x, out bool storeDx);
-                RmsNormCpu.Backward(x, weight, epsilon, dy, dx, storeDx, tape.Accumulator(weight));
+                if (dy.Device.IsCpu)
+                {
+                    RmsNormCpu.Backward(x, weight, epsilon, dy, dx, storeDx, tape.Accumulator(weight));
+                    return;
+                }
+
+                Tensor? dweight = tape.Accumulator(weight, out bool storeDweight);
+                RmsNormCuda.Backward(x, weight, epsilon, dy, dx, storeDx, dweight, storeDweight);
             });
         }
 

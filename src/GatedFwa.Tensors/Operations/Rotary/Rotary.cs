@@ -7,26 +7,29 @@ public static class Rotary
 {
     /// <summary>Rotates the halves of each head by angles that grow with the position.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="x">F32 [B, T, H, D], D even.</param>
+    /// <param name="x">Activations [B, T, H, D], D even.</param>
     /// <param name="firstPosition">The position of token 0; angles are computed in double, so that position 1,000,000 is as exact
     /// as 0.</param>
     /// <param name="frequencyBase">The base of the wavelengths.</param>
-    /// <returns>F32 [B, T, H, D].</returns>
+    /// <returns>[B, T, H, D], in the type of <paramref name="x"/>.</returns>
     /// <exception cref="OperandException">D is odd, or <paramref name="x"/> has not four axes.</exception>
     public static Tensor Apply(Tape tape, Tensor x, long firstPosition = 0, float frequencyBase = 10_000)
     {
-        Operands.RequireFloats(nameof(Rotary), x);
+        Operands.RequireActivations(nameof(Rotary), x);
         if (x.Shape.Rank != 4 || x.Shape[3] % 2 != 0)
             throw new OperandException(nameof(Rotary), "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
         if (firstPosition < 0) throw new OperandException(nameof(Rotary), "a first position of at least 0", $"{firstPosition}");
-        Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
-        RotaryCpu.Forward(x, firstPosition, frequencyBase, y);
+        Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
+        Tensor? table = x.Device.IsCpu ? null : RotaryCuda.Table(tape, x, firstPosition, frequencyBase);
+        if (table is null) RotaryCpu.Forward(x, firstPosition, frequencyBase, y);
+        else RotaryCuda.Forward(x, table, y);
         if (tape.NeedsGradient(x))
         {
             tape.Record(nameof(Rotary), y, dy =>
             {
                 Tensor dx = tape.Accumulator(x, out bool storeDx)!;
-                RotaryCpu.Backward(dy, firstPosition, frequencyBase, dx, storeDx);
+                if (table is null) RotaryCpu.Backward(dy, firstPosition, frequencyBase, dx, storeDx);
+                else RotaryCuda.Backward(dy, table, dx, storeDx);
             });
         }
 

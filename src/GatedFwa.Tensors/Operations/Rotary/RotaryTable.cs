@@ -10,13 +10,15 @@ internal static unsafe class RotaryTable
 {
     private const int Stride = 32;
 
+    /// <summary>Radians a position, for each of D/2 pairs.</summary>
+    public static double[] Frequencies(int size, double frequencyBase) =>
+        [.. Enumerable.Range(0, size / 2).Select(j => Math.Pow(frequencyBase, -2.0 * j / size))];
+
     /// <summary>Fills a table [T, D]: a row holds D/2 cosines, then D/2 sines.</summary>
     public static void Fill(float* table, int tokens, int size, long firstPosition, double frequencyBase)
     {
         int half = size / 2;
-        var frequencies = new double[half];
-        for (int j = 0; j < half; j++) frequencies[j] = Math.Pow(frequencyBase, -2.0 * j / size);
-
+        double[] frequencies = Frequencies(size, frequencyBase);
         int offsets = Math.Min(Stride, tokens);
         var offsetCos = new double[offsets * half];
         var offsetSin = new double[offsets * half];

@@ -7,16 +7,16 @@ public static class TokenShift
 {
     /// <summary>Mixes each token with the one before it in its sequence.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="x">F32 [B, T, H, D].</param>
-    /// <param name="mix">F32 [B, T, H]: the mixing logits.</param>
+    /// <param name="x">Activations [B, T, H, D].</param>
+    /// <param name="mix">[B, T, H], in the type of <paramref name="x"/>: the mixing logits.</param>
     /// <param name="layout">Where sequences begin; dense unless given. The token before the first is 0.</param>
-    /// <param name="previous">F32 [B, H, D]: the token before the first of each row, when a text is continued (dense layout, no
-    /// gradient).</param>
-    /// <returns>F32 [B, T, H, D]; padding gives 0.</returns>
-    /// <exception cref="OperandException">The shapes do not match.</exception>
+    /// <param name="previous">[B, H, D], in the type of <paramref name="x"/>: the token before the first of each row, when a text
+    /// is continued (dense layout, no gradient).</param>
+    /// <returns>[B, T, H, D], in the type of <paramref name="x"/>; padding gives 0.</returns>
+    /// <exception cref="OperandException">The shapes or types do not match.</exception>
     public static Tensor Apply(Tape tape, Tensor x, Tensor mix, SequenceLayout? layout = null, Tensor? previous = null)
     {
-        Operands.RequireFloats(nameof(TokenShift), x, mix, previous);
+        Operands.RequireActivations(nameof(TokenShift), x, mix, previous);
         if (x.Shape.Rank != 4) throw new OperandException(nameof(TokenShift), "x of shape [B, T, H, D]", $"{x.Shape}");
         (int batch, int tokens, int heads, int size) = (x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]);
         if (mix.Shape != [batch, tokens, heads])
@@ -34,25 +34,39 @@ public static class TokenShift
             throw new OperandException(nameof(TokenShift), "a dense layout where a text is continued", "packed or padded rows");
         Segment[] segments = layout.Segments(nameof(TokenShift), batch, tokens);
 
-        Tensor y = tape.Allocate(x.Shape, DType.F32, x.Device);
-        if (!layout.CoversEverything) y.Clear();
-        TokenShiftCpu.Forward(x, mix, segments, previous, y);
-        if (tape.NeedsGradient(x, mix))
+        Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
+        if (x.Device.IsCpu)
         {
-            tape.Record(nameof(TokenShift), y, dy =>
-            {
-                Tensor? dx = tape.Accumulator(x, out bool storeDx);
-                // Nobody writes the gradient of padding.
-                if (storeDx && !layout.CoversEverything)
-                {
-                    dx!.Clear();
-                    storeDx = false;
-                }
-
-                TokenShiftCpu.Backward(x, mix, segments, previous, dy, dx, storeDx, tape.Accumulator(mix));
-            });
+            if (!layout.CoversEverything) y.Clear();
+            TokenShiftCpu.Forward(x, mix, segments, previous, y);
+        }
+        else
+        {
+            TokenShiftCuda.Forward(x, mix, layout, segments, previous, y);
         }
 
+        if (tape.NeedsGradient(x, mix)) tape.Record(nameof(TokenShift), y, dy => Backward(tape, x, mix, layout, segments, previous, dy));
         return y;
+    }
+
+    private static void Backward(
+        Tape tape, Tensor x, Tensor mix, SequenceLayout layout, Segment[] segments, Tensor? previous, Tensor dy)
+    {
+        Tensor? dx = tape.Accumulator(x, out bool storeDx);
+        if (!dy.Device.IsCpu)
+        {
+            Tensor? dmix = tape.Accumulator(mix, out bool storeDmix);
+            TokenShiftCuda.Backward(x, mix, layout, segments, previous, dy, dx, storeDx, dmix, storeDmix);
+            return;
+        }
+
+        // Nobody writes the gradient of padding.
+        if (storeDx && !layout.CoversEverything)
+        {
+            dx!.Clear();
+            storeDx = false;
+        }
+
+        TokenShiftCpu.Backward(x, mix, segments, previous, dy, dx, storeDx, tape.Accumulator(mix));
     }
 }
