@@ -131,7 +131,7 @@ public sealed class AttendTests : CommandTest
     public void A_device_that_is_not_there_is_never_replaced_by_another()
     {
         foreach (string device in (string[])["cuda:99", "cuda:-1", "cuda:", "cuda:one", "tpu"])
-            RefusedWithOneSentence(Run("attend", Golden("attention_basic"), "out.safetensors", "--device", device), "--device");
+            RefusedWithOneSentence(Run("attend", Golden("attention_basic"), "out.safetensors", "--device", device), $"--device {device}");
         Assert.False(File.Exists(InFolder("out.safetensors")));
     }
 

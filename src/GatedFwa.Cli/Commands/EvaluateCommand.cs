@@ -43,8 +43,8 @@ internal static class EvaluateCommand
             IReadOnlyList<Document> documents = TextFiles.Read(result.GetValue(texts)!);
             TokenStream text = TokenStream.Join([.. documents.Select(document => document.Text)]);
             string path = result.GetValue(model)!;
-            (LanguageModel loaded, ByteTokenizer _) =
-                ModelDirectory.Load(path, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
+            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(
+                path, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
             using (loaded)
             {
                 long start = Stopwatch.GetTimestamp();

@@ -63,8 +63,8 @@ internal static class GenerateCommand
                     Seed = result.GetValue(seed),
                 },
             }.Validate();
-            (LanguageModel loaded, ByteTokenizer tokenizer) =
-                ModelDirectory.Load(result.GetValue(model)!, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
+            (LanguageModel loaded, ByteTokenizer tokenizer) = ModelDirectory.Load(
+                result.GetValue(model)!, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
             using (loaded) Write(new Generator(loaded, tokenizer), Prompt.Read(result.GetValue(prompt)), options, result.GetValue(verbose));
         });
         return command.WithExamples(

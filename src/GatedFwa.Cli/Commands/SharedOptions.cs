@@ -9,6 +9,8 @@ namespace GatedFwa.Cli.Commands;
 /// <summary>Options that several commands share. Each command makes its own, so that help shows it where it matters.</summary>
 internal static class SharedOptions
 {
+    private const string CudaPrefix = "cuda:";
+
     public static Option<int?> Threads() => Positive(new Option<int?>("--threads")
     {
         Description = $"How many threads compute; results do not depend on it. [default: all {Environment.ProcessorCount}]",
@@ -17,15 +19,14 @@ internal static class SharedOptions
 
     public static Option<string> Device() => new("--device")
     {
-        Description = "Where to compute: cpu, or an NVIDIA GPU: cuda, cuda:1, …",
+        Description = "Where to compute: cpu, or an NVIDIA GPU as cuda or cuda:N.",
         HelpName = "cpu|cuda[:N]",
         DefaultValueFactory = _ => "cpu",
     };
 
-    /// <summary>The type of a model's activations.</summary>
     public static Option<string?> Activations() => Types(new Option<string?>("--dtype")
     {
-        Description = "The precision of activations: f32, bf16 or f16. [default: bf16 on a GPU, f32 on the CPU, which has no other]",
+        Description = "The type of activations; weights are float32 in any case. [default: f32 on the CPU, bf16 on a GPU]",
         HelpName = "f32|bf16|f16",
     });
 
@@ -52,31 +53,30 @@ internal static class SharedOptions
     /// <summary>Sets the number of threads for the rest of the process.</summary>
     public static void UseThreads(int? threads) => WorkerPool.Shared.Threads = threads ?? Environment.ProcessorCount;
 
-    /// <summary>The device of that name, opened; never another one instead.</summary>
-    /// <exception cref="InputException">There is no such name.</exception>
-    /// <exception cref="CudaException">There is no such GPU here, or it lacks something.</exception>
+    /// <summary>The device of that name; never another one instead.</summary>
+    /// <exception cref="InputException">It does not exist here.</exception>
     public static Device ParseDevice(string name)
     {
         if (name.Equals("cpu", StringComparison.OrdinalIgnoreCase)) return Tensors.Device.Cpu;
-        (string kind, string? number) = name.Split(':', 2) is [var left, var right] ? (left, right) : (name, null);
-        if (!kind.Equals("cuda", StringComparison.OrdinalIgnoreCase))
-            throw new InputException($"--device {name}: there is no such device; use cpu, cuda or cuda:N.");
         int index = 0;
-        if (number is not null && !int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out index))
-            throw new InputException($"--device {name}: \"{number}\" is no number of a GPU; use cuda:0, cuda:1, …");
-        CudaDevice.Get(index);
-        // Both are needed sooner or later: better to hear of it before a model is read.
-        NativeLibraries.Require(NativeLibraries.Nvrtc);
-        NativeLibraries.Require(NativeLibraries.CublasLt);
-        return new Device(DeviceKind.Cuda, index);
+        bool isCuda = name.Equals("cuda", StringComparison.OrdinalIgnoreCase) ||
+            (name.StartsWith(CudaPrefix, StringComparison.OrdinalIgnoreCase) &&
+                int.TryParse(name.AsSpan(CudaPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out index));
+        if (!isCuda) throw new InputException($"--device {name}: there is no such device; use cpu, cuda or cuda:N.");
+        try
+        {
+            CudaDevice.Get(index);
+            // Both are needed sooner or later: better to hear of it before a model is read.
+            NativeLibraries.Require(NativeLibraries.Nvrtc);
+            NativeLibraries.Require(NativeLibraries.CublasLt);
+            return new Device(DeviceKind.Cuda, index);
+        }
+        catch (CudaException exception)
+        {
+            throw new InputException($"--device {name}: {exception.Message}", exception);
+        }
     }
 
-    /// <summary>The type of that name; null for none.</summary>
-    public static DType? ParseType(string? name) => name switch
-    {
-        "bf16" => DType.BF16,
-        "f16" => DType.F16,
-        "f32" => DType.F32,
-        _ => null,
-    };
+    /// <summary>The type of that name, as <see cref="Activations"/> takes it; none where none was given.</summary>
+    public static DType? ParseType(string? name) => name switch { "f32" => DType.F32, "bf16" => DType.BF16, "f16" => DType.F16, _ => null };
 }

@@ -132,7 +132,7 @@ public sealed class LanguageModel : IDisposable
             throw new OperandException(nameof(LanguageModel), "I32 tokens [B, T], T ≥ 1", $"{tokens.Type} {tokens.Shape}");
         state?.CheckContinuation(Config, tape, tokens.Shape, layout);
 
-        Tensor x = Embedding.Apply(tape, tokens, _embedding);
+        Tensor x = Embedding.Apply(tape, tokens, _embedding, Activations);
         if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
@@ -150,11 +150,11 @@ public sealed class LanguageModel : IDisposable
         return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
     }
 
-    /// <summary>[B, T, C] → [B, C].</summary>
+    /// <summary>[B, T, C] → [B, C], for inference.</summary>
     private Tensor LastToken(Tape tape, Tensor features)
     {
-        int batch = features.Shape[0], length = features.Shape[1];
-        if (length == 1) return tape.View(features, [batch, Config.Width]);
+        int batch = features.Shape[0];
+        if (features.Shape[1] == 1) return tape.View(features, [batch, Config.Width]);
         Tensor last = tape.Allocate([batch, Config.Width], features.Type, Device);
         LayerState.Remember(features, last);
         return last;

@@ -3,6 +3,10 @@
 
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(1024) unsigned char name[]
 
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+
 struct bf16 { unsigned short bits; };
 struct f16 { unsigned short bits; };
 

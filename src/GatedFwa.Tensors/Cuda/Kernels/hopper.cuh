@@ -121,6 +121,13 @@ __device__ __forceinline__ void product_fence() { asm volatile("wgmma.fence.sync
 __device__ __forceinline__ void product_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int pending> __device__ __forceinline__ void product_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory"); }
 
+// After the wait, before the first use: keeps the compiler from reading an accumulator early.
+template <int count> __device__ __forceinline__ void settle(float (&d)[count])
+{
+#pragma unroll
+    for (int i = 0; i < count; i++) asm volatile("" : "+f"(d[i])::"memory");
+}
+
 // d [64, N] (+)= a b, K = 16. Warp w of the four holds rows 16 w to 16 w + 15; with g = lane / 4, t = lane % 4 and column block c
 // of 8, d[4 c + {0, 1, 2, 3}] are (g, 8c + 2t), (g, 8c + 2t + 1), (g + 8, 8c + 2t), (g + 8, 8c + 2t + 1).
 // a lies in shared memory (`product`) or, as in mma_16x8x16, in registers (`product_registers`).
@@ -129,10 +136,10 @@ __device__ __forceinline__ void product(float (&d)[N / 2], unsigned long long a,
 template <class E, int N, int transposed_b>
 __device__ __forceinline__ void product_registers(float (&d)[N / 2], const unsigned (&a)[4], unsigned long long b, bool accumulate);
 
-#define D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define D16(i) D4(i), D4(i + 4), D4(i + 8), D4(i + 12)
-#define D32 D16(0), D16(16)
-#define D64 D32, D16(32), D16(48)
+#define F4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define F16(i) F4(i), F4(i + 4), F4(i + 8), F4(i + 12)
+#define D32 F16(0), F16(16)
+#define D64 D32, F16(32), F16(48)
 #define LIST_32 \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -142,37 +149,37 @@ __device__ __forceinline__ void product_registers(float (&d)[N / 2], const unsig
     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
-#define HOPPER_PRODUCT(E, NAME, N, OUTPUTS, LIST, A, B, P, TA, TB, A0, A1, A2, A3, RB, RP, RTB) \
+#define HOPPER_PRODUCT(E, NAME, N, R, A, B, P, TA, TB, A0, A1, A2, A3, RB, RP, RTB) \
     template <> __device__ __forceinline__ void product<E, N, 0, 0>(float (&d)[N / 2], unsigned long long a, unsigned long long b, bool accumulate) \
-    { HOPPER_SHARED(NAME, N, OUTPUTS, LIST, A, B, P, TA, TB, 0, 0) } \
+    { HOPPER_SHARED(NAME, N, R, A, B, P, TA, TB, 0, 0) } \
     template <> __device__ __forceinline__ void product<E, N, 0, 1>(float (&d)[N / 2], unsigned long long a, unsigned long long b, bool accumulate) \
-    { HOPPER_SHARED(NAME, N, OUTPUTS, LIST, A, B, P, TA, TB, 0, 1) } \
+    { HOPPER_SHARED(NAME, N, R, A, B, P, TA, TB, 0, 1) } \
     template <> __device__ __forceinline__ void product<E, N, 1, 0>(float (&d)[N / 2], unsigned long long a, unsigned long long b, bool accumulate) \
-    { HOPPER_SHARED(NAME, N, OUTPUTS, LIST, A, B, P, TA, TB, 1, 0) } \
+    { HOPPER_SHARED(NAME, N, R, A, B, P, TA, TB, 1, 0) } \
     template <> __device__ __forceinline__ void product<E, N, 1, 1>(float (&d)[N / 2], unsigned long long a, unsigned long long b, bool accumulate) \
-    { HOPPER_SHARED(NAME, N, OUTPUTS, LIST, A, B, P, TA, TB, 1, 1) } \
+    { HOPPER_SHARED(NAME, N, R, A, B, P, TA, TB, 1, 1) } \
     template <> __device__ __forceinline__ void product_registers<E, N, 0>(float (&d)[N / 2], const unsigned (&a)[4], unsigned long long b, bool accumulate) \
-    { HOPPER_REGISTERS(NAME, N, OUTPUTS, LIST, A0, A1, A2, A3, RB, RP, RTB, 0) } \
+    { HOPPER_REGISTERS(NAME, N, R, A0, A1, A2, A3, RB, RP, RTB, 0) } \
     template <> __device__ __forceinline__ void product_registers<E, N, 1>(float (&d)[N / 2], const unsigned (&a)[4], unsigned long long b, bool accumulate) \
-    { HOPPER_REGISTERS(NAME, N, OUTPUTS, LIST, A0, A1, A2, A3, RB, RP, RTB, 1) }
+    { HOPPER_REGISTERS(NAME, N, R, A0, A1, A2, A3, RB, RP, RTB, 1) }
 
-#define HOPPER_SHARED(NAME, N, OUTPUTS, LIST, A, B, P, TA, TB, ta, tb) \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" LIST \
+#define HOPPER_SHARED(NAME, N, R, A, B, P, TA, TB, ta, tb) \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" LIST_##R \
                  "}, %" #A ", %" #B ", p, 1, 1, %" #TA ", %" #TB ";\n}" \
-                 : OUTPUTS : "l"(a), "l"(b), "r"((int)accumulate), "n"(ta), "n"(tb));
+                 : D##R : "l"(a), "l"(b), "r"((int)accumulate), "n"(ta), "n"(tb));
 
-#define HOPPER_REGISTERS(NAME, N, OUTPUTS, LIST, A0, A1, A2, A3, B, P, TB, tb) \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" LIST \
+#define HOPPER_REGISTERS(NAME, N, R, A0, A1, A2, A3, B, P, TB, tb) \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" LIST_##R \
                  "}, {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", p, 1, 1, %" #TB ";\n}" \
-                 : OUTPUTS : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)accumulate), "n"(tb));
+                 : D##R : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)accumulate), "n"(tb));
 
-HOPPER_PRODUCT(bf16, "bf16", 64, D32, LIST_32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
-HOPPER_PRODUCT(bf16, "bf16", 128, D64, LIST_64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
-HOPPER_PRODUCT(f16, "f16", 64, D32, LIST_32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
-HOPPER_PRODUCT(f16, "f16", 128, D64, LIST_64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
+HOPPER_PRODUCT(bf16, "bf16", 64, 32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
+HOPPER_PRODUCT(bf16, "bf16", 128, 64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
+HOPPER_PRODUCT(f16, "f16", 64, 32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
+HOPPER_PRODUCT(f16, "f16", 128, 64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
 
-#undef D4
-#undef D16
+#undef F4
+#undef F16
 #undef D32
 #undef D64
 

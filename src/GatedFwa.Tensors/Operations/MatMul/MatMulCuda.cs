@@ -4,8 +4,11 @@ namespace GatedFwa.Tensors.Operations;
 
 internal static class MatMulCuda
 {
-    public static void Forward(Tensor a, Tensor b, Tensor c, bool transposeA, bool transposeB) =>
-        CudaMatrixProduct.Multiply(c.Cuda, View(a, transposeA), View(b, transposeB), View(c));
+    public static void Forward(Tensor a, Tensor b, Tensor c, bool transposeA, bool transposeB)
+    {
+        if (a.Count == 0) c.Clear(); // Sums of nothing: cuBLASLt knows no such product.
+        else CudaMatrixProduct.Multiply(c.Cuda, View(a, transposeA), View(b, transposeB), View(c));
+    }
 
     /// <summary>da += dc · op(B)ᵀ, turned where a is read as its transpose.</summary>
     public static void AccumulateA(Tensor dc, Tensor b, Tensor da, bool transposeA, bool transposeB)

@@ -1,0 +1,89 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
+
+namespace GatedFwa.Attention;
+
+/// <summary>
+/// The kernels for Hopper: tiles come through the copy engine, products run on warpgroups. They take 16-bit types and head sizes
+/// up to 128; everything else is left to the portable kernels.
+/// </summary>
+internal static class GatedWindowHopper
+{
+    private const int Hopper = 90, Panel = 64, MaxHeadSize = 128, QueryRows = 128, GroupRows = 64, KeyRows = 128;
+    private const int Threads = 384;
+    private const double Log2E = 1.4426950408889634;
+
+    private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
+
+    /// <summary>Whether these kernels take a problem.</summary>
+    public static bool Takes(CudaDevice device, GatedWindowShape shape, DType type) =>
+        device.Architecture == Hopper && type is DType.BF16 or DType.F16 && shape.HeadSize <= MaxHeadSize;
+
+    /// <summary>Outputs and lse.</summary>
+    /// <param name="problem">What has passed the door.</param>
+    /// <param name="q">[B, T, H, D].</param>
+    /// <param name="k">[B, S, Hkv, D].</param>
+    /// <param name="v">[B, S, Hkv, D].</param>
+    /// <param name="prefix">The decay's two-level prefix, or none.</param>
+    /// <param name="segmentStarts">I32 [B, S], or none where every row is one sequence.</param>
+    /// <param name="o">[B, T, H, D].</param>
+    /// <param name="lse">F32 [B, H, T].</param>
+    public static void Forward(
+        GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, (CudaStorage Local, CudaStorage Totals)? prefix, CudaStorage? segmentStarts, Tensor o, Tensor lse)
+    {
+        GatedWindowShape shape = problem.Shape;
+        CudaDevice device = q.Cuda;
+        int panels = (shape.HeadSize + Panel - 1) / Panel;
+        int stages = panels == 1 ? 4 : 2;
+        int tilesPerSequence = (shape.Tokens + QueryRows - 1) / QueryRows;
+        int tiles = checked(tilesPerSequence * shape.Batch * shape.Heads);
+        CudaKernel kernel = device.Kernel(
+            ForwardSource,
+            "hopper_forward",
+            KernelDefine.Element(q.Type),
+            ("PANELS", panels),
+            ("STAGES", stages),
+            ("HAS_GATE", prefix is not null),
+            ("HAS_SEGMENTS", segmentStarts is not null));
+        kernel.Launch(
+            new LaunchShape(Math.Min(tiles, device.Multiprocessors), Threads, SharedBytes(panels, stages)),
+            Tiles(q, GroupRows),
+            Tiles(k, KeyRows),
+            Tiles(v, KeyRows),
+            Tiles(o, GroupRows),
+            prefix?.Local,
+            prefix?.Totals,
+            segmentStarts,
+            lse,
+            (float)(problem.Scale * Log2E),
+            shape.Tokens,
+            shape.Positions,
+            shape.Heads,
+            shape.GroupSize,
+            problem.Window,
+            tilesPerSequence,
+            tiles);
+    }
+
+    /// <summary>Boxes of one head's rows, a panel wide.</summary>
+    private static TensorMap Tiles(Tensor tensor, int rows)
+    {
+        (int batch, int positions, int heads, int size) = (tensor.Shape[0], tensor.Shape[1], tensor.Shape[2], tensor.Shape[3]);
+        return new TensorMap(
+            tensor.Address,
+            tensor.Type,
+            [size, heads, positions, batch],
+            [size, (long)heads * size, (long)positions * heads * size],
+            [Panel, 1, rows, 1],
+            swizzled: true);
+    }
+
+    /// <summary>The size of the kernel's <c>Shared</c>.</summary>
+    private static int SharedBytes(int panels, int stages)
+    {
+        const int RowBytes = 128, BarrierBytes = 8;
+        int queries = 2 * QueryRows * panels * RowBytes;
+        int keysAndValues = 2 * stages * KeyRows * panels * RowBytes;
+        return queries + keysAndValues + (stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
+    }
+}

@@ -1,0 +1,372 @@
+// Gated window attention on Hopper, forward. A persistent block takes tiles of 128 queries. One warpgroup brings tiles of keys
+// and values in; two compute, 64 queries each, with the product of the values still running while the next scores go through
+// their softmax.
+//
+// Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), STAGES, HAS_GATE, HAS_SEGMENTS.
+#include "hopper.cuh"
+
+constexpr int rows_per_group = 64;   // queries of a computing warpgroup
+constexpr int computing_groups = 2;
+constexpr int query_rows = rows_per_group * computing_groups;
+constexpr int key_rows = 128;
+constexpr int chunk_positions = 64;  // of the two-level prefix
+constexpr int head_columns = PANELS * 64;
+constexpr int row_bytes = 128;       // of a panel
+constexpr int key_panel_bytes = key_rows * row_bytes, key_tile_bytes = PANELS * key_panel_bytes;
+constexpr int query_panel_bytes = rows_per_group * row_bytes, query_group_bytes = PANELS * query_panel_bytes;
+constexpr float log2_e = 1.4426950408889634f, ln_2 = 0.6931471805599453f;
+
+struct Shared
+{
+    unsigned char queries[2][computing_groups][query_group_bytes]; // this tile's and the next's; then outputs
+    unsigned char keys[STAGES][key_tile_bytes];
+    unsigned char values[STAGES][key_tile_bytes];
+    float bias[STAGES][key_rows]; // log2 units, relative to the chunk of the tile's first query
+    Barrier queries_full[2], queries_empty[2];
+    Barrier keys_full[STAGES], keys_empty[STAGES], values_full[STAGES], values_empty[STAGES];
+};
+
+struct Extents
+{
+    int tokens, positions, heads, group, window, tiles_per_sequence, tiles;
+};
+
+// One tile's place and the blocks of keys that its band touches.
+struct QueryTile
+{
+    int batch, head, first_token, first, last, first_block, last_block;
+
+    __device__ QueryTile(int tile, const Extents &e, const int *segment_start)
+    {
+        int sequence = tile / e.tiles_per_sequence;
+        // The last queries see most: they go first, so that none of them ends a launch alone.
+        first_token = (e.tiles_per_sequence - 1 - tile % e.tiles_per_sequence) * query_rows;
+        head = sequence % e.heads;
+        batch = sequence / e.heads;
+        int prefix = e.positions - e.tokens;
+        first = first_token + prefix;
+        last = min(first_token + query_rows, e.tokens) - 1 + prefix;
+        int oldest = max(0, first - e.window + 1);
+        if (HAS_SEGMENTS) oldest = max(oldest, segment_start[(long long)batch * e.positions + first]);
+        last_block = last / key_rows;
+        first_block = min(oldest / key_rows, last_block);
+    }
+};
+
+// Walks the stages of the ring of tiles: which one, and the parity that its barrier has there.
+struct Ring
+{
+    int stage = 0;
+    unsigned phase = 0;
+    __device__ void next()
+    {
+        if (++stage == STAGES) { stage = 0; phase ^= 1; }
+    }
+};
+
+__device__ void bring_tiles(Shared &shared, const Extents &e, const int *segment_start, const TensorMap &q, const TensorMap &k, const TensorMap &v)
+{
+    Ring ring;
+    int turn = 0;
+    for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x, turn++)
+    {
+        QueryTile at(tile, e, segment_start);
+        int buffer = turn % 2, key_head = at.head / e.group;
+        barrier_wait(&shared.queries_empty[buffer], (turn / 2 + 1) % 2);
+        barrier_arrive_expect(&shared.queries_full[buffer], computing_groups * query_group_bytes);
+        for (int group = 0; group < computing_groups; group++)
+            for (int panel = 0; panel < PANELS; panel++)
+                copy_tile(shared.queries[buffer][group] + panel * query_panel_bytes, &q, &shared.queries_full[buffer], panel * 64, at.head, at.first_token + group * rows_per_group, at.batch);
+        for (int block = at.last_block; block >= at.first_block; block--, ring.next())
+        {
+            barrier_wait(&shared.keys_empty[ring.stage], ring.phase ^ 1);
+            barrier_arrive_expect(&shared.keys_full[ring.stage], key_tile_bytes);
+            for (int panel = 0; panel < PANELS; panel++)
+                copy_tile(shared.keys[ring.stage] + panel * key_panel_bytes, &k, &shared.keys_full[ring.stage], panel * 64, key_head, block * key_rows, at.batch);
+            barrier_wait(&shared.values_empty[ring.stage], ring.phase ^ 1);
+            barrier_arrive_expect(&shared.values_full[ring.stage], key_tile_bytes);
+            for (int panel = 0; panel < PANELS; panel++)
+                copy_tile(shared.values[ring.stage] + panel * key_panel_bytes, &v, &shared.values_full[ring.stage], panel * 64, key_head, block * key_rows, at.batch);
+        }
+    }
+}
+
+// The bias of key j is the decay between the first position of the first query's chunk and j: a sum over a window at most, and
+// exact near the queries however long the text is.
+__device__ void bring_biases(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals)
+{
+    Ring ring;
+    int lane = threadIdx.x % 32, chunks = (e.positions + chunk_positions - 1) / chunk_positions;
+    for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x)
+    {
+        QueryTile at(tile, e, segment_start);
+        long long row = (long long)at.batch * e.heads + at.head;
+        const float *own = local + row * e.positions, *total = totals + row * chunks;
+        int base = at.first / chunk_positions, chunk = 2 * at.last_block + 1;
+        float offset = 0; // of `chunk` from the base
+        for (int c = base; c < chunk; c++) offset += c < chunks ? total[c] : 0;
+        for (int block = at.last_block; block >= at.first_block; block--, ring.next())
+        {
+            float upper = offset, lower = upper - (chunk - 1 < chunks ? total[chunk - 1] : 0);
+            offset = lower - (chunk >= 2 ? total[chunk - 2] : 0);
+            chunk -= 2;
+            float values[4];
+            for (int i = 0; i < 4; i++)
+            {
+                int j = block * key_rows + i * 32 + lane;
+                values[i] = j < e.positions ? log2_e * (own[j] + (i < 2 ? lower : upper)) : 0;
+            }
+            barrier_wait(&shared.keys_empty[ring.stage], ring.phase ^ 1);
+            for (int i = 0; i < 4; i++) shared.bias[ring.stage][i * 32 + lane] = values[i];
+            barrier_arrive(&shared.keys_full[ring.stage]);
+        }
+    }
+}
+
+// What a thread knows of its two queries, rows `lane / 4` and that + 8 of its warp's 16.
+struct Rows
+{
+    int first[2], last[2]; // visible keys
+    float most[2], sum[2]; // log2 units; sum over this thread's columns
+};
+
+// Each warp tells for itself that it has read a tile.
+__device__ __forceinline__ void release(Barrier *empty)
+{
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(empty);
+}
+
+// s = scale q k + bias in log2 units, and -inf where not visible.
+__device__ __forceinline__ void finish_scores(float (&s)[64], const float *bias, float scale_log2, const Rows &rows, int first_key, bool masked)
+{
+    int column = 2 * (threadIdx.x % 4);
+#pragma unroll
+    for (int c = 0; c < 16; c++)
+    {
+        float2 b = HAS_GATE ? *reinterpret_cast<const float2 *>(bias + 8 * c + column) : make_float2(0, 0);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+        {
+            float &x = s[4 * c + i];
+            x = HAS_GATE ? fmaf(x, scale_log2, i % 2 ? b.y : b.x) : x * scale_log2;
+        }
+    }
+    if (!masked) return;
+#pragma unroll
+    for (int c = 0; c < 16; c++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+        {
+            int key = first_key + 8 * c + column + i % 2;
+            if (key < rows.first[i / 2] || key > rows.last[i / 2]) s[4 * c + i] = -INFINITY;
+        }
+}
+
+// Scores to weights 2^(s - max); returns what everything summed so far shrinks by.
+__device__ __forceinline__ void online_softmax(float (&s)[64], Rows &rows, float (&shrink)[2])
+{
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+    {
+        float most = rows.most[r];
+#pragma unroll
+        for (int c = 0; c < 16; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        float base = most == -INFINITY ? 0 : most; // a row that has seen nothing yet
+        shrink[r] = exp2_fast(rows.most[r] - base);
+        rows.most[r] = most;
+        float sum = 0;
+#pragma unroll
+        for (int c = 0; c < 16; c++)
+#pragma unroll
+            for (int i = 2 * r; i < 2 * r + 2; i++)
+            {
+                s[4 * c + i] = exp2_fast(s[4 * c + i] - base);
+                sum += s[4 * c + i];
+            }
+        rows.sum[r] = rows.sum[r] * shrink[r] + sum;
+    }
+}
+
+__device__ __forceinline__ void start_scores(float (&s)[64], const unsigned char *queries, const unsigned char *keys)
+{
+    product_fence();
+#pragma unroll
+    for (int step = 0; step < 4 * PANELS; step++)
+        product<ELEMENT, key_rows, 0, 0>(
+            s, operand(queries + step / 4 * query_panel_bytes + step % 4 * 32), operand(keys + step / 4 * key_panel_bytes + step % 4 * 32), step > 0);
+    product_commit();
+}
+
+__device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], const unsigned (&p)[8][4], const unsigned char *values)
+{
+    product_fence();
+#pragma unroll
+    for (int step = 0; step < key_rows / 16; step++)
+        product_registers<ELEMENT, head_columns, 1>(o, p[step], operand(values + step * 16 * row_bytes, key_panel_bytes), true);
+    product_commit();
+}
+
+// Accumulator fragments of 16 columns are operand fragments of 16 columns.
+__device__ __forceinline__ void pack(unsigned (&p)[8][4], const float (&s)[64])
+{
+#pragma unroll
+    for (int step = 0; step < 8; step++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) p[step][i] = pack2<ELEMENT>(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
+}
+
+__device__ void compute(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float scale_log2, const TensorMap &o_map, float *lse)
+{
+    int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
+    bool leader = threadIdx.x % 128 == 0;
+    Ring key_ring, value_ring;
+    int turn = 0;
+    for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x, turn++)
+    {
+        QueryTile at(tile, e, segment_start);
+        unsigned char *queries = shared.queries[turn % 2][group];
+        float o[head_columns / 2], s[64];
+        unsigned p[8][4];
+        Rows rows;
+#pragma unroll
+        for (int i = 0; i < head_columns / 2; i++) o[i] = 0;
+        int own = group * rows_per_group + warp * 16 + lane / 4; // row of the tile
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+        {
+            int i = at.first + own + 8 * r;
+            rows.last[r] = i;
+            rows.first[r] = max(0, i - e.window + 1);
+            if (HAS_SEGMENTS && i < e.positions) rows.first[r] = max(rows.first[r], segment_start[(long long)at.batch * e.positions + i]);
+            rows.most[r] = -INFINITY;
+            rows.sum[r] = 0;
+        }
+        int latest_first = max(0, at.last - e.window + 1); // the first key of the tile's last row
+        if (HAS_SEGMENTS) latest_first = max(latest_first, segment_start[(long long)at.batch * e.positions + at.last]);
+
+        barrier_wait(&shared.queries_full[turn % 2], turn / 2 % 2);
+        for (int block = at.last_block; block >= at.first_block; block--)
+        {
+            int first_key = block * key_rows;
+            bool masked = first_key + key_rows - 1 > at.first || first_key < latest_first;
+            barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
+            start_scores(s, queries, shared.keys[key_ring.stage]);
+            bool is_first = block == at.last_block;
+            if (!is_first)
+            {
+                barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
+                start_outputs(o, p, shared.values[value_ring.stage]);
+                product_wait<1>();
+            }
+            else product_wait<0>();
+            settle(s);
+            finish_scores(s, shared.bias[key_ring.stage], scale_log2, rows, first_key, masked);
+            release(&shared.keys_empty[key_ring.stage]);
+            key_ring.next();
+            float shrink[2];
+            online_softmax(s, rows, shrink);
+            if (!is_first)
+            {
+                product_wait<0>();
+                settle(o);
+                release(&shared.values_empty[value_ring.stage]);
+                value_ring.next();
+#pragma unroll
+                for (int i = 0; i < head_columns / 2; i++) o[i] *= shrink[i / 2 % 2];
+            }
+            pack(p, s);
+        }
+        barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
+        start_outputs(o, p, shared.values[value_ring.stage]);
+        product_wait<0>();
+        settle(o);
+        release(&shared.values_empty[value_ring.stage]);
+        value_ring.next();
+
+        float inverse[2];
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+        {
+            float sum = rows.sum[r] + __shfl_xor_sync(0xffffffffu, rows.sum[r], 1);
+            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+            inverse[r] = sum > 0 ? 1 / sum : 0;
+            int token = at.first_token + own + 8 * r, i = at.first + own + 8 * r;
+            if (lane % 4 == 0 && token < e.tokens)
+            {
+                long long row = (long long)at.batch * e.heads + at.head;
+                float decay = 0; // from the base to the query itself
+                if (HAS_GATE)
+                {
+                    const float *total = totals + row * ((e.positions + chunk_positions - 1) / chunk_positions);
+                    for (int c = at.first / chunk_positions; c < i / chunk_positions; c++) decay += total[c];
+                    decay += local[row * e.positions + i];
+                }
+                lse[row * e.tokens + token] = sum > 0 ? ln_2 * (rows.most[r] + log2f(sum)) - decay : -INFINITY;
+            }
+        }
+
+        // The queries have served: their place takes the outputs on the way out.
+        int row = warp * 16 + lane % 16;
+#pragma unroll
+        for (int c = 0; c < head_columns / 16; c++)
+        {
+            unsigned fragment[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) fragment[i] = pack2<ELEMENT>(o[8 * c + 2 * i] * inverse[i % 2], o[8 * c + 2 * i + 1] * inverse[i % 2]);
+            unsigned offset = swizzle_128(row * row_bytes + c % 4 * 32 + lane / 16 * 16);
+            stmatrix_x4(queries + c / 4 * query_panel_bytes + offset, fragment);
+        }
+        fence_shared_async();
+        group_sync(1 + group, 128);
+        if (leader)
+        {
+            for (int panel = 0; panel < PANELS; panel++)
+                store_tile(&o_map, queries + panel * query_panel_bytes, panel * 64, at.head, at.first_token + group * rows_per_group, at.batch);
+            bulk_commit();
+            bulk_wait_read<0>();
+            barrier_arrive(&shared.queries_empty[turn % 2]);
+        }
+    }
+    if (leader) bulk_wait<0>();
+}
+
+extern "C" __global__ void __launch_bounds__(384, 1) hopper_forward(
+    const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k, const __grid_constant__ TensorMap v, const __grid_constant__ TensorMap o,
+    const float *local, const float *totals, const int *segment_start, float *lse, float scale_log2,
+    int tokens, int positions, int heads, int group, int window, int tiles_per_sequence, int tiles)
+{
+    DYNAMIC_SHARED(memory);
+    Shared &shared = *reinterpret_cast<Shared *>(memory);
+    Extents e = {tokens, positions, heads, group, window, tiles_per_sequence, tiles};
+    if (threadIdx.x == 0)
+    {
+        for (int i = 0; i < 2; i++)
+        {
+            barrier_init(&shared.queries_full[i], 1);
+            barrier_init(&shared.queries_empty[i], computing_groups);
+        }
+        for (int i = 0; i < STAGES; i++)
+        {
+            barrier_init(&shared.keys_full[i], HAS_GATE ? 33 : 1);
+            barrier_init(&shared.keys_empty[i], computing_groups * 4);
+            barrier_init(&shared.values_full[i], 1);
+            barrier_init(&shared.values_empty[i], computing_groups * 4);
+        }
+        barrier_init_fence();
+    }
+    __syncthreads();
+    if (threadIdx.x < 128)
+    {
+        give_registers<24>();
+        if (threadIdx.x == 0) bring_tiles(shared, e, segment_start, q, k, v);
+        if (HAS_GATE && threadIdx.x / 32 == 1) bring_biases(shared, e, segment_start, local, totals);
+    }
+    else
+    {
+        take_registers<240>();
+        compute(shared, e, segment_start, local, totals, scale_log2, o, lse);
+    }
+}
