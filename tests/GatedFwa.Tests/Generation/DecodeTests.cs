@@ -29,7 +29,7 @@ public sealed class DecodeTests() : DecodeSuite(TestBackend.Cpu)
         Assert.Equal(before.LiveBytes, DeviceMemory.Statistics(Device.Cpu).LiveBytes);
         Assert.Equal(before.ReservedBytes, DeviceMemory.Statistics(Device.Cpu).ReservedBytes);
         double[] expected = new ReferenceModel(model).Logits(text[^40..])[^1];
-        Assert.InRange(ErrorNorm.Relative(scores, expected), 0, Backend.Forward(3e-6));
+        Assert.InRange(ErrorNorm.Relative(scores, expected), 0, Tolerance(3e-6));
     }
 
     [Fact]
@@ -96,6 +96,10 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
         return model.Advance(tape, state, input).ToArray();
     }
 
+    /// <summary>In 16 bits a model of two layers rounds some twenty times on its way, each time by up to 2⁻⁹; single positions, whose scores
+    /// are small, show it most.</summary>
+    private protected double Tolerance(double float32) => Backend.Activations == DType.F32 ? float32 : 6e-2;
+
     private protected LanguageModel Lively(ModelConfig config) => TinyModels.Lively(config, Backend);
 
     /// <summary>Columns [from, to) of B rows.</summary>
@@ -116,7 +120,7 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
         for (int position = 0; position < Length; position++)
         {
             Assert.Equal(position, state.Position);
-            Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[position]), expected[position]), 0, Backend.Forward(3e-6));
+            Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[position]), expected[position]), 0, Tolerance(3e-6));
         }
     }
 
@@ -145,7 +149,7 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
         {
             float[] scores = Advance(model, state, Columns(rows, Batch, fed, fed + piece));
             fed += piece;
-            Assert.InRange(ErrorNorm.Relative(scores, ScoresAfter(reference, rows, Batch, fed - 1)), 0, Backend.Forward(3e-6));
+            Assert.InRange(ErrorNorm.Relative(scores, ScoresAfter(reference, rows, Batch, fed - 1)), 0, Tolerance(3e-6));
         }
 
         Assert.Equal(Length, state.Position);
@@ -167,7 +171,7 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
         using DecodeState state = model.NewState();
         Advance(model, state, tokens[..20]);
         for (int position = 20; position < Length; position++)
-            Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[position]), expected[position]), 0, Backend.Forward(3e-6));
+            Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[position]), expected[position]), 0, Tolerance(3e-6));
     }
 
     [Theory]
@@ -192,7 +196,7 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
             nats += count * model.Loss(tape, tokens, targets, state: state).Item();
         }
 
-        Assert.Equal(expected, nats / Length, Backend.Forward(1e-5));
+        Assert.Equal(expected, nats / Length, Tolerance(1e-5));
     }
 
     [Theory]
@@ -205,8 +209,8 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
         double[][] expected = new ReferenceModel(model).Logits(tokens);
         using DecodeState state = model.NewState();
         state.MoveOn(position); // an empty window, far out: only rotary angles know of it, and only their differences matter
-        Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[..20]), expected[19]), 0, Backend.Forward(3e-6));
-        for (int i = 20; i < Length; i++) Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[i]), expected[i]), 0, Backend.Forward(3e-6));
+        Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[..20]), expected[19]), 0, Tolerance(3e-6));
+        for (int i = 20; i < Length; i++) Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[i]), expected[i]), 0, Tolerance(3e-6));
     }
 
     [Fact]

@@ -55,7 +55,7 @@ public static class DecayGate
 
     /// <summary>The same on a GPU, and fills the prefix that its attention kernels read in the same pass.</summary>
     internal static Tensor ApplyOnCuda(
-        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, CudaDecayPrefix? prefix)
+        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, DecayGatePrefix? prefix)
     {
         Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
         (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);

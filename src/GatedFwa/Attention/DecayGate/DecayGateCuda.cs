@@ -43,7 +43,7 @@ internal static class DecayGateCuda
     /// <param name="epsilon">ε.</param>
     /// <param name="alpha">F32 [B, T, H].</param>
     /// <param name="prefix">Of α [B, T, H].</param>
-    public static void Forward(DType features, Tensor projections, Tensor gateBias, float epsilon, Tensor alpha, CudaDecayPrefix? prefix)
+    public static void Forward(DType features, Tensor projections, Tensor gateBias, float epsilon, Tensor alpha, DecayGatePrefix? prefix)
     {
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
         var shape = new LaunchShape(Tiles(positions), Threads, BlocksY: HeadTiles(heads), BlocksZ: batch);

@@ -52,8 +52,15 @@ __device__ __forceinline__ float amplitude(float a) { return a >= 0 ? 1 + a : ex
 
 __device__ __forceinline__ float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
 
-// alpha [B, positions, heads]; local [B, heads, positions]: the sum from the start of each chunk of 64; totals
-// [B, heads, chunks]: the sum of each; both null where nobody asks. Blocks: chunk, 16 heads, batch.
+__device__ __forceinline__ void split(double x, float &high, float &low)
+{
+    high = (float)x;
+    low = (float)(x - high);
+}
+
+// alpha [B, positions, heads]; local [2, B, heads, positions]: the sum from the start of each chunk of 64, as a float and, a whole
+// array behind, what it rounds off; totals [2, B, heads, chunks]: the sum of each; both null where nobody asks. Blocks: chunk, 16
+// heads, batch.
 extern "C" __global__ void __launch_bounds__(tile_threads)
 decay_gate_forward(const float *projections, const float *bias, float epsilon, float *alpha, float *local, float *totals,
                    int positions, int heads)
@@ -106,25 +113,36 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
     if (lane == 0) before = 0;
     if (head >= head_count) return;
 
-    float values[positions_per_lane];
+    float high[positions_per_lane], low[positions_per_lane];
 #pragma unroll
-    for (int i = 0; i < positions_per_lane; i++) values[i] = (float)(before + sums[i]);
-    const long long row = (long long)blockIdx.z * heads + first_head + head;
+    for (int i = 0; i < positions_per_lane; i++) split(before + sums[i], high[i], low[i]);
+    const long long row = (long long)blockIdx.z * heads + first_head + head, rows = (long long)gridDim.z * heads;
     const int t = lane * positions_per_lane;
     float *target = local + row * positions + start + t;
     if (positions % positions_per_lane == 0)
     {
-        if (t < count) Pack16<float>::store(values, target);
+        if (t < count)
+        {
+            Pack16<float>::store(high, target);
+            Pack16<float>::store(low, target + rows * positions);
+        }
     }
     else
     {
 #pragma unroll
         for (int i = 0; i < positions_per_lane; i++)
         {
-            if (t + i < count) target[i] = values[i];
+            if (t + i >= count) continue;
+            target[i] = high[i];
+            target[rows * positions + i] = low[i];
         }
     }
-    if (lane == 0) totals[row * gridDim.x + blockIdx.x] = (float)total;
+    if (lane == 0)
+    {
+        split(total, high[0], low[0]);
+        totals[row * gridDim.x + blockIdx.x] = high[0];
+        totals[(rows + row) * gridDim.x + blockIdx.x] = low[0];
+    }
 }
 
 // dh = -G beta/(beta+eps) sigmoid(-beta h); dbeta = -G [h sigmoid(-beta h) + alpha] / (beta+eps); beta's slope is 1 above 0, e^a

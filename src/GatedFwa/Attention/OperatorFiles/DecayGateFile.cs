@@ -43,7 +43,7 @@ internal static class DecayGateFile
 
         (Tensor, float[]) OnCuda()
         {
-            using CudaDecayPrefix prefix = CudaDecayPrefix.Empty(features[0], features[1], weights[0], settings.Device);
+            using DecayGatePrefix prefix = DecayGatePrefix.Empty(features[0], features[1], weights[0], settings.Device);
             return (DecayGate.ApplyOnCuda(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix), prefix.ToDecay(layout));
         }
     }
