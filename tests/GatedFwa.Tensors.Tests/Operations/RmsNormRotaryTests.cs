@@ -54,6 +54,22 @@ public abstract class RmsNormRotarySuite(TestBackend backend) : TensorTest(backe
     }
 
     [Fact]
+    public void Adds_to_a_gradient_that_another_use_of_x_left()
+    {
+        Shape shape = [1, 5, 2, 32];
+        (float[] x, float[] weight, float[] dy) = Case(shape);
+        Differentiated twice = Differentiated.Run(
+            Backend,
+            dy,
+            (tape, inputs) => Add.Apply(tape, inputs[0], RmsNormRotary.Apply(tape, inputs[0], inputs[1], Epsilon, 3, Base)),
+            (x, shape),
+            Operand.Parameter(weight, [64]));
+        (double[] dx, _) = RmsNormRotaryReference.Backward(
+            Samples.Widen(x), Samples.Widen(weight), Samples.Widen(dy), shape, Epsilon, 3, Base);
+        ErrorNorm.Require(twice.Gradients[0], [.. dx.Zip(dy, (a, b) => a + b)], Backend.Gradient(1e-5));
+    }
+
+    [Fact]
     public void Refuses_an_odd_head_and_a_weight_of_another_width()
     {
         using var tape = new Tape();

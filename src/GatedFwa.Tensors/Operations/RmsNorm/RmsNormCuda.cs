@@ -15,13 +15,15 @@ internal static class RmsNormCuda
 
     private static readonly KernelSource Source = new(typeof(RmsNormCuda), "rms_norm.cu");
 
-    /// <summary>Normalises x [..., C]; then turns its heads, where a rotation is given.</summary>
-    public static void Forward(Tensor x, Tensor weight, float epsilon, Tensor y, HeadRotation? rotation = null)
-    {
-        var cut = new Cut(x);
-        x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads), x, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1);
-    }
+    public static void Forward(Tensor x, Tensor weight, float epsilon, Tensor y) => Forward(x, weight, epsilon, y, null, null, null);
+
+    /// <summary>Normalises each token's heads together, then turns each.</summary>
+    public static void ForwardRotated(Tensor x, Tensor weight, float epsilon, HeadRotation rotation, Tensor y) =>
+        Forward(x, weight, epsilon, y, rotation, null, null);
+
+    /// <summary>sum = x + branch, y = the norm of it.</summary>
+    public static void ForwardSum(Tensor x, Tensor branch, Tensor weight, float epsilon, Tensor sum, Tensor y) =>
+        Forward(x, weight, epsilon, y, null, branch, sum);
 
     /// <summary>Whether heads of this size can be turned in the same pass: a warp must have both halves of each.</summary>
     public static bool CanRotate(Tensor x, int headSize)
@@ -49,6 +51,15 @@ internal static class RmsNormCuda
             new LaunchShape(cut.Blocks, cut.Threads, sharedBytes),
             x, weight, dy, dx, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1);
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
+    }
+
+    private static void Forward(
+        Tensor x, Tensor weight, float epsilon, Tensor y, HeadRotation? rotation, Tensor? branch, Tensor? sum)
+    {
+        var cut = new Cut(x);
+        x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
+            new LaunchShape(cut.Blocks, cut.Threads),
+            x, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1, branch, sum);
     }
 
     /// <summary>A rotation of heads by position.</summary>

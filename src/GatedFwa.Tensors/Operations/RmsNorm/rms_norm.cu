@@ -65,9 +65,10 @@ struct Turn
 #endif
 };
 
+// Where there is a branch, x + branch is normalised, and left in `sum`.
 extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
     const ELEMENT *__restrict__ x, const float *__restrict__ weight, ELEMENT *__restrict__ y, int rows, float epsilon,
-    const float *__restrict__ angles, int tokens)
+    const float *__restrict__ angles, int tokens, const ELEMENT *__restrict__ branch, ELEMENT *__restrict__ sum)
 {
     __shared__ float scratch[32];
     float w[packs][PACK];
@@ -76,6 +77,19 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
     {
         float values[packs][PACK], squares = 0;
         load_row(x + (long long)row * WIDTH, values);
+        if (branch)
+        {
+            float terms[packs][PACK];
+            load_row(branch + (long long)row * WIDTH, terms);
+#pragma unroll
+            for (int p = 0; p < packs; p++)
+            {
+                // As the backward pass will read it.
+#pragma unroll
+                for (int i = 0; i < PACK; i++) values[p][i] = to_float(from_float<ELEMENT>(values[p][i] + terms[p][i]));
+                if (column_of(p) < WIDTH) store(values[p], sum + (long long)row * WIDTH + column_of(p));
+            }
+        }
 #pragma unroll
         for (int p = 0; p < packs; p++)
 #pragma unroll

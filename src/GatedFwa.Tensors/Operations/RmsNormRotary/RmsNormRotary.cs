@@ -39,7 +39,7 @@ public static class RmsNormRotary
 
         var rotation = new RmsNormCuda.HeadRotation(RotaryCuda.Table(tape, x.Cuda, x.Shape[1], x.Shape[3], firstPosition, frequencyBase));
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
-        RmsNormCuda.Forward(rows, weight, epsilon, y, rotation);
+        RmsNormCuda.ForwardRotated(rows, weight, epsilon, rotation, y);
         if (tape.NeedsGradient(x, weight))
         {
             tape.Record(nameof(RmsNormRotary), y, dy =>
