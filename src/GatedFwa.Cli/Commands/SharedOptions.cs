@@ -24,16 +24,14 @@ internal static class SharedOptions
         DefaultValueFactory = _ => "cpu",
     };
 
-    public static Option<string?> Activations()
+    public static Option<string?> Activations() => Types(new Option<string?>("--dtype")
     {
-        var option = new Option<string?>("--dtype")
-        {
-            Description = "The type of activations; weights are float32 in any case. [default: f32 on the CPU, bf16 on a GPU]",
-            HelpName = "f32|bf16|f16",
-        };
-        option.AcceptOnlyFromAmong("f32", "bf16", "f16");
-        return option;
-    }
+        Description = "The type of activations; weights are float32 in any case. [default: f32 on the CPU, bf16 on a GPU]",
+        HelpName = "f32|bf16|f16",
+    });
+
+    /// <summary>Refuses what is no type of activations as a mistake of the command line.</summary>
+    public static Option<string?> Types(Option<string?> option) => option.AcceptOnlyFromAmong("f32", "bf16", "f16");
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of a table." };
 
@@ -67,7 +65,11 @@ internal static class SharedOptions
         if (!isCuda) throw new InputException($"--device {name}: there is no such device; use cpu, cuda or cuda:N.");
         try
         {
-            return new Device(DeviceKind.Cuda, CudaDevice.Get(index).Index);
+            CudaDevice.Get(index);
+            // Both are needed sooner or later: better to hear of it before a model is read.
+            NativeLibraries.Require(NativeLibraries.Nvrtc);
+            NativeLibraries.Require(NativeLibraries.CublasLt);
+            return new Device(DeviceKind.Cuda, index);
         }
         catch (CudaException exception)
         {

@@ -29,7 +29,7 @@ internal sealed class LayerState : IDisposable
 
     public long Bytes => Ring.Bytes + Size(PreviousKey) + Size(PreviousValue);
 
-    /// <summary>Copies the last token of [B, T, Hkv, D] to [B, Hkv, D].</summary>
+    /// <summary>Copies the last token of [B, T, …] to [B, …].</summary>
     public static void Remember(Tensor tokens, Tensor last)
     {
         if (!tokens.Device.IsCpu)

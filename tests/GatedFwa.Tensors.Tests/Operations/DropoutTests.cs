@@ -56,6 +56,16 @@ public abstract class DropoutSuite(TestBackend backend) : TensorTest(backend)
     }
 
     [Fact]
+    public void Adds_to_a_gradient_that_another_use_of_x_left()
+    {
+        float[] x = Backend.Round(Samples.Normal(37, 1)), dy = Backend.Round(Samples.Normal(37, 2));
+        Differentiated twice = Differentiated.Run(
+            Backend, dy, (tape, inputs) => Add.Apply(tape, inputs[0], Dropout.Apply(tape, inputs[0], 0.5f, Random)), (x, [37]));
+        double[] kept = DropoutReference.Forward(Samples.Widen(dy), 0.5f, Random);
+        ErrorNorm.Require(twice.Gradients[0], [.. kept.Zip(dy, (a, b) => a + b)], Backend.Gradient(1e-6));
+    }
+
+    [Fact]
     public void Another_stream_drops_other_elements()
     {
         var ones = new float[1000];

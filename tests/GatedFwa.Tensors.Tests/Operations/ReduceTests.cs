@@ -46,6 +46,14 @@ public abstract class ReduceSuite(TestBackend backend) : TensorTest(backend)
     }
 
     [Fact]
+    public void Adds_to_a_gradient_that_another_use_of_x_left()
+    {
+        Differentiated twice = Differentiated.Run(
+            Backend, [2f], (tape, inputs) => Add.Apply(tape, Reduce.Sum(tape, inputs[0]), Reduce.Mean(tape, inputs[0])), (new float[8], [8]));
+        Assert.All(twice.Gradients[0], value => Assert.Equal(2.25f, value));
+    }
+
+    [Fact]
     public void A_million_small_terms_do_not_vanish_beside_a_large_one()
     {
         var x = new float[1_000_001];

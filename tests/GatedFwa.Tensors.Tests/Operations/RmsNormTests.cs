@@ -82,6 +82,29 @@ public abstract class RmsNormSuite(TestBackend backend) : TensorTest(backend)
     }
 
     [Fact]
+    public void Of_a_sum_it_is_the_norm_of_the_sum()
+    {
+        (float[] x, float[] weight, float[] dy) = Case(9, 40);
+        float[] branch = Backend.Round(Samples.Normal(9 * 40, 4));
+        // The sum is used once more, as by the next residual connection.
+        Differentiated together = Run((tape, inputs) =>
+        {
+            Tensor y = RmsNorm.ApplyToSum(tape, inputs[0], inputs[1], inputs[2], out Tensor sum, Epsilon);
+            return Add.Apply(tape, sum, y);
+        });
+        Differentiated apart = Run((tape, inputs) =>
+        {
+            Tensor sum = Add.Apply(tape, inputs[0], inputs[1]);
+            return Add.Apply(tape, sum, RmsNorm.Apply(tape, sum, inputs[2], Epsilon));
+        });
+        Assert.Equal(apart.Y, together.Y);
+        Assert.Equal(apart.Gradients, together.Gradients);
+
+        Differentiated Run(Func<Tape, Tensor[], Tensor> apply) =>
+            Differentiated.Run(Backend, dy, apply, (x, [9, 40]), (branch, [9, 40]), Operand.Parameter(weight, [40]));
+    }
+
+    [Fact]
     public void Refuses_a_weight_of_another_width()
     {
         using var tape = new Tape();

@@ -79,6 +79,17 @@ public abstract class RotarySuite(TestBackend backend) : TensorTest(backend)
     }
 
     [Fact]
+    public void Adds_to_a_gradient_that_another_use_of_x_left()
+    {
+        Shape shape = [1, 5, 2, 16];
+        float[] x = Backend.Round(Samples.Normal(shape.Count, 1)), dy = Backend.Round(Samples.Normal(shape.Count, 2));
+        Differentiated twice = Differentiated.Run(
+            Backend, dy, (tape, inputs) => Add.Apply(tape, inputs[0], Rotary.Apply(tape, inputs[0], 3, Base)), (x, shape));
+        double[] turned = RotaryReference.Backward(Samples.Widen(dy), shape, 3, Base);
+        ErrorNorm.Require(twice.Gradients[0], [.. turned.Zip(dy, (a, b) => a + b)], Backend.Gradient(1e-6));
+    }
+
+    [Fact]
     public void Refuses_an_odd_head_and_a_negative_position()
     {
         using var tape = new Tape();

@@ -65,6 +65,26 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         ErrorNorm.Require(result.Gradients[1], dmix, Backend.Gradient(2e-6));
     }
 
+    [Theory]
+    [InlineData("dense")]
+    [InlineData("padded")]
+    public void Adds_to_gradients_that_another_use_left(string kind)
+    {
+        Case c = Case.Of(Backend, [3, 8, 2, 24], kind);
+        Differentiated once = c.Run();
+        Differentiated twice = Differentiated.Run(
+            Backend,
+            c.Dy,
+            (tape, inputs) => Add.Apply(
+                tape,
+                TokenShift.Apply(tape, inputs[0], inputs[1], c.Layout),
+                TokenShift.Apply(tape, inputs[0], inputs[1], c.Layout)),
+            (c.X, c.Shape),
+            (c.Mix, [3, 8, 2]));
+        for (int i = 0; i < 2; i++)
+            ErrorNorm.Require(twice.Gradients[i], [.. once.Gradients[i].Select(value => 2.0 * value)], Backend.Gradient(1e-6));
+    }
+
     [Fact]
     public void Padding_gives_zero_and_takes_no_gradient()
     {

@@ -6,7 +6,7 @@ using GatedFwa.Testing;
 namespace GatedFwa.Tests.Attention;
 
 /// <summary>The kernels and the reference against the oracle's files, within the tolerances of docs/precision.md.</summary>
-public sealed class GatedWindowGoldenTests : TensorTest
+public abstract class GatedWindowGoldenSuite(TestBackend backend) : TensorTest(backend)
 {
     public static TheoryData<string> Files => Golden.Names("attention");
 
@@ -16,18 +16,19 @@ public sealed class GatedWindowGoldenTests : TensorTest
     {
         using Golden golden = Golden.Open(file);
         using var tape = new Tape();
-        Tensor Input(string name) => tape.Watch(tape.Own(golden.Tensor(name)));
-        Tensor q = Input("q"), k = Input("k"), v = Input("v");
-        Tensor? alpha = golden.Has("alpha") ? Input("alpha") : null;
-        Tensor lse = tape.Allocate(golden.Shape("lse"));
+        Tensor Activation(string name) => tape.Own(Backend.Activation(golden.Floats(name), golden.Shape(name)));
+        Tensor q = tape.Watch(Activation("q")), k = tape.Watch(Activation("k")), v = tape.Watch(Activation("v"));
+        Tensor? alpha = golden.Has("alpha") ? tape.Watch(tape.Own(Backend.Parameter(golden.Floats("alpha"), golden.Shape("alpha")))) : null;
+        Tensor lse = tape.Allocate(golden.Shape("lse"), DType.F32, Backend.Device);
         var options = new AttentionOptions { Window = golden.Window, Scale = golden.Scale, Layout = golden.Layout };
 
         Tensor o = GatedWindowAttention.Apply(tape, q, k, v, alpha, options, lse);
         (double forward, double backward) = Tolerances(file);
+        (forward, backward) = (Backend.Forward(forward), Backend.Gradient(backward));
         AssertClose("o", o, forward);
         AssertClose("lse", lse, forward);
 
-        tape.Backward(o, tape.Own(golden.Tensor("do")));
+        tape.Backward(o, Activation("do"));
         AssertClose("dq", tape.Gradient(q)!, backward);
         AssertClose("dk", tape.Gradient(k)!, backward);
         AssertClose("dv", tape.Gradient(v)!, backward);
@@ -65,3 +66,9 @@ public sealed class GatedWindowGoldenTests : TensorTest
     private static (double Forward, double Backward) Tolerances(string file) =>
         file == "attention_large_logits" ? (5e-6, 4e-5) : (3e-6, 1e-5);
 }
+
+public sealed class GatedWindowGoldenTests() : GatedWindowGoldenSuite(TestBackend.Cpu);
+
+public sealed class GatedWindowGoldenCudaTests() : GatedWindowGoldenSuite(TestBackend.CudaFloat32);
+
+public sealed class GatedWindowGoldenCudaBFloat16Tests() : GatedWindowGoldenSuite(TestBackend.CudaBFloat16);

@@ -5,7 +5,7 @@ using GatedFwa.Testing;
 namespace GatedFwa.Tests.Attention;
 
 /// <summary>The kernels against the double reference, forward and backward, over the shapes where blocks and tiles end.</summary>
-public sealed class GatedWindowGridTests : TensorTest
+public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(backend)
 {
     private static readonly int[] Tokens = [1, 2, 15, 63, 64, 65, 111, 1000];
     private static readonly int[] HeadSizes = [8, 16, 40, 64, 96, 128, 256];
@@ -38,7 +38,7 @@ public sealed class GatedWindowGridTests : TensorTest
     [Theory]
     [MemberData(nameof(Grid))]
     public void Follows_the_reference(int tokens, int window, int headSize, int heads, int keyHeads) =>
-        AttentionCase.Random(new GatedWindowShape(tokens < 1000 ? 2 : 1, tokens, tokens, heads, keyHeads, headSize), new AttentionOptions { Window = window }).FollowsTheReference();
+        Random(new GatedWindowShape(tokens < 1000 ? 2 : 1, tokens, tokens, heads, keyHeads, headSize), new AttentionOptions { Window = window }).FollowsTheReference();
 
     [Theory]
     [InlineData(8)]
@@ -51,7 +51,7 @@ public sealed class GatedWindowGridTests : TensorTest
     [InlineData(200)]
     [InlineData(256)]
     public void Follows_the_reference_for_any_head_size(int headSize) =>
-        AttentionCase.Random(new GatedWindowShape(1, 140, 140, 2, 1, headSize), new AttentionOptions { Window = 70 }).FollowsTheReference();
+        Random(new GatedWindowShape(1, 140, 140, 2, 1, headSize), new AttentionOptions { Window = 70 }).FollowsTheReference();
 
     [Theory]
     [InlineData(1, 130, 16)]
@@ -61,14 +61,14 @@ public sealed class GatedWindowGridTests : TensorTest
     [InlineData(65, 200, 64)]
     [InlineData(1200, 1300, 63)]
     public void Follows_the_reference_after_a_cached_prefix(int tokens, int positions, int window) =>
-        AttentionCase.Random(new GatedWindowShape(2, tokens, positions, 4, 2, 16), new AttentionOptions { Window = window }).FollowsTheReference();
+        Random(new GatedWindowShape(2, tokens, positions, 4, 2, 16), new AttentionOptions { Window = window }).FollowsTheReference();
 
     [Theory]
     [InlineData(200, new[] { 0, 1, 3, 66, 66, 130, 200 })]
     [InlineData(200, new[] { 0, 200 })]
     [InlineData(64, new[] { 0, 1, 3, 66, 66, 130, 200 })] // The first documents are all prefix.
     public void Follows_the_reference_where_documents_are_packed(int tokens, int[] cumulativeLengths) =>
-        AttentionCase.Random(
+        Random(
             new GatedWindowShape(1, tokens, cumulativeLengths[^1], 2, 1, 40),
             new AttentionOptions { Window = 50, Layout = SequenceLayout.Packed(cumulativeLengths) }).FollowsTheReference();
 
@@ -76,7 +76,7 @@ public sealed class GatedWindowGridTests : TensorTest
     [InlineData(150)]
     [InlineData(20)]
     public void Follows_the_reference_where_rows_are_padded_on_the_left(int tokens) =>
-        AttentionCase.Random(
+        Random(
             new GatedWindowShape(4, tokens, 150, 2, 2, 24),
             new AttentionOptions { Window = 70, Layout = SequenceLayout.LeftPadded([0, 65, 140, 150]) }).FollowsTheReference();
 
@@ -84,22 +84,22 @@ public sealed class GatedWindowGridTests : TensorTest
     [InlineData(2500, 100)] // Several work items, each with a window of gradients kept apart.
     [InlineData(2300, 5000)] // Full causal: everything before is kept apart.
     public void Follows_the_reference_where_work_is_cut(int tokens, int window) =>
-        AttentionCase.Random(new GatedWindowShape(1, tokens, tokens, 1, 1, 8), new AttentionOptions { Window = window }).FollowsTheReference();
+        Random(new GatedWindowShape(1, tokens, tokens, 1, 1, 8), new AttentionOptions { Window = window }).FollowsTheReference();
 
     [Fact]
     public void Follows_the_reference_without_a_gate() =>
-        AttentionCase.Random(new GatedWindowShape(1, 150, 150, 2, 2, 32), new AttentionOptions { Window = 40 }, decay: -1).FollowsTheReference();
+        Random(new GatedWindowShape(1, 150, 150, 2, 2, 32), new AttentionOptions { Window = 40 }, decay: -1).FollowsTheReference();
 
     [Fact]
     public void Follows_the_reference_without_a_window() =>
-        AttentionCase.Random(new GatedWindowShape(1, 150, 150, 2, 2, 32), new AttentionOptions()).FollowsTheReference();
+        Random(new GatedWindowShape(1, 150, 150, 2, 2, 32), new AttentionOptions()).FollowsTheReference();
 
     [Theory]
     [InlineData(0.02f)]
     [InlineData(-0.3f)]
     [InlineData(0f)]
     public void Follows_the_reference_with_a_given_scale(float scale) =>
-        AttentionCase.Random(new GatedWindowShape(1, 100, 100, 1, 1, 64), new AttentionOptions { Window = 33, Scale = scale }).FollowsTheReference();
+        Random(new GatedWindowShape(1, 100, 100, 1, 1, 64), new AttentionOptions { Window = 33, Scale = scale }).FollowsTheReference();
 
     [Theory]
     [InlineData(2f)]
@@ -107,13 +107,22 @@ public sealed class GatedWindowGridTests : TensorTest
     [InlineData(1000f)]
     [InlineData(1e6f)]
     public void Follows_the_reference_under_strong_decay(float decay) =>
-        AttentionCase.Random(new GatedWindowShape(1, 200, 200, 2, 1, 32), new AttentionOptions { Window = 90 }, decay).FollowsTheReference();
+        Random(new GatedWindowShape(1, 200, 200, 2, 1, 32), new AttentionOptions { Window = 90 }, decay).FollowsTheReference();
 
     [Fact]
     public void Follows_the_reference_where_logits_are_large()
     {
-        AttentionCase c = AttentionCase.Random(new GatedWindowShape(1, 130, 130, 2, 2, 64), new AttentionOptions { Window = 64 });
+        AttentionCase c = Random(new GatedWindowShape(1, 130, 130, 2, 2, 64), new AttentionOptions { Window = 64 });
         // Scores of several hundred keep fewer digits behind the point: docs/precision.md allows for that.
         c.With(q: [.. c.Q.Select(x => x * 6)], k: [.. c.K.Select(x => x * 6)]).FollowsTheReference(5e-6, 4e-5);
     }
+
+    private AttentionCase Random(GatedWindowShape shape, AttentionOptions options, float decay = 0.3f) =>
+        AttentionCase.Random(shape, options, decay, backend: Backend);
 }
+
+public sealed class GatedWindowGridTests() : GatedWindowGridSuite(TestBackend.Cpu);
+
+public sealed class GatedWindowGridCudaTests() : GatedWindowGridSuite(TestBackend.CudaFloat32);
+
+public sealed class GatedWindowGridCudaBFloat16Tests() : GatedWindowGridSuite(TestBackend.CudaBFloat16);

@@ -18,16 +18,19 @@ public static class Add
         Tensor y = tape.Allocate(a.Shape, a.Type, a.Device);
         if (y.Device.IsCpu) AddCpu.Forward(a, b, y);
         else AddCuda.Forward(a, b, y);
-        if (tape.NeedsGradient(a, b))
-        {
-            tape.Record(nameof(Add), y, dy =>
-            {
-                if (!tape.TryHandOn(dy, a)) Accumulate(dy, tape.Accumulator(a)!);
-                if (!tape.TryHandOn(dy, b)) Accumulate(dy, tape.Accumulator(b)!);
-            });
-        }
-
+        Record(tape, a, b, y);
         return y;
+    }
+
+    /// <summary>Records y = a + b, whoever computed it.</summary>
+    internal static void Record(Tape tape, Tensor a, Tensor b, Tensor y)
+    {
+        if (!tape.NeedsGradient(a, b)) return;
+        tape.Record(nameof(Add), y, dy =>
+        {
+            if (!tape.TryHandOn(dy, a)) Accumulate(dy, tape.Accumulator(a)!);
+            if (!tape.TryHandOn(dy, b)) Accumulate(dy, tape.Accumulator(b)!);
+        });
     }
 
     private static void Accumulate(Tensor term, Tensor sum)

@@ -1,3 +1,4 @@
+using System.Numerics;
 using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Tensors.Operations;
@@ -14,23 +15,58 @@ internal static class RmsNormCuda
 
     private static readonly KernelSource Source = new(typeof(RmsNormCuda), "rms_norm.cu");
 
-    public static void Forward(Tensor x, Tensor weight, float epsilon, Tensor y)
+    public static void Forward(Tensor x, Tensor weight, float epsilon, Tensor y) => Forward(x, weight, epsilon, y, null, null, null);
+
+    /// <summary>Normalises each token's heads together, then turns each.</summary>
+    public static void ForwardRotated(Tensor x, Tensor weight, float epsilon, HeadRotation rotation, Tensor y) =>
+        Forward(x, weight, epsilon, y, rotation, null, null);
+
+    /// <summary>sum = x + branch, y = the norm of it.</summary>
+    public static void ForwardSum(Tensor x, Tensor branch, Tensor weight, float epsilon, Tensor sum, Tensor y) =>
+        Forward(x, weight, epsilon, y, null, branch, sum);
+
+    /// <summary>Whether heads of this size can be turned in the same pass: a warp must have both halves of each.</summary>
+    public static bool CanRotate(Tensor x, int headSize)
     {
-        var cut = new Cut(x);
-        x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads), x, weight, y, cut.Rows, epsilon);
+        int pack = RowLaunch.PackOf(x.Type, x.Shape[^1]), half = headSize / 2;
+        return half % pack == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
     }
 
     /// <summary>Either gradient may be absent. Stores where the accumulator is fresh, else adds.</summary>
     public static void Backward(
-        Tensor x, Tensor weight, float epsilon, Tensor dy, Tensor? dx, bool storeDx, Tensor? dweight, bool storeDweight)
+        Tensor x,
+        Tensor weight,
+        float epsilon,
+        Tensor dy,
+        Tensor? dx,
+        bool storeDx,
+        Tensor? dweight,
+        bool storeDweight,
+        HeadRotation? rotation = null)
     {
         var cut = new Cut(x);
         using CudaStorage? parts = dweight is null ? null : x.Cuda.Memory.Rent((long)cut.Blocks * cut.Width * sizeof(float));
         int sharedBytes = parts is null || cut.RowsPerBlock == 1 ? 0 : cut.RowsPerBlock * cut.Width * sizeof(float);
-        x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads, sharedBytes), x, weight, dy, dx, storeDx, parts, cut.Rows, epsilon);
+        x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
+            new LaunchShape(cut.Blocks, cut.Threads, sharedBytes),
+            x, weight, dy, dx, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1);
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
+    }
+
+    private static void Forward(
+        Tensor x, Tensor weight, float epsilon, Tensor y, HeadRotation? rotation, Tensor? branch, Tensor? sum)
+    {
+        var cut = new Cut(x);
+        x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
+            new LaunchShape(cut.Blocks, cut.Threads),
+            x, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1, branch, sum);
+    }
+
+    /// <summary>A rotation of heads by position.</summary>
+    /// <param name="Angles">Cosines and sines [T, D] (<see cref="RotaryCuda.Table"/>).</param>
+    internal sealed record HeadRotation(Tensor Angles)
+    {
+        public int Tokens => Angles.Shape[0];
     }
 
     /// <summary>How rows are dealt to threads.</summary>
@@ -60,6 +96,10 @@ internal static class RmsNormCuda
 
         public int Blocks { get; }
 
-        public KernelDefine[] Defines => [KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads)];
+        public KernelDefine[] Defines(HeadRotation? rotation)
+        {
+            KernelDefine[] plain = [KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads)];
+            return rotation is null ? plain : [.. plain, ("HEAD_SIZE", rotation.Angles.Shape[1])];
+        }
     }
 }

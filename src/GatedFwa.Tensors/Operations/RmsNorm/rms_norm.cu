@@ -1,5 +1,6 @@
 // y = x · scale ∘ weight, scale = 1/√(mean(x²) + ε). A row of WIDTH elements stays in the registers of ROW_THREADS threads, PACK
 // neighbours at a time: memory is read once, forwards and backwards. Either a warp has a row (and a block several), or a block.
+// With HEAD_SIZE the heads of y are then turned as rotary.cu turns them, angles [tokens, HEAD_SIZE] being its table.
 #include "packs.cuh"
 #include "warp.cuh"
 
@@ -31,8 +32,43 @@ template <class T> __device__ __forceinline__ void load_row(const T *row, float 
     }
 }
 
+// The angles of a row's token, in a thread's columns; all its packs lie alike in their heads, because a warp has whole heads.
+struct Turn
+{
+#ifdef HEAD_SIZE
+    static constexpr int half = HEAD_SIZE / 2;
+    static constexpr int distance = half / PACK; // Lanes to the pack of the other half.
+    static_assert(half % PACK == 0 && distance <= 16 && (distance & (distance - 1)) == 0, "the other half must lie in the warp");
+
+    float cosine[PACK], sine[PACK];
+
+    __device__ __forceinline__ Turn(const float *angles, int t, float direction)
+    {
+        int column = column_of(0) % HEAD_SIZE;
+        load(angles + (long long)t * HEAD_SIZE + column % half, cosine);
+        load(angles + (long long)t * HEAD_SIZE + half + column % half, sine);
+#pragma unroll
+        for (int i = 0; i < PACK; i++) sine[i] *= column < half ? -direction : direction;
+    }
+
+    __device__ __forceinline__ void operator()(float (&values)[packs][PACK]) const
+    {
+#pragma unroll
+        for (int p = 0; p < packs; p++)
+#pragma unroll
+            for (int i = 0; i < PACK; i++)
+                values[p][i] = values[p][i] * cosine[i] + __shfl_xor_sync(all_lanes, values[p][i], distance) * sine[i];
+    }
+#else
+    __device__ __forceinline__ Turn(const float *, int, float) {}
+    __device__ __forceinline__ void operator()(float (&)[packs][PACK]) const {}
+#endif
+};
+
+// Where there is a branch, x + branch is normalised, and left in `sum`.
 extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
-    const ELEMENT *__restrict__ x, const float *__restrict__ weight, ELEMENT *__restrict__ y, int rows, float epsilon)
+    const ELEMENT *__restrict__ x, const float *__restrict__ weight, ELEMENT *__restrict__ y, int rows, float epsilon,
+    const float *__restrict__ angles, int tokens, const ELEMENT *__restrict__ branch, ELEMENT *__restrict__ sum)
 {
     __shared__ float scratch[32];
     float w[packs][PACK];
@@ -41,6 +77,19 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
     {
         float values[packs][PACK], squares = 0;
         load_row(x + (long long)row * WIDTH, values);
+        if (branch)
+        {
+            float terms[packs][PACK];
+            load_row(branch + (long long)row * WIDTH, terms);
+#pragma unroll
+            for (int p = 0; p < packs; p++)
+            {
+                // As the backward pass will read it.
+#pragma unroll
+                for (int i = 0; i < PACK; i++) values[p][i] = to_float(from_float<ELEMENT>(values[p][i] + terms[p][i]));
+                if (column_of(p) < WIDTH) store(values[p], sum + (long long)row * WIDTH + column_of(p));
+            }
+        }
 #pragma unroll
         for (int p = 0; p < packs; p++)
 #pragma unroll
@@ -48,18 +97,20 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
         float scale = 1.f / sqrtf(row_sum(squares, scratch) / WIDTH + epsilon);
 #pragma unroll
         for (int p = 0; p < packs; p++)
-        {
 #pragma unroll
             for (int i = 0; i < PACK; i++) values[p][i] *= scale * w[p][i];
+        Turn(angles, row % tokens, 1)(values);
+#pragma unroll
+        for (int p = 0; p < packs; p++)
             if (column_of(p) < WIDTH) store(values[p], y + (long long)row * WIDTH + column_of(p));
-        }
     }
 }
 
 // dx = scale · dy ∘ weight − x · scale³ · mean(dy ∘ weight ∘ x). Each block leaves its rows' share of dweight in a row of `parts`
 // [blocks, WIDTH]. dx and parts may be absent.
 extern "C" __global__ void __launch_bounds__(threads) rms_norm_backward(
-    const ELEMENT *x, const float *__restrict__ weight, const ELEMENT *dy, ELEMENT *dx, int fresh, float *parts, int rows, float epsilon)
+    const ELEMENT *x, const float *__restrict__ weight, const ELEMENT *dy, ELEMENT *dx, int fresh, float *parts, int rows, float epsilon,
+    const float *__restrict__ angles, int tokens)
 {
     __shared__ float scratch[32];
     float w[packs][PACK], dweight[packs][PACK] = {};
@@ -69,6 +120,7 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_backward(
         float values[packs][PACK], upstream[packs][PACK], squares = 0, products = 0;
         load_row(x + (long long)row * WIDTH, values);
         load_row(dy + (long long)row * WIDTH, upstream);
+        Turn(angles, row % tokens, -1)(upstream);
 #pragma unroll
         for (int p = 0; p < packs; p++)
 #pragma unroll

@@ -20,7 +20,7 @@ public static class Rotary
             throw new OperandException(nameof(Rotary), "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
         if (firstPosition < 0) throw new OperandException(nameof(Rotary), "a first position of at least 0", $"{firstPosition}");
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
-        Tensor? table = x.Device.IsCpu ? null : RotaryCuda.Table(tape, x, firstPosition, frequencyBase);
+        Tensor? table = x.Device.IsCpu ? null : RotaryCuda.Table(tape, x.Cuda, x.Shape[1], x.Shape[3], firstPosition, frequencyBase);
         if (table is null) RotaryCpu.Forward(x, firstPosition, frequencyBase, y);
         else RotaryCuda.Forward(x, table, y);
         if (tape.NeedsGradient(x))

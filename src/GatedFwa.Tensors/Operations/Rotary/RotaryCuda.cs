@@ -9,15 +9,13 @@ internal static class RotaryCuda
     private static readonly KernelSource Source = new(typeof(RotaryCuda), "rotary.cu");
 
     /// <summary>Cosines and sines [T, D], as <see cref="RotaryTable"/> lays them out: made once a tape, for all layers.</summary>
-    public static Tensor Table(Tape tape, Tensor x, long firstPosition, float frequencyBase)
+    public static Tensor Table(Tape tape, CudaDevice device, int tokens, int size, long firstPosition, float frequencyBase)
     {
-        (int tokens, int size) = (x.Shape[1], x.Shape[3]);
-        return tape.Shared(new TableKey(x.Device, tokens, size, firstPosition, frequencyBase), () =>
+        return tape.Shared(new TableKey(device, tokens, size, firstPosition, frequencyBase), () =>
         {
             double[] frequencies = RotaryTable.Frequencies(size, frequencyBase);
             int half = frequencies.Length;
-            CudaDevice device = x.Cuda;
-            Tensor table = Tensor.Empty([tokens, size], DType.F32, x.Device);
+            Tensor table = Tensor.Empty([tokens, size], DType.F32, new Device(DeviceKind.Cuda, device.Index));
             using CudaStorage uploaded = device.Memory.Rent(half * sizeof(double));
             uploaded.CopyFromHost(MemoryMarshal.AsBytes(frequencies.AsSpan()), 0);
             device.Kernel(Source, "rotary_table").Launch(RowLaunch.Over((long)tokens * half), uploaded, table, tokens, half, firstPosition);
@@ -39,5 +37,5 @@ internal static class RotaryCuda
             RowLaunch.Over((long)rows * (size / 2 / pack)), x, table, y, rows, tokens, heads, direction, store);
     }
 
-    private sealed record TableKey(Device Device, int Tokens, int Size, long FirstPosition, float FrequencyBase);
+    private sealed record TableKey(CudaDevice Device, int Tokens, int Size, long FirstPosition, float FrequencyBase);
 }

@@ -55,15 +55,14 @@ public static class DecayGate
 
     /// <summary>The same on a GPU, and fills the prefix that its attention kernels read in the same pass.</summary>
     internal static Tensor ApplyOnCuda(
-        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, CudaDecayPrefix? prefix)
+        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, DecayGatePrefix? prefix)
     {
         Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
         (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);
         Tensor alpha = tape.Allocate([batch, tokens, heads], DType.F32, x.Device);
         Tensor weights = DecayGateCuda.Stack(gateWeight, amplitudeWeight, x.Type);
-        Tensor projections = Tensor.Empty([batch * tokens, 2 * heads], DType.F32, x.Device);
-        DecayGateCuda.Project(x, weights, projections);
-        DecayGateCuda.Forward(projections, gateBias, epsilon, alpha, prefix);
+        Tensor projections = DecayGateCuda.Project(x, weights);
+        DecayGateCuda.Forward(x.Type, projections, gateBias, epsilon, alpha, prefix);
         if (tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight))
         {
             tape.Own(weights);

@@ -1,6 +1,7 @@
 // The gate from its projections on (docs/operator.md, "The gate"): one kernel reads each pre-activation once and writes alpha and,
-// where asked for, its two-level prefix; one kernel writes the gradient of the projections. Projections are [tokens, 2 heads]: h
-// without its bias, then the amplitude's pre-activation, so that what a block reads and what it writes are both one stretch.
+// where asked for, its two-level prefix; one kernel writes the gradient of the projections. Projections are [tokens, PARTS, 2 heads]:
+// h without its bias, then the amplitude's pre-activation, so that what a block reads and what it writes are both one stretch. Where
+// the product's factors are bf16 there are two parts to add up: what the weights rounded to bf16 give, and what the remainders give.
 // LANES heads, 1 or 4, are one access of a thread.
 #include "elements.cuh"
 #include "warp.cuh"
@@ -24,6 +25,18 @@ __device__ __forceinline__ void load_heads(const float *source, float *values)
         values[0] = *source;
 }
 
+__device__ __forceinline__ void load_projections(const float *source, int heads, float *values)
+{
+    load_heads(source, values);
+    if constexpr (PARTS == 2)
+    {
+        float remainders[LANES];
+        load_heads(source + 2 * heads, remainders);
+#pragma unroll
+        for (int lane = 0; lane < LANES; lane++) values[lane] += remainders[lane];
+    }
+}
+
 template <class E> __device__ __forceinline__ void store_heads(const float *values, E *target)
 {
     if constexpr (LANES == 1)
@@ -39,8 +52,15 @@ __device__ __forceinline__ float amplitude(float a) { return a >= 0 ? 1 + a : ex
 
 __device__ __forceinline__ float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
 
-// alpha [B, positions, heads]; local [B, heads, positions]: the sum from the start of each chunk of 64; totals
-// [B, heads, chunks]: the sum of each; both null where nobody asks. Blocks: chunk, 16 heads, batch.
+__device__ __forceinline__ void split(double x, float &high, float &low)
+{
+    high = (float)x;
+    low = (float)(x - high);
+}
+
+// alpha [B, positions, heads]; local [2, B, heads, positions]: the sum from the start of each chunk of 64, as a float and, a whole
+// array behind, what it rounds off; totals [2, B, heads, chunks]: the sum of each; both null where nobody asks. Blocks: chunk, 16
+// heads, batch.
 extern "C" __global__ void __launch_bounds__(tile_threads)
 decay_gate_forward(const float *projections, const float *bias, float epsilon, float *alpha, float *local, float *totals,
                    int positions, int heads)
@@ -53,10 +73,10 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
     {
         const int t = i / accesses, head = (i % accesses) * LANES;
         const long long token = (long long)blockIdx.z * positions + start + t;
-        const float *z = projections + token * 2 * heads + first_head + head;
+        const float *z = projections + token * PARTS * 2 * heads + first_head + head;
         float h[LANES], a[LANES], b[LANES], decay[LANES];
-        load_heads(z, h);
-        load_heads(z + heads, a);
+        load_projections(z, heads, h);
+        load_projections(z + heads, heads, a);
         load_heads(bias + first_head + head, b);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++)
@@ -93,25 +113,36 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
     if (lane == 0) before = 0;
     if (head >= head_count) return;
 
-    float values[positions_per_lane];
+    float high[positions_per_lane], low[positions_per_lane];
 #pragma unroll
-    for (int i = 0; i < positions_per_lane; i++) values[i] = (float)(before + sums[i]);
-    const long long row = (long long)blockIdx.z * heads + first_head + head;
+    for (int i = 0; i < positions_per_lane; i++) split(before + sums[i], high[i], low[i]);
+    const long long row = (long long)blockIdx.z * heads + first_head + head, rows = (long long)gridDim.z * heads;
     const int t = lane * positions_per_lane;
     float *target = local + row * positions + start + t;
     if (positions % positions_per_lane == 0)
     {
-        if (t < count) Pack16<float>::store(values, target);
+        if (t < count)
+        {
+            Pack16<float>::store(high, target);
+            Pack16<float>::store(low, target + rows * positions);
+        }
     }
     else
     {
 #pragma unroll
         for (int i = 0; i < positions_per_lane; i++)
         {
-            if (t + i < count) target[i] = values[i];
+            if (t + i >= count) continue;
+            target[i] = high[i];
+            target[rows * positions + i] = low[i];
         }
     }
-    if (lane == 0) totals[row * gridDim.x + blockIdx.x] = (float)total;
+    if (lane == 0)
+    {
+        split(total, high[0], low[0]);
+        totals[row * gridDim.x + blockIdx.x] = high[0];
+        totals[(rows + row) * gridDim.x + blockIdx.x] = low[0];
+    }
 }
 
 // dh = -G beta/(beta+eps) sigmoid(-beta h); dbeta = -G [h sigmoid(-beta h) + alpha] / (beta+eps); beta's slope is 1 above 0, e^a
@@ -127,10 +158,11 @@ decay_gate_backward(const float *projections, const float *bias, float epsilon, 
     for (int i = threadIdx.x; i < count * accesses; i += tile_threads)
     {
         const int t = i / accesses, head = (i % accesses) * LANES;
-        const long long token = start + t, z = token * 2 * heads + first_head + head;
+        const long long token = start + t, target = token * 2 * heads + first_head + head;
+        const float *z = projections + token * PARTS * 2 * heads + first_head + head;
         float h[LANES], a[LANES], b[LANES], upstream[LANES], dh[LANES], da[LANES];
-        load_heads(projections + z, h);
-        load_heads(projections + z + heads, a);
+        load_projections(z, heads, h);
+        load_projections(z + heads, heads, a);
         load_heads(bias + first_head + head, b);
         load_heads(dalpha + token * heads + first_head + head, upstream);
 #pragma unroll
@@ -144,8 +176,8 @@ decay_gate_backward(const float *projections, const float *bias, float epsilon, 
             da[lane] = scaled * fmaf(h[lane], sigmoid, decay) * (a[lane] >= 0 ? 1.0f : beta);
             tile[head + lane][t] = dh[lane];
         }
-        store_heads(dh, dprojections + z);
-        store_heads(da, dprojections + z + heads);
+        store_heads(dh, dprojections + target);
+        store_heads(da, dprojections + target + heads);
     }
 
     __syncthreads();
@@ -173,13 +205,19 @@ decay_gate_bias(const float *bias_sums, float *dbias, int tiles, int heads)
     if (threadIdx.x == 0) dbias[blockIdx.x] += (float)sum;
 }
 
-// [gate; amplitude], each of `count` elements, in the type of the features.
+// [gate; amplitude], each of `count` elements, in the type of the features; where that is bf16, then the same of the remainders.
 extern "C" __global__ void decay_gate_stack(const float *gate, const float *amplitude, ELEMENT *stacked, int count)
 {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    stacked[i] = from_float<ELEMENT>(gate[i]);
-    stacked[count + i] = from_float<ELEMENT>(amplitude[i]);
+    const ELEMENT g = from_float<ELEMENT>(gate[i]), a = from_float<ELEMENT>(amplitude[i]);
+    stacked[i] = g;
+    stacked[count + i] = a;
+    if constexpr (PARTS == 2)
+    {
+        stacked[2ll * count + i] = from_float<ELEMENT>(gate[i] - to_float(g));
+        stacked[3ll * count + i] = from_float<ELEMENT>(amplitude[i] - to_float(a));
+    }
 }
 
 // The way back for gradients; either may be null.

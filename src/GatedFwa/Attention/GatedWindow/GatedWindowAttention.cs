@@ -11,20 +11,20 @@ public static unsafe partial class GatedWindowAttention
 {
     /// <summary>Attends from the last T of S positions to the visible ones.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="q">F32 [B, T, H, D].</param>
-    /// <param name="k">F32 [B, S, Hkv, D], S ≥ T, H a multiple of Hkv.</param>
-    /// <param name="v">F32 [B, S, Hkv, D].</param>
+    /// <param name="q">Activations [B, T, H, D]: F32, and on a GPU BF16 or F16, too.</param>
+    /// <param name="k">Of q's type, [B, S, Hkv, D], S ≥ T, H a multiple of Hkv.</param>
+    /// <param name="v">Of q's type, [B, S, Hkv, D].</param>
     /// <param name="alpha">F32 [B, S, H]: the decay of each token, or none.</param>
     /// <param name="options">Window, scale and layout.</param>
     /// <param name="lse">F32 [B, H, T]: receives the logarithm of each query's sum of exponentials, when given (−∞ where it sees
     /// nothing).</param>
-    /// <returns>F32 [B, T, H, D]; 0 where a query sees nothing.</returns>
+    /// <returns>Of q's type, [B, T, H, D]; 0 where a query sees nothing.</returns>
     /// <exception cref="OperandException">The shapes do not match, D is not a multiple of 8 in 8 … 256, or the window is below
     /// 1.</exception>
     public static Tensor Apply(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, AttentionOptions options, Tensor? lse = null)
     {
         GatedWindowProblem problem = GatedWindowProblem.Check(q, k, v, alpha, lse, options);
-        Tensor o = tape.Allocate(q.Shape, DType.F32, q.Device);
+        Tensor o = tape.Allocate(q.Shape, q.Type, q.Device);
         // The backward pass needs it too, and the caller may do as they like with theirs.
         bool records = tape.NeedsGradient(q, k, v, alpha);
         Tensor sums = lse is not null && !records ? lse : tape.Allocate([q.Shape[0], q.Shape[2], q.Shape[1]], DType.F32, q.Device);
@@ -34,8 +34,9 @@ public static unsafe partial class GatedWindowAttention
         {
             tape.Record(nameof(GatedWindowAttention), o, outputGradient =>
             {
-                Tensor? dq = tape.Accumulator(q), dk = tape.Accumulator(k), dv = tape.Accumulator(v), dalpha = tape.Accumulator(alpha);
-                Backward(problem, q, k, v, alpha, o, sums, outputGradient, dq, dk, dv, dalpha);
+                var gradients = new AttentionGradients(
+                    GradientTarget.Of(tape, q), GradientTarget.Of(tape, k), GradientTarget.Of(tape, v), GradientTarget.Of(tape, alpha));
+                Backward(problem, q, k, v, alpha, o, sums, outputGradient, gradients);
             });
         }
 
@@ -43,10 +44,18 @@ public static unsafe partial class GatedWindowAttention
     }
 
     // The next two are all that knows of devices.
-    private static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse) =>
+    private static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse)
+    {
+        if (!q.Device.IsCpu)
+        {
+            GatedWindowCuda.Forward(problem, q, k, v, alpha, o, lse);
+            return;
+        }
+
         GatedWindowCpu.Forward(
             problem,
             ForwardOperands.Of(problem.Shape, q.Floats, k.Floats, v.Floats, Address(alpha), o.Floats, lse.Floats));
+    }
 
     private static void Backward(
         GatedWindowProblem problem,
@@ -57,16 +66,27 @@ public static unsafe partial class GatedWindowAttention
         Tensor o,
         Tensor lse,
         Tensor outputGradient,
-        Tensor? dq,
-        Tensor? dk,
-        Tensor? dv,
-        Tensor? dalpha)
+        AttentionGradients gradients)
     {
+        if (!q.Device.IsCpu)
+        {
+            GatedWindowCuda.Backward(problem, q, k, v, alpha, o, lse, outputGradient, gradients);
+            return;
+        }
+
         GatedWindowShape shape = problem.Shape;
         var forward = ForwardOperands.Of(shape, q.Floats, k.Floats, v.Floats, Address(alpha), o.Floats, lse.Floats);
+        (GradientTarget dq, GradientTarget dk, GradientTarget dv, GradientTarget dalpha) = gradients.Cleared();
         GatedWindowCpu.Backward(
             problem,
-            BackwardOperands.Of(shape, forward, outputGradient.Floats, Address(dq), Address(dk), Address(dv), Address(dalpha)));
+            BackwardOperands.Of(
+                shape,
+                forward,
+                outputGradient.Floats,
+                Address(dq.Tensor),
+                Address(dk.Tensor),
+                Address(dv.Tensor),
+                Address(dalpha.Tensor)));
     }
 
     private static float* Address(Tensor? tensor) => tensor is null ? null : tensor.Floats;

@@ -1,5 +1,6 @@
 using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Attention;
 
@@ -42,9 +43,13 @@ internal sealed record GatedWindowProblem(GatedWindowShape Shape, int Window, fl
     /// <exception cref="OperandException">They do not fit each other.</exception>
     public static GatedWindowProblem Check(Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor? lse, AttentionOptions options)
     {
-        foreach ((string name, Tensor? tensor) in new[] { ("q", q), ("k", k), ("v", v), ("alpha", alpha), ("lse", lse) })
+        Operands.RequireActivations(Operation, q.Type, q.Device);
+        foreach ((string name, Tensor? tensor, DType type) in new[]
         {
-            if (tensor is not null && tensor.Type != DType.F32) throw Refuse($"{name} in F32", $"{tensor.Type}");
+            ("k", k, q.Type), ("v", v, q.Type), ("alpha", alpha, DType.F32), ("lse", lse, DType.F32),
+        })
+        {
+            if (tensor is not null && tensor.Type != type) throw Refuse($"{name} in {type}", $"{tensor.Type}");
             if (tensor is not null && tensor.Device != q.Device) throw Refuse($"{name} on {q.Device}, where q is", $"{tensor.Device}");
         }
 

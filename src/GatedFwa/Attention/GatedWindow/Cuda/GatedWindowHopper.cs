@@ -9,15 +9,14 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class GatedWindowHopper
 {
-    private const int Hopper = 90, Panel = 64, MaxHeadSize = 128, QueryRows = 128, GroupRows = 64, KeyRows = 128;
-    private const int Threads = 384;
+    private const int Hopper = 90, Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128;
     private const double Log2E = 1.4426950408889634;
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
 
     /// <summary>Whether these kernels take a problem.</summary>
-    public static bool Takes(CudaDevice device, GatedWindowShape shape, DType type) =>
-        device.Architecture == Hopper && type is DType.BF16 or DType.F16 && shape.HeadSize <= MaxHeadSize;
+    public static bool Takes(CudaDevice device, GatedWindowProblem problem, DType type) =>
+        device.Architecture == Hopper && type is DType.BF16 or DType.F16 && problem.Shape.HeadSize <= MaxHeadSize && problem.Scale > 0;
 
     /// <summary>Outputs and lse.</summary>
     /// <param name="problem">What has passed the door.</param>
@@ -34,19 +33,22 @@ internal static class GatedWindowHopper
         GatedWindowShape shape = problem.Shape;
         CudaDevice device = q.Cuda;
         int panels = (shape.HeadSize + Panel - 1) / Panel;
-        int stages = panels == 1 ? 4 : 2;
-        int tilesPerSequence = (shape.Tokens + QueryRows - 1) / QueryRows;
+        // Small heads leave registers for a third warpgroup, whose softmax fills gaps of the others.
+        (int groups, int stages) = panels == 1 ? (3, 4) : (2, 2);
+        int queryRows = groups * GroupRows;
+        int tilesPerSequence = (shape.Tokens + queryRows - 1) / queryRows;
         int tiles = checked(tilesPerSequence * shape.Batch * shape.Heads);
         CudaKernel kernel = device.Kernel(
             ForwardSource,
             "hopper_forward",
             KernelDefine.Element(q.Type),
             ("PANELS", panels),
+            ("GROUPS", groups),
             ("STAGES", stages),
             ("HAS_GATE", prefix is not null),
             ("HAS_SEGMENTS", segmentStarts is not null));
         kernel.Launch(
-            new LaunchShape(Math.Min(tiles, device.Multiprocessors), Threads, SharedBytes(panels, stages)),
+            new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages)),
             Tiles(q, GroupRows),
             Tiles(k, KeyRows),
             Tiles(v, KeyRows),
@@ -79,10 +81,10 @@ internal static class GatedWindowHopper
     }
 
     /// <summary>The size of the kernel's <c>Shared</c>.</summary>
-    private static int SharedBytes(int panels, int stages)
+    private static int SharedBytes(int panels, int groups, int stages)
     {
         const int RowBytes = 128, BarrierBytes = 8;
-        int queries = 2 * QueryRows * panels * RowBytes;
+        int queries = 2 * groups * GroupRows * panels * RowBytes;
         int keysAndValues = 2 * stages * KeyRows * panels * RowBytes;
         return queries + keysAndValues + (stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
     }

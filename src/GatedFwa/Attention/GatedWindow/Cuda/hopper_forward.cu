@@ -1,13 +1,15 @@
-// Gated window attention on Hopper, forward. A persistent block takes tiles of 128 queries. One warpgroup brings tiles of keys
-// and values in; two compute, 64 queries each, with the product of the values still running while the next scores go through
-// their softmax.
+// Gated window attention on Hopper, forward. A persistent block takes tiles of 64 queries a warpgroup. One warpgroup brings tiles of keys
+// and values in; the others compute, 64 queries each, with the product of the values still running while the next scores go
+// through their softmax. They take turns in starting products, so that one's softmax runs beside another's products.
 //
-// Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), STAGES, HAS_GATE, HAS_SEGMENTS.
+// The gate costs no arithmetic: the accumulators of the scores begin at the bias instead of at zero.
+//
+// Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, HAS_GATE,
+// HAS_SEGMENTS. The scale must be positive.
 #include "hopper.cuh"
 
 constexpr int rows_per_group = 64;   // queries of a computing warpgroup
-constexpr int computing_groups = 2;
-constexpr int query_rows = rows_per_group * computing_groups;
+constexpr int query_rows = rows_per_group * GROUPS;
 constexpr int key_rows = 128;
 constexpr int chunk_positions = 64;  // of the two-level prefix
 constexpr int head_columns = PANELS * 64;
@@ -18,10 +20,10 @@ constexpr float log2_e = 1.4426950408889634f, ln_2 = 0.6931471805599453f;
 
 struct Shared
 {
-    unsigned char queries[2][computing_groups][query_group_bytes]; // this tile's and the next's; then outputs
+    unsigned char queries[2][GROUPS][query_group_bytes]; // this tile's and the next's; then outputs
     unsigned char keys[STAGES][key_tile_bytes];
     unsigned char values[STAGES][key_tile_bytes];
-    float bias[STAGES][key_rows]; // log2 units, relative to the chunk of the tile's first query
+    float bias[STAGES][key_rows]; // in units of q k, relative to the chunk of the tile's first query
     Barrier queries_full[2], queries_empty[2];
     Barrier keys_full[STAGES], keys_empty[STAGES], values_full[STAGES], values_empty[STAGES];
 };
@@ -30,6 +32,13 @@ struct Extents
 {
     int tokens, positions, heads, group, window, tiles_per_sequence, tiles;
 };
+
+// The first key that a query sees.
+__device__ __forceinline__ int oldest_key(int query, int window, const int *segment_start)
+{
+    int oldest = max(0, query - window + 1);
+    return HAS_SEGMENTS ? max(oldest, segment_start[query]) : oldest;
+}
 
 // One tile's place and the blocks of keys that its band touches.
 struct QueryTile
@@ -46,10 +55,9 @@ struct QueryTile
         int prefix = e.positions - e.tokens;
         first = first_token + prefix;
         last = min(first_token + query_rows, e.tokens) - 1 + prefix;
-        int oldest = max(0, first - e.window + 1);
-        if (HAS_SEGMENTS) oldest = max(oldest, segment_start[(long long)batch * e.positions + first]);
         last_block = last / key_rows;
-        first_block = min(oldest / key_rows, last_block);
+        const int *starts = HAS_SEGMENTS ? segment_start + (long long)batch * e.positions : nullptr;
+        first_block = min(oldest_key(first, e.window, starts) / key_rows, last_block);
     }
 };
 
@@ -73,8 +81,8 @@ __device__ void bring_tiles(Shared &shared, const Extents &e, const int *segment
         QueryTile at(tile, e, segment_start);
         int buffer = turn % 2, key_head = at.head / e.group;
         barrier_wait(&shared.queries_empty[buffer], (turn / 2 + 1) % 2);
-        barrier_arrive_expect(&shared.queries_full[buffer], computing_groups * query_group_bytes);
-        for (int group = 0; group < computing_groups; group++)
+        barrier_arrive_expect(&shared.queries_full[buffer], GROUPS * query_group_bytes);
+        for (int group = 0; group < GROUPS; group++)
             for (int panel = 0; panel < PANELS; panel++)
                 copy_tile(shared.queries[buffer][group] + panel * query_panel_bytes, &q, &shared.queries_full[buffer], panel * 64, at.head, at.first_token + group * rows_per_group, at.batch);
         for (int block = at.last_block; block >= at.first_block; block--, ring.next())
@@ -93,7 +101,7 @@ __device__ void bring_tiles(Shared &shared, const Extents &e, const int *segment
 
 // The bias of key j is the decay between the first position of the first query's chunk and j: a sum over a window at most, and
 // exact near the queries however long the text is.
-__device__ void bring_biases(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals)
+__device__ void bring_biases(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float units)
 {
     Ring ring;
     int lane = threadIdx.x % 32, chunks = (e.positions + chunk_positions - 1) / chunk_positions;
@@ -114,7 +122,7 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
             for (int i = 0; i < 4; i++)
             {
                 int j = block * key_rows + i * 32 + lane;
-                values[i] = j < e.positions ? log2_e * (own[j] + (i < 2 ? lower : upper)) : 0;
+                values[i] = j < e.positions ? units * (own[j] + (i < 2 ? lower : upper)) : 0;
             }
             barrier_wait(&shared.keys_empty[ring.stage], ring.phase ^ 1);
             for (int i = 0; i < 4; i++) shared.bias[ring.stage][i * 32 + lane] = values[i];
@@ -127,44 +135,22 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
 struct Rows
 {
     int first[2], last[2]; // visible keys
-    float most[2], sum[2]; // log2 units; sum over this thread's columns
+    float most[2], sum[2]; // of scores in units of q k; of weights over this thread's columns
 };
 
-// Each warp tells for itself that it has read a tile.
-__device__ __forceinline__ void release(Barrier *empty)
+__device__ __forceinline__ void hide(float (&s)[64], const Rows &rows, int first_key)
 {
-    __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(empty);
-}
-
-// s = scale q k + bias in log2 units, and -inf where not visible.
-__device__ __forceinline__ void finish_scores(float (&s)[64], const float *bias, float scale_log2, const Rows &rows, int first_key, bool masked)
-{
-    int column = 2 * (threadIdx.x % 4);
+    int column = first_key + 2 * (threadIdx.x % 4);
 #pragma unroll
-    for (int c = 0; c < 16; c++)
+    for (int i = 0; i < 64; i++)
     {
-        float2 b = HAS_GATE ? *reinterpret_cast<const float2 *>(bias + 8 * c + column) : make_float2(0, 0);
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-        {
-            float &x = s[4 * c + i];
-            x = HAS_GATE ? fmaf(x, scale_log2, i % 2 ? b.y : b.x) : x * scale_log2;
-        }
+        int key = column + i / 4 * 8 + i % 2, r = i / 2 % 2;
+        if (key < rows.first[r] || key > rows.last[r]) s[i] = -INFINITY;
     }
-    if (!masked) return;
-#pragma unroll
-    for (int c = 0; c < 16; c++)
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-        {
-            int key = first_key + 8 * c + column + i % 2;
-            if (key < rows.first[i / 2] || key > rows.last[i / 2]) s[4 * c + i] = -INFINITY;
-        }
 }
 
 // Scores to weights 2^(s - max); returns what everything summed so far shrinks by.
-__device__ __forceinline__ void online_softmax(float (&s)[64], Rows &rows, float (&shrink)[2])
+__device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2, Rows &rows, float (&shrink)[2])
 {
 #pragma unroll
     for (int r = 0; r < 2; r++)
@@ -174,8 +160,8 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], Rows &rows, float
         for (int c = 0; c < 16; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-        float base = most == -INFINITY ? 0 : most; // a row that has seen nothing yet
-        shrink[r] = exp2_fast(rows.most[r] - base);
+        float base = most == -INFINITY ? 0 : most * scale_log2; // a row that has seen nothing yet
+        shrink[r] = exp2_fast(fmaf(rows.most[r], scale_log2, -base));
         rows.most[r] = most;
         float sum = 0;
 #pragma unroll
@@ -183,12 +169,28 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], Rows &rows, float
 #pragma unroll
             for (int i = 2 * r; i < 2 * r + 2; i++)
             {
-                s[4 * c + i] = exp2_fast(s[4 * c + i] - base);
+                s[4 * c + i] = exp2_fast(fmaf(s[4 * c + i], scale_log2, -base));
                 sum += s[4 * c + i];
             }
         rows.sum[r] = rows.sum[r] * shrink[r] + sum;
     }
 }
+
+__device__ __forceinline__ void load_bias(float (&s)[64], const float *bias)
+{
+    const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
+#pragma unroll
+    for (int c = 0; c < 16; c++)
+    {
+        float2 b = own[4 * c];
+        s[4 * c] = s[4 * c + 2] = b.x;
+        s[4 * c + 1] = s[4 * c + 3] = b.y;
+    }
+}
+
+// Turns among the computing warpgroups.
+__device__ __forceinline__ void wait_turn(int group) { group_sync(4 + group, 256); }
+__device__ __forceinline__ void give_turn(int group) { group_arrive(4 + (group + 1) % GROUPS, 256); }
 
 __device__ __forceinline__ void start_scores(float (&s)[64], const unsigned char *queries, const unsigned char *keys)
 {
@@ -196,7 +198,7 @@ __device__ __forceinline__ void start_scores(float (&s)[64], const unsigned char
 #pragma unroll
     for (int step = 0; step < 4 * PANELS; step++)
         product<ELEMENT, key_rows, 0, 0>(
-            s, operand(queries + step / 4 * query_panel_bytes + step % 4 * 32), operand(keys + step / 4 * key_panel_bytes + step % 4 * 32), step > 0);
+            s, operand(queries + step / 4 * query_panel_bytes + step % 4 * 32), operand(keys + step / 4 * key_panel_bytes + step % 4 * 32), HAS_GATE || step > 0);
     product_commit();
 }
 
@@ -218,11 +220,33 @@ __device__ __forceinline__ void pack(unsigned (&p)[8][4], const float (&s)[64])
         for (int i = 0; i < 4; i++) p[step][i] = pack2<ELEMENT>(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
 }
 
+// Each warp tells for itself that it has read a tile.
+__device__ __forceinline__ void release(Barrier *empty)
+{
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(empty);
+}
+
+// A block of keys that another warpgroup sees.
+__device__ __forceinline__ void pass_by(Shared &shared, Ring &key_ring, Ring &value_ring, int group)
+{
+    wait_turn(group);
+    give_turn(group);
+    barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
+    release(&shared.keys_empty[key_ring.stage]);
+    key_ring.next();
+    barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
+    release(&shared.values_empty[value_ring.stage]);
+    value_ring.next();
+}
+
 __device__ void compute(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float scale_log2, const TensorMap &o_map, float *lse)
 {
-    int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
+    // Of the whole warp: told so, the compiler keeps branches on it free of divergence.
+    int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128 - 1, 0), lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
     bool leader = threadIdx.x % 128 == 0;
     Ring key_ring, value_ring;
+    if (group == 0) group_arrive(4, 256); // the first turn
     int turn = 0;
     for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x, turn++)
     {
@@ -234,57 +258,77 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
 #pragma unroll
         for (int i = 0; i < head_columns / 2; i++) o[i] = 0;
         int own = group * rows_per_group + warp * 16 + lane / 4; // row of the tile
+        const int *starts = HAS_SEGMENTS ? segment_start + (long long)at.batch * e.positions : nullptr;
 #pragma unroll
         for (int r = 0; r < 2; r++)
         {
-            int i = at.first + own + 8 * r;
-            rows.last[r] = i;
-            rows.first[r] = max(0, i - e.window + 1);
-            if (HAS_SEGMENTS && i < e.positions) rows.first[r] = max(rows.first[r], segment_start[(long long)at.batch * e.positions + i]);
+            rows.last[r] = at.first + own + 8 * r;
+            rows.first[r] = oldest_key(min(rows.last[r], at.last), e.window, starts);
             rows.most[r] = -INFINITY;
             rows.sum[r] = 0;
         }
-        int latest_first = max(0, at.last - e.window + 1); // the first key of the tile's last row
-        if (HAS_SEGMENTS) latest_first = max(latest_first, segment_start[(long long)at.batch * e.positions + at.last]);
+        // This warpgroup's own band inside the tile's, empty where its queries lie past the text or see nothing.
+        int first = at.first + group * rows_per_group, last = min(first + rows_per_group - 1, at.last);
+        int last_block = -1, first_block = 0, latest_first = 0;
+        if (first <= at.last)
+        {
+            first_block = max(oldest_key(first, e.window, starts) / key_rows, at.first_block);
+            last_block = min(last / key_rows, at.last_block);
+            latest_first = oldest_key(last, e.window, starts);
+        }
+        bool sees = first_block <= last_block;
+        if (!sees) last_block = at.first_block - 1;
 
         barrier_wait(&shared.queries_full[turn % 2], turn / 2 % 2);
-        for (int block = at.last_block; block >= at.first_block; block--)
+        int block = at.last_block;
+        for (; block > last_block; block--) pass_by(shared, key_ring, value_ring, group);
+        if (sees)
         {
-            int first_key = block * key_rows;
-            bool masked = first_key + key_rows - 1 > at.first || first_key < latest_first;
             barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
+            if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
+            wait_turn(group);
             start_scores(s, queries, shared.keys[key_ring.stage]);
-            bool is_first = block == at.last_block;
-            if (!is_first)
-            {
-                barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
-                start_outputs(o, p, shared.values[value_ring.stage]);
-                product_wait<1>();
-            }
-            else product_wait<0>();
+            give_turn(group);
+            product_wait<0>();
             settle(s);
-            finish_scores(s, shared.bias[key_ring.stage], scale_log2, rows, first_key, masked);
             release(&shared.keys_empty[key_ring.stage]);
             key_ring.next();
             float shrink[2];
-            online_softmax(s, rows, shrink);
-            if (!is_first)
+            hide(s, rows, block * key_rows); // the diagonal crosses it
+            online_softmax(s, scale_log2, rows, shrink);
+            pack(p, s);
+            for (block--; block >= first_block; block--)
             {
+                barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
+                if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
+                wait_turn(group);
+                start_scores(s, queries, shared.keys[key_ring.stage]);
+                barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
+                start_outputs(o, p, shared.values[value_ring.stage]);
+                give_turn(group);
+                product_wait<1>();
+                settle(s);
+                release(&shared.keys_empty[key_ring.stage]);
+                key_ring.next();
+                int first_key = block * key_rows;
+                if (first_key + key_rows - 1 > first || first_key < latest_first) hide(s, rows, first_key);
+                online_softmax(s, scale_log2, rows, shrink);
                 product_wait<0>();
                 settle(o);
                 release(&shared.values_empty[value_ring.stage]);
                 value_ring.next();
 #pragma unroll
                 for (int i = 0; i < head_columns / 2; i++) o[i] *= shrink[i / 2 % 2];
+                pack(p, s);
             }
-            pack(p, s);
+            barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
+            start_outputs(o, p, shared.values[value_ring.stage]);
+            product_wait<0>();
+            settle(o);
+            release(&shared.values_empty[value_ring.stage]);
+            value_ring.next();
         }
-        barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
-        start_outputs(o, p, shared.values[value_ring.stage]);
-        product_wait<0>();
-        settle(o);
-        release(&shared.values_empty[value_ring.stage]);
-        value_ring.next();
+        for (; block >= at.first_block; block--) pass_by(shared, key_ring, value_ring, group);
 
         float inverse[2];
 #pragma unroll
@@ -304,7 +348,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
                     for (int c = at.first / chunk_positions; c < i / chunk_positions; c++) decay += total[c];
                     decay += local[row * e.positions + i];
                 }
-                lse[row * e.tokens + token] = sum > 0 ? ln_2 * (rows.most[r] + log2f(sum)) - decay : -INFINITY;
+                lse[row * e.tokens + token] = sum > 0 ? ln_2 * (rows.most[r] * scale_log2 + log2f(sum)) - decay : -INFINITY;
             }
         }
 
@@ -333,7 +377,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
     if (leader) bulk_wait<0>();
 }
 
-extern "C" __global__ void __launch_bounds__(384, 1) hopper_forward(
+extern "C" __global__ void __launch_bounds__(128 * (GROUPS + 1), 1) hopper_forward(
     const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k, const __grid_constant__ TensorMap v, const __grid_constant__ TensorMap o,
     const float *local, const float *totals, const int *segment_start, float *lse, float scale_log2,
     int tokens, int positions, int heads, int group, int window, int tiles_per_sequence, int tiles)
@@ -346,27 +390,27 @@ extern "C" __global__ void __launch_bounds__(384, 1) hopper_forward(
         for (int i = 0; i < 2; i++)
         {
             barrier_init(&shared.queries_full[i], 1);
-            barrier_init(&shared.queries_empty[i], computing_groups);
+            barrier_init(&shared.queries_empty[i], GROUPS);
         }
         for (int i = 0; i < STAGES; i++)
         {
             barrier_init(&shared.keys_full[i], HAS_GATE ? 33 : 1);
-            barrier_init(&shared.keys_empty[i], computing_groups * 4);
+            barrier_init(&shared.keys_empty[i], GROUPS * 4);
             barrier_init(&shared.values_full[i], 1);
-            barrier_init(&shared.values_empty[i], computing_groups * 4);
+            barrier_init(&shared.values_empty[i], GROUPS * 4);
         }
         barrier_init_fence();
     }
     __syncthreads();
     if (threadIdx.x < 128)
     {
-        give_registers<24>();
+        give_registers<GROUPS == 2 ? 24 : 32>();
         if (threadIdx.x == 0) bring_tiles(shared, e, segment_start, q, k, v);
-        if (HAS_GATE && threadIdx.x / 32 == 1) bring_biases(shared, e, segment_start, local, totals);
+        if (HAS_GATE && threadIdx.x / 32 == 1) bring_biases(shared, e, segment_start, local, totals, log2_e / scale_log2);
     }
     else
     {
-        take_registers<240>();
+        take_registers<GROUPS == 2 ? 240 : 160>();
         compute(shared, e, segment_start, local, totals, scale_log2, o, lse);
     }
 }

@@ -4,22 +4,25 @@ namespace GatedFwa.Attention;
 
 /// <summary>
 /// The prefix sum of α in two levels, as GPU attention reads it: chunks of 64 positions counted from the start of each row, whatever
-/// documents lie in it, because only differences inside one document are ever taken.
+/// documents lie in it, because only differences inside one document are ever taken. Each sum is two floats, the second of which,
+/// what the first rounds off, lies a whole array behind.
 /// </summary>
-/// <param name="Local">F32 [B, H, S]: Σ α from the start of each position's chunk up to the position itself.</param>
-/// <param name="Totals">F32 [B, H, chunks]: Σ α of each chunk.</param>
-internal sealed record CudaDecayPrefix(Tensor Local, Tensor Totals) : IDisposable
+/// <param name="Local">F32 [2, B, H, S]: Σ α from the start of each position's chunk up to the position itself.</param>
+/// <param name="Totals">F32 [2, B, H, chunks]: Σ α of each chunk.</param>
+internal sealed record DecayGatePrefix(Tensor Local, Tensor Totals) : IDisposable
 {
     /// <summary>More than this cuts the past off as well as infinity does; a decay counts as at most so much.</summary>
     public const float MostDecay = 1e4f;
 
+    private const int Floats = 2;
+
     /// <summary>Makes room for α [batch, positions, heads]; <see cref="DecayGate"/> fills it in the pass that computes α.</summary>
-    public static CudaDecayPrefix Empty(int batch, int positions, int heads, Device device)
+    public static DecayGatePrefix Empty(int batch, int positions, int heads, Device device)
     {
         int chunks = (positions + TwoLevelPrefix.ChunkPositions - 1) / TwoLevelPrefix.ChunkPositions;
         return new(
-            Tensor.Empty([batch, heads, positions], DType.F32, device),
-            Tensor.Empty([batch, heads, chunks], DType.F32, device));
+            Tensor.Empty([Floats, batch, heads, positions], DType.F32, device),
+            Tensor.Empty([Floats, batch, heads, chunks], DType.F32, device));
     }
 
     /// <summary>
@@ -27,8 +30,8 @@ internal sealed record CudaDecayPrefix(Tensor Local, Tensor Totals) : IDisposabl
     /// </summary>
     public float[] ToDecay(SequenceLayout layout)
     {
-        (int batch, int heads, int positions, int chunks) = (Local.Shape[0], Local.Shape[1], Local.Shape[2], Totals.Shape[2]);
-        float[] local = Local.ToArray(), totals = Totals.ToArray();
+        (int batch, int heads, int positions, int chunks) = (Local.Shape[1], Local.Shape[2], Local.Shape[3], Totals.Shape[3]);
+        double[] local = Sums(Local), totals = Sums(Totals);
         var u = new float[(long)batch * positions * heads];
         foreach (Segment segment in layout.Segments(nameof(DecayGate), batch, positions))
         {
@@ -46,6 +49,14 @@ internal sealed record CudaDecayPrefix(Tensor Local, Tensor Totals) : IDisposabl
         }
 
         return u;
+    }
+
+    /// <summary>Both floats of each number in one.</summary>
+    public static double[] Sums(Tensor tensor)
+    {
+        float[] values = tensor.ToArray();
+        int count = values.Length / Floats;
+        return [.. Enumerable.Range(0, count).Select(i => values[i] + (double)values[count + i])];
     }
 
     public void Dispose()

@@ -1,0 +1,54 @@
+using GatedFwa.Tensors.Autograd;
+
+namespace GatedFwa.Tensors.Operations;
+
+/// <summary>
+/// RMS normalisation of a whole projection, then rotary position embedding of its heads (queries and keys under QK norm). On a GPU
+/// both are one pass over memory; elsewhere it is <see cref="RmsNorm"/> and <see cref="Rotary"/>.
+/// </summary>
+public static class RmsNormRotary
+{
+    /// <summary>Normalises all heads of a token together, then turns each.</summary>
+    /// <param name="tape">Owns the result and records the operation.</param>
+    /// <param name="x">Activations [B, T, H, D], D even.</param>
+    /// <param name="weight">F32 [H D].</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="firstPosition">The position of token 0.</param>
+    /// <param name="frequencyBase">The base of the wavelengths.</param>
+    /// <returns>[B, T, H, D], in the type of <paramref name="x"/>.</returns>
+    /// <exception cref="OperandException">The shapes or types do not match.</exception>
+    public static Tensor Apply(
+        Tape tape, Tensor x, Tensor weight, float epsilon = 1e-6f, long firstPosition = 0, float frequencyBase = 10_000)
+    {
+        Operands.RequireActivations(nameof(RmsNormRotary), x);
+        Operands.RequireFloats(nameof(RmsNormRotary), weight);
+        Operands.RequireOneDevice(nameof(RmsNormRotary), x, weight);
+        if (x.Shape.Rank != 4 || x.Shape[3] % 2 != 0 || x.Shape[2] * x.Shape[3] == 0)
+            throw new OperandException(nameof(RmsNormRotary), "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
+        int width = x.Shape[2] * x.Shape[3];
+        if (weight.Shape != [width])
+            throw new OperandException(nameof(RmsNormRotary), $"a weight of shape [{width}] for x {x.Shape}", $"{weight.Shape}");
+        if (firstPosition < 0) throw new OperandException(nameof(RmsNormRotary), "a first position of at least 0", $"{firstPosition}");
+
+        Tensor rows = tape.View(x, [x.Shape[0], x.Shape[1], width]);
+        if (x.Device.IsCpu || !RmsNormCuda.CanRotate(rows, x.Shape[3]))
+        {
+            Tensor normalised = RmsNorm.Apply(tape, rows, weight, epsilon);
+            return Rotary.Apply(tape, tape.View(normalised, x.Shape), firstPosition, frequencyBase);
+        }
+
+        var rotation = new RmsNormCuda.HeadRotation(RotaryCuda.Table(tape, x.Cuda, x.Shape[1], x.Shape[3], firstPosition, frequencyBase));
+        Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
+        RmsNormCuda.ForwardRotated(rows, weight, epsilon, rotation, y);
+        if (tape.NeedsGradient(x, weight))
+        {
+            tape.Record(nameof(RmsNormRotary), y, dy =>
+            {
+                Tensor? dx = tape.Accumulator(rows, out bool storeDx), dweight = tape.Accumulator(weight, out bool storeDweight);
+                RmsNormCuda.Backward(rows, weight, epsilon, dy, dx, storeDx, dweight, storeDweight, rotation);
+            });
+        }
+
+        return y;
+    }
+}

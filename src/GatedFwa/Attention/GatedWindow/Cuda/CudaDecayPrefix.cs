@@ -1,0 +1,54 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
+
+namespace GatedFwa.Attention;
+
+/// <summary>
+/// The two-level prefix of the decay on a GPU: sums inside chunks of 64 positions and the totals of chunks, each number as two
+/// floats, the second of which lies a whole array behind the first.
+/// </summary>
+internal sealed class CudaDecayPrefix : IDisposable
+{
+    /// <summary>Positions of a chunk, counted from the start of a row of the batch.</summary>
+    public const int Chunk = 64;
+
+    private const int HeadsPerBlock = 8, Floats = 2;
+
+    private static readonly KernelSource Source = new(typeof(CudaDecayPrefix), "decay_prefix.cu");
+
+    private CudaDecayPrefix(CudaStorage local, CudaStorage totals) => (Local, Totals) = (local, totals);
+
+    /// <summary>F32 [2, B, H, S].</summary>
+    public CudaStorage Local { get; }
+
+    /// <summary>F32 [2, B, H, chunks].</summary>
+    public CudaStorage Totals { get; }
+
+    /// <summary>Sums the decay up.</summary>
+    /// <param name="alpha">F32 [B, S, H].</param>
+    /// <param name="segments">Where sums start anew.</param>
+    public static CudaDecayPrefix Of(Tensor alpha, CudaSegments segments)
+    {
+        CudaDevice device = alpha.Cuda;
+        (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
+        int chunks = (positions + Chunk - 1) / Chunk;
+        CudaStorage local = device.Memory.Rent(Floats * alpha.Count * sizeof(float));
+        CudaStorage totals = device.Memory.Rent((long)Floats * batch * heads * chunks * sizeof(float));
+        device.Kernel(Source, "decay_prefix").Launch(
+            new LaunchShape(chunks, 32 * HeadsPerBlock, BlocksY: (heads + HeadsPerBlock - 1) / HeadsPerBlock, BlocksZ: batch),
+            alpha,
+            local,
+            totals,
+            segments.Starts,
+            true,
+            positions,
+            heads);
+        return new(local, totals);
+    }
+
+    public void Dispose()
+    {
+        Local.Dispose();
+        Totals.Dispose();
+    }
+}

@@ -1,0 +1,137 @@
+using GatedFwa.Attention.Kernels;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
+
+namespace GatedFwa.Attention;
+
+/// <summary>Gated window attention on a GPU: picks the kernels, and does what comes before and after all of them.</summary>
+internal static class GatedWindowCuda
+{
+    /// <summary>Set to <c>portable</c> to use the kernels for sm_80 and later on any GPU.</summary>
+    public const string PathVariable = "GATEDFWA_CUDA_ATTENTION";
+
+    private const int Threads = 256, WarpsPerBlock = Threads / 32, Span = 1024, CrossingBytes = 16;
+
+    private static readonly KernelSource UnseenSource = new(typeof(GatedWindowCuda), "unseen_queries.cu");
+    private static readonly KernelSource GradientSource = new(typeof(GatedWindowCuda), "attention_gradient.cu");
+
+    private static readonly bool IsPortableForced = Environment.GetEnvironmentVariable(PathVariable) == "portable";
+
+    /// <summary>Writes o and lse.</summary>
+    /// <param name="problem">What has passed the door.</param>
+    /// <param name="q">[B, T, H, D].</param>
+    /// <param name="k">[B, S, Hkv, D].</param>
+    /// <param name="v">[B, S, Hkv, D].</param>
+    /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="o">[B, T, H, D].</param>
+    /// <param name="lse">F32 [B, H, T].</param>
+    public static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse)
+    {
+        GatedWindowShape shape = problem.Shape;
+        if (shape.QueryCount == 0) return;
+        CudaDevice device = q.Cuda;
+        using var segments = new CudaSegments(problem, device);
+        using CudaDecayPrefix? prefix = alpha is null ? null : CudaDecayPrefix.Of(alpha, segments);
+        if (!IsPortableForced && GatedWindowHopper.Takes(device, shape, q.Type))
+        {
+            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
+            return;
+        }
+
+        if (!problem.CoversEverything) MarkAllUnseen(device, o, lse);
+        if (q.Type == DType.F32) GatedWindowFloat32.Forward(problem, segments, q, k, v, prefix, o, lse);
+        else GatedWindowPortable.Forward(problem, segments, q, k, v, prefix, o, lse);
+    }
+
+    /// <summary>Writes the gradients that are wanted, or adds to them.</summary>
+    /// <param name="problem">What has passed the door.</param>
+    /// <param name="q">As in the forward pass, and so the next five.</param>
+    /// <param name="k">[B, S, Hkv, D].</param>
+    /// <param name="v">[B, S, Hkv, D].</param>
+    /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="o">What the forward pass gave.</param>
+    /// <param name="lse">What the forward pass gave.</param>
+    /// <param name="outputGradient">[B, T, H, D].</param>
+    /// <param name="gradients">Where they go.</param>
+    public static void Backward(
+        GatedWindowProblem problem,
+        Tensor q,
+        Tensor k,
+        Tensor v,
+        Tensor? alpha,
+        Tensor o,
+        Tensor lse,
+        Tensor outputGradient,
+        AttentionGradients gradients)
+    {
+        GatedWindowShape shape = problem.Shape;
+        if (shape.KeyCount == 0) return;
+        CudaDevice device = q.Cuda;
+        gradients = gradients.ClearedUnless(problem.CoversEverything);
+        using var segments = new CudaSegments(problem, device);
+        using CudaDecayPrefix? prefix = alpha is null ? null : CudaDecayPrefix.Of(alpha, segments);
+        int sumBytes = q.Type == DType.F32 ? sizeof(double) : sizeof(float);
+        using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
+        using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);
+        using CudaStorage? rows = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.LseCount * sumBytes);
+        long queryRows = shape.LseCount;
+        Preparation(device, q.Type, "output_dot_gradient").Launch(
+            new LaunchShape(checked((int)((queryRows + WarpsPerBlock - 1) / WarpsPerBlock)), Threads),
+            o,
+            outputGradient,
+            delta,
+            queryRows,
+            shape.Tokens,
+            shape.Heads,
+            shape.HeadSize);
+        var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
+        if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
+        else GatedWindowPortable.Backward(problem, segments, operands);
+        if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows!, gradients.Dalpha, device);
+    }
+
+    /// <summary>dα from the sums of dS over queries and over keys.</summary>
+    private static void FinishDecayGradient(
+        GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage rows, GradientTarget dalpha, CudaDevice device)
+    {
+        GatedWindowShape shape = problem.Shape;
+        int spans = (shape.Positions + Span - 1) / Span, headRows = shape.Batch * shape.Heads;
+        using CudaStorage crossing = device.Memory.Rent((long)spans * headRows * CrossingBytes);
+        var launch = new LaunchShape(spans, Threads, BlocksY: headRows);
+        Preparation(device, type, "decay_gradient_spans").Launch(
+            launch, columns, rows, segments.Starts, crossing, shape.Tokens, shape.Positions, shape.Heads);
+        Preparation(device, type, "decay_gradient").Launch(
+            launch, columns, rows, segments.Starts, crossing, dalpha.Tensor, !dalpha.IsFresh, shape.Tokens, shape.Positions, shape.Heads);
+    }
+
+    private static CudaKernel Preparation(CudaDevice device, DType type, string function) =>
+        device.Kernel(GradientSource, function, KernelDefine.Element(type), ("SUM", type == DType.F32 ? "double" : "float"));
+
+    /// <summary>Queries in no segment see nothing: o = 0, lse = −∞. Those that do see something are written later.</summary>
+    private static void MarkAllUnseen(CudaDevice device, Tensor o, Tensor lse)
+    {
+        o.Clear();
+        device.Kernel(UnseenSource, "unseen_queries").Launch(
+            new LaunchShape(checked((int)((lse.Count + Threads - 1) / Threads)), Threads), lse, lse.Count);
+    }
+}
+
+/// <summary>Everything that the backward kernels read and write.</summary>
+internal sealed record CudaBackwardOperands(
+    Tensor Q,
+    Tensor K,
+    Tensor V,
+    Tensor OutputGradient,
+    Tensor Lse,
+    CudaStorage Delta,
+    CudaDecayPrefix? Prefix,
+    AttentionGradients Gradients,
+    CudaStorage? ColumnSums,
+    CudaStorage? RowSums)
+{
+    /// <summary>Whether the kernel that keeps keys has anything to do.</summary>
+    public bool WantsKeys => Gradients.Dk.Tensor is not null || Gradients.Dv.Tensor is not null || ColumnSums is not null;
+
+    /// <summary>Whether the kernel that keeps queries has.</summary>
+    public bool WantsQueries => Gradients.Dq.Tensor is not null || RowSums is not null;
+}
