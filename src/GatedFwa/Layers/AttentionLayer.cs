@@ -32,9 +32,9 @@ internal sealed class AttentionLayer
     public Tensor Apply(Tape tape, Tensor x, ForwardPass pass)
     {
         Tensor q = Linear.Apply(tape, x, _query);
-        q = Rotate(tape, Normalise(tape, q, _queryNorm), _config.Heads, pass);
+        q = Prepare(tape, q, _queryNorm, _config.Heads, pass);
         Tensor k = Shift(tape, x, _key, _keyShift, pass, pass.State?.PreviousKey);
-        k = Rotate(tape, Normalise(tape, k, _keyNorm), _config.KeyHeads, pass);
+        k = Prepare(tape, k, _keyNorm, _config.KeyHeads, pass);
         Tensor v = Shift(tape, x, _value, _valueShift, pass, pass.State?.PreviousValue);
         v = Heads(tape, v, _config.KeyHeads);
         Tensor? alpha = _gate is null ? null : DecayGate.Apply(tape, x, _gate, _gateBias!, _gateAmplitude!);
@@ -71,13 +71,15 @@ internal sealed class AttentionLayer
         return tape.View(mixed, projected.Shape);
     }
 
-    private Tensor Normalise(Tape tape, Tensor x, Parameter? weight) =>
-        weight is null ? x : RmsNorm.Apply(tape, x, weight, _config.NormEpsilon);
-
-    private Tensor Rotate(Tape tape, Tensor x, int heads, ForwardPass pass)
+    /// <summary>A projection, normalised over all of its width and turned head by head, as far as the configuration says so.</summary>
+    private Tensor Prepare(Tape tape, Tensor x, Parameter? norm, int heads, ForwardPass pass)
     {
+        if (norm is not null && !_config.Rotary) x = RmsNorm.Apply(tape, x, norm, _config.NormEpsilon);
         x = Heads(tape, x, heads);
-        return _config.Rotary ? Rotary.Apply(tape, x, pass.FirstPosition, _config.RotaryBase) : x;
+        if (!_config.Rotary) return x;
+        return norm is null
+            ? Rotary.Apply(tape, x, pass.FirstPosition, _config.RotaryBase)
+            : RmsNormRotary.Apply(tape, x, norm, _config.NormEpsilon, pass.FirstPosition, _config.RotaryBase);
     }
 
     private Tensor Heads(Tape tape, Tensor x, int heads) => tape.View(x, [x.Shape[0], x.Shape[1], heads, _config.HeadSize]);

@@ -17,8 +17,9 @@ internal sealed class TransformerBlock(ModelConfig config, ParameterSet paramete
     public Tensor Apply(Tape tape, Tensor x, ForwardPass pass)
     {
         Tensor attended = _attention.Apply(tape, RmsNorm.Apply(tape, x, _attentionNorm, config.NormEpsilon), pass);
-        x = Add.Apply(tape, x, pass.Drop(tape, attended, config.Dropout, 0));
-        Tensor fed = _feedForward.Apply(tape, RmsNorm.Apply(tape, x, _feedForwardNorm, config.NormEpsilon));
+        attended = pass.Drop(tape, attended, config.Dropout, 0);
+        Tensor normalised = RmsNorm.ApplyToSum(tape, x, attended, _feedForwardNorm, out x, config.NormEpsilon);
+        Tensor fed = _feedForward.Apply(tape, normalised);
         return Add.Apply(tape, x, pass.Drop(tape, fed, config.Dropout, 1));
     }
 }
