@@ -12,6 +12,16 @@ public sealed class DeviceRunCudaBFloat16Tests() : DeviceRunSuite(TestBackend.Cu
 
 public sealed class DeviceRunCudaFloat16Tests() : DeviceRunSuite(TestBackend.CudaFloat16);
 
+public sealed class LossScaleTests
+{
+    [Theory]
+    [InlineData(1, 2)]
+    [InlineData(33, 128)]
+    [InlineData(32_768, 65_536)]
+    [InlineData(1 << 24, 65_536)] // A larger one would not be float16's range any more.
+    public void The_gradients_of_a_token_keep_their_size(int tokens, float scale) => Assert.Equal(scale, TrainingStep.LossScale(tokens));
+}
+
 /// <summary>A run on a GPU is the run on the CPU, but for rounding; and every guarantee of a run holds there, too.</summary>
 public abstract class DeviceRunSuite(TestBackend backend) : TensorTest(backend)
 {

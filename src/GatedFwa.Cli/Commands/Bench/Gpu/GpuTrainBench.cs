@@ -31,10 +31,10 @@ internal sealed class GpuTrainBench : IGpuBenchmark
             before?.Invoke(); // As the trainer does: read one step later.
         });
         for (int i = 0; i < WarmUps; i++) run(1);
-        DeviceMemory.ResetPeak(gpu.Device);
+        // Before the clock takes memory of its own.
+        MemoryStatistics memory = DeviceMemory.Statistics(gpu.Device);
         Sample[] samples = Clock.Take(
             SampleCount, () => gpu.PeakTeraflops() * 1e12 * tokens / flops, () => StepsPerSample * tokens / run(StepsPerSample) * 1e3);
-        MemoryStatistics memory = DeviceMemory.Statistics(gpu.Device);
         yield return new Row("tokens", 0, "tok/s", samples);
         yield return new Row("peak memory in use", 0, "GiB", [new Sample(memory.PeakBytes / (double)(1 << 30))]);
         yield return new Row("memory taken", 0, "GiB", [new Sample(memory.ReservedBytes / (double)(1 << 30))]);
