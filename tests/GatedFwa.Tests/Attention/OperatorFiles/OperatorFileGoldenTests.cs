@@ -120,22 +120,14 @@ public abstract class OperatorFileGoldenSuite(TestBackend backend) : TensorTest(
 
     /// <summary>
     /// The oracle's results. Where 16 bits round attention's inputs, the scores, some of them in the hundreds, are of other inputs than
-    /// the oracle's: then those of the reference, which other tests hold to the oracle.
+    /// the oracle's: then those of the reference.
     /// </summary>
     private Dictionary<string, double[]> Expected(Golden golden, string[] tensors)
     {
         if (Backend.Activations == DType.F32 || golden.Kind != OperatorFile.AttentionKind)
             return tensors.Where(golden.Has).ToDictionary(tensor => tensor, tensor => Samples.Widen(golden.Floats(tensor)));
-        double[] Input(string name) => Samples.Widen(Backend.Round(golden.Floats(name)));
-        double[]? alpha = golden.Has("alpha") ? Samples.Widen(golden.Floats("alpha")) : null;
-        Shape q = golden.Shape("q"), k = golden.Shape("k");
-        var shape = new GatedWindowShape(q[0], q[1], k[1], q[2], k[2], q[3]);
-        var options = new AttentionOptions { Window = golden.Window, Scale = golden.Scale, Layout = golden.Layout };
-        (double[] o, double[] lse) = GatedWindowReference.Forward(Input("q"), Input("k"), Input("v"), alpha, shape, options);
-        (double[] dq, double[] dk, double[] dv, double[] dalpha) =
-            GatedWindowReference.Backward(Input("q"), Input("k"), Input("v"), alpha, Input("do"), shape, options);
-        var all = new Dictionary<string, double[]> { ["o"] = o, ["lse"] = lse, ["dq"] = dq, ["dk"] = dk, ["dv"] = dv, ["dalpha"] = dalpha };
-        return tensors.Where(golden.Has).ToDictionary(tensor => tensor, tensor => all[tensor]);
+        Dictionary<string, double[]> reference = GatedWindowGoldenSuite.Reference(golden, Backend);
+        return tensors.Where(golden.Has).ToDictionary(tensor => tensor, tensor => reference[tensor]);
     }
 
     /// <summary>A golden file with some tensors only, or other metadata.</summary>
