@@ -1,5 +1,6 @@
 using System.Reflection;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Cli;
 
@@ -34,7 +35,7 @@ internal static class Failure
     /// <summary>The sentence of a mistake or a shortage that has a remedy; null for anything else.</summary>
     private static string? Sentence(Exception exception) => exception switch
     {
-        InputException or OperandException => FirstLine(exception.Message),
+        InputException or OperandException or CudaException => FirstLine(exception.Message),
         FileNotFoundException or DirectoryNotFoundException => $"{FirstLine(exception.Message)} Check the path.",
         UnauthorizedAccessException => $"{FirstLine(exception.Message)} Choose a place that you may write to, or change its permissions.",
         IOException { HResult: NoSpaceLeft or DiskFullWindows } =>

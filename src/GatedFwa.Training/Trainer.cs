@@ -24,9 +24,6 @@ namespace GatedFwa.Training;
 /// </example>
 public sealed class Trainer : IDisposable
 {
-    // Speed is told over about this many steps.
-    private const double SpeedMemory = 20;
-
     private readonly TrainerOptions _options;
     private readonly DocumentSplit _data;
     private readonly RunFolder _folder;
@@ -35,11 +32,12 @@ public sealed class Trainer : IDisposable
     private readonly TrainingStep _step;
     private readonly Stopwatch _sinceCheckpoint = Stopwatch.StartNew();
     private RunState _state;
+    private StepClock _clock = new(0);
 
-    private Trainer(RunState state, DocumentSplit data, RunFolder folder, RunLock held, bool restore, Device device)
+    private Trainer(RunState state, DocumentSplit data, RunFolder folder, RunLock held, bool restore, (Device Device, DType? Activations) where)
     {
         (_state, _options, _data, _folder, _lock) = (state, state.Options, data, folder, held);
-        _step = new TrainingStep(state.Model, _options, data.Training, device);
+        _step = new TrainingStep(state.Model, _options, data.Training, where.Device, where.Activations);
         try
         {
             if (restore) folder.Restore(_step.Optimizer);
@@ -65,9 +63,10 @@ public sealed class Trainer : IDisposable
     /// <param name="model">The model's configuration; its vocabulary must hold the bytes and the boundary.</param>
     /// <param name="options">How to train.</param>
     /// <param name="data">The text.</param>
-    /// <param name="device">Where to train; the CPU unless given.</param>
+    /// <param name="device">Where to train; the CPU unless given. A run may go on elsewhere than where it began.</param>
+    /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
     /// <exception cref="InputException">Settings or text make no run, or the folder holds one already or cannot be written.</exception>
-    public static Trainer Start(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default)
+    public static Trainer Start(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default, DType? activations = null)
     {
         RunState state = NewState(model, options, data);
         var folder = new RunFolder(options.Output);
@@ -77,7 +76,7 @@ public sealed class Trainer : IDisposable
         {
             folder.RefuseToReplace(); // Another process may have been quicker to take the folder, and be done with it.
             state = state with { BaselineBitsPerByte = new OrderThreeModel(data.Training).BitsPerByte(data.Validation) };
-            return new Trainer(state, data, folder, held, restore: false, device);
+            return new Trainer(state, data, folder, held, restore: false, (device, activations));
         }, trainer => trainer.Save(isFirst: true));
     }
 
@@ -85,9 +84,10 @@ public sealed class Trainer : IDisposable
     /// <param name="model">The model's configuration, as when the run began; see <see cref="ReadSettings"/>.</param>
     /// <param name="options">How to train, as when the run began.</param>
     /// <param name="data">The text, as when the run began.</param>
-    /// <param name="device">Where to train; the CPU unless given.</param>
+    /// <param name="device">Where to train; the CPU unless given. A run may go on elsewhere than where it began.</param>
+    /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
     /// <exception cref="InputException">There is no run, it is damaged, or it was started with other settings or another text.</exception>
-    public static Trainer Resume(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default)
+    public static Trainer Resume(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default, DType? activations = null)
     {
         var folder = new RunFolder(options.Output);
         folder.RequireCheckpoint();
@@ -95,7 +95,7 @@ public sealed class Trainer : IDisposable
         {
             RunState saved = folder.ReadState();
             SettingsComparison.Check(saved, NewState(model, options, data));
-            return new Trainer(saved with { Options = options }, data, folder, held, restore: true, device);
+            return new Trainer(saved with { Options = options }, data, folder, held, restore: true, (device, activations));
         }, trainer =>
         {
             // Killed between a checkpoint and what is published after it, the run may have nothing left to do but that.
@@ -128,36 +128,22 @@ public sealed class Trainer : IDisposable
     /// checkpoint stays.</exception>
     public TrainingResult Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
     {
-        double elapsedBefore = _state.ElapsedSeconds;
-        var clock = Stopwatch.StartNew();
-        double secondsPerStep = 0;
-        int savedStep = _state.Step;
-        while (_state.Step < _options.Steps && !cancellation.IsCancellationRequested)
+        _clock = new StepClock(_state.ElapsedSeconds);
+        var pending = new Queue<PendingStep>();
+        int savedStep = _state.Step, begun = _state.Step;
+        while (begun < _options.Steps && !cancellation.IsCancellationRequested)
         {
-            double started = clock.Elapsed.TotalSeconds;
-            StepOutcome outcome = _step.Run(_state.Step);
-            double seconds = clock.Elapsed.TotalSeconds - started;
-            secondsPerStep = secondsPerStep == 0 ? seconds : secondsPerStep + ((seconds - secondsPerStep) / SpeedMemory);
-
-            int done = _state.Step + 1;
-            bool evaluates = done % _options.EvaluationInterval == 0 || done == _options.Steps;
-            double? measured = evaluates ? Evaluate() : null;
-            // The first to see what the step did to the weights: a checkpoint of them would not be a good one.
-            if (measured is { } bits && !double.IsFinite(bits)) throw _step.Diverged(_state.Step, "measurement on the text held out after");
-            _metrics.Append(Line(done, outcome, _options.TokensPerStep / seconds, measured));
-            _state = _state with
-            {
-                Step = done,
-                ElapsedSeconds = elapsedBefore + clock.Elapsed.TotalSeconds,
-                MetricsBytes = _metrics.Bytes,
-                ValidationBitsPerByte = measured ?? _state.ValidationBitsPerByte,
-            };
-            progress?.Invoke(Progress(outcome, secondsPerStep, evaluates));
-            if (!CheckpointDue()) continue;
+            pending.Enqueue(_step.Begin(begun++));
+            // What shows or keeps the state of the run waits for every step begun; else the GPU always has one to work on.
+            bool evaluates = begun % _options.EvaluationInterval == 0 || begun == _options.Steps, saves = CheckpointDue(begun);
+            while (pending.Count > (evaluates || saves ? 0 : _step.Lag)) Finish(pending.Dequeue(), evaluates && pending.Count == 0, progress);
+            if (!saves) continue;
             Save(isFirst: false);
-            savedStep = done;
+            savedStep = begun;
+            _clock.Skip();
         }
 
+        while (pending.TryDequeue(out PendingStep? step)) Finish(step, evaluates: false, progress);
         if (savedStep != _state.Step) Save(isFirst: false);
         return new TrainingResult(
             _state.Step, _options.Steps, _state.ValidationBitsPerByte, BaselineBitsPerByte, TimeSpan.FromSeconds(_state.ElapsedSeconds));
@@ -217,8 +203,30 @@ public sealed class Trainer : IDisposable
         return Evaluator.Evaluate(Model, _data.Validation, context).BitsPerByte;
     }
 
-    private bool CheckpointDue() =>
-        (_options.CheckpointSteps > 0 && _state.Step % _options.CheckpointSteps == 0) ||
+    /// <summary>Waits for a step and writes down what it found.</summary>
+    private void Finish(PendingStep pending, bool evaluates, Action<TrainingProgress>? progress)
+    {
+        StepOutcome outcome = pending.Read();
+        double seconds = _clock.Step();
+        double? measured = evaluates ? Evaluate() : null;
+        // The first to see what the step did to the weights: a checkpoint of them would not be a good one.
+        if (measured is { } bits && !double.IsFinite(bits)) throw _step.Diverged(pending.Step, "measurement on the text held out after");
+        int done = pending.Step + 1;
+        _metrics.Append(Line(done, outcome, _options.TokensPerStep / seconds, measured));
+        _state = _state with
+        {
+            Step = done,
+            ElapsedSeconds = _clock.ElapsedSeconds,
+            MetricsBytes = _metrics.Bytes,
+            ValidationBitsPerByte = measured ?? _state.ValidationBitsPerByte,
+        };
+        progress?.Invoke(Progress(outcome, _clock.SecondsPerStep, evaluates));
+        // While the host writes, a GPU is at the next step.
+        if (evaluates || _step.Lag == 0) _clock.Skip();
+    }
+
+    private bool CheckpointDue(int step) =>
+        (_options.CheckpointSteps > 0 && step % _options.CheckpointSteps == 0) ||
         (_options.CheckpointSeconds > 0 && _sinceCheckpoint.Elapsed.TotalSeconds >= _options.CheckpointSeconds);
 
     private void Save(bool isFirst)
@@ -236,7 +244,7 @@ public sealed class Trainer : IDisposable
         Step = step,
         Loss = outcome.Loss,
         LearningRate = outcome.LearningRate,
-        GradientNorm = outcome.GradientNorm,
+        GradientNorm = double.IsFinite(outcome.GradientNorm) ? outcome.GradientNorm : null,
         TokensPerSecond = Math.Round(tokensPerSecond),
         ValidationBitsPerByte = measured,
     };

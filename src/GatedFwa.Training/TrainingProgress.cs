@@ -5,7 +5,8 @@ namespace GatedFwa.Training;
 /// <param name="Steps">Steps in all.</param>
 /// <param name="Loss">The step's mean loss in nats a token.</param>
 /// <param name="LearningRate">The step's learning rate.</param>
-/// <param name="GradientNorm">The norm of the step's gradients before clipping.</param>
+/// <param name="GradientNorm">The norm of the step's gradients before clipping; not finite where float16 overflowed and the step
+/// changed nothing.</param>
 /// <param name="ValidationBitsPerByte">The latest measurement on the validation split, if there is one yet.</param>
 /// <param name="BaselineBitsPerByte">What the order-3 byte model reaches on the same split.</param>
 /// <param name="TokensPerSecond">Speed over the latest steps, evaluations left out.</param>

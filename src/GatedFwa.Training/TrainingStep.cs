@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
@@ -9,66 +10,95 @@ namespace GatedFwa.Training;
 
 /// <summary>What a step found.</summary>
 /// <param name="Loss">Mean nats a token.</param>
-/// <param name="GradientNorm">Before clipping.</param>
+/// <param name="GradientNorm">Before clipping; not finite where float16 overflowed, and the step then changed nothing.</param>
 /// <param name="LearningRate">Its learning rate.</param>
 internal readonly record struct StepOutcome(double Loss, double GradientNorm, double LearningRate);
+
+/// <summary>A step that has been begun. On a GPU it may still be under way.</summary>
+/// <param name="Step">Its number, counted from 0.</param>
+/// <param name="Read">Waits for it and gives what it found.</param>
+internal sealed record PendingStep(int Step, Func<StepOutcome> Read);
 
 /// <summary>Model, optimizer and text: one step is a function of them and of the step's number.</summary>
 internal sealed class TrainingStep : IDisposable
 {
+    // The gradients of a token in float16 are those of its own loss times this: a power of two well within float16's range.
+    private const int LossScalePerToken = 2;
+
+    private const int LargestLossScale = 1 << 16;
+
+    // So many overflows in a row are no accident.
+    private const int MostOverflows = 20;
+
     private readonly TrainerOptions _options;
     private readonly WindowSampler _sampler;
     private readonly CounterRandom _dropout;
     private readonly int[] _tokens;
     private readonly int[] _targets;
+    private readonly float _lossScale;
+    private readonly ParameterUpdate _update;
+    private int _overflows;
 
-    public TrainingStep(ModelConfig config, TrainerOptions options, TokenStream text, Device device)
+    public TrainingStep(ModelConfig config, TrainerOptions options, TokenStream text, Device device, DType? activations)
     {
         _options = options;
         _sampler = new WindowSampler(text, options.Context, options.Seed);
         _dropout = new CounterRandom(options.Seed).Split(1);
         _tokens = new int[options.BatchSize * options.Context];
         _targets = new int[_tokens.Length];
-        Model = new LanguageModel(config, options.Seed, device);
+        Model = new LanguageModel(config, options.Seed, device, activations);
         Optimizer = new AdamW(Model.Parameters, new AdamWOptions
         {
             MeanDecay = options.MeanDecay,
             SquareDecay = options.SquareDecay,
             WeightDecay = options.WeightDecay,
         });
+        _lossScale = Model.Activations == DType.F16 ? LossScale(_tokens.Length) : 1;
+        _update = ParameterUpdate.For(Optimizer, options.ClipNorm, options.AccumulationSteps, _lossScale);
     }
 
     public LanguageModel Model { get; }
 
     public AdamW Optimizer { get; }
 
-    /// <summary>Takes a step.</summary>
+    /// <summary>How many steps may be begun before the first of them is read.</summary>
+    public int Lag => _update.Lag;
+
+    /// <summary>Begins a step; on the CPU it is done then.</summary>
     /// <param name="step">Its number, counted from 0.</param>
-    /// <exception cref="InputException">Loss or gradient are no numbers any more; weights and moments are those before the
-    /// step.</exception>
-    public StepOutcome Run(int step)
+    public PendingStep Begin(int step)
     {
-        foreach (Parameter parameter in Model.Parameters) parameter.ClearGradient();
-        double loss = 0;
+        Optimizer.ClearGradients();
         for (int part = 0; part < _options.AccumulationSteps; part++)
-            loss += AddGradients(((long)step * _options.AccumulationSteps) + part);
-        loss /= _options.AccumulationSteps;
-        if (!double.IsFinite(loss)) throw Diverged(step, "loss of");
-        double norm = GradientNorm.Of(Model.Parameters);
-        if (!double.IsFinite(norm)) throw Diverged(step, "gradient of");
+            AddGradients(((long)step * _options.AccumulationSteps) + part, part);
         float learningRate = _options.Schedule.At(step);
-        Optimizer.Step(learningRate, GradientNorm.ClipScale(norm, _options.ClipNorm));
-        return new StepOutcome(loss, norm, learningRate);
+        Func<StepVerdict> verdict = _update.Take(learningRate);
+        return new PendingStep(step, () => Judged(step, verdict(), learningRate));
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _update.Dispose();
         Optimizer.Dispose();
         Model.Dispose();
     }
 
-    private double AddGradients(long batch)
+    /// <summary>A mean over more tokens has smaller gradients: what keeps those of a token the same.</summary>
+    internal static float LossScale(int tokens) =>
+        (float)Math.Min(LargestLossScale, LossScalePerToken * (long)BitOperations.RoundUpToPowerOf2((uint)tokens));
+
+    /// <exception cref="InputException">Loss or gradient are no numbers any more; weights and moments are those before the
+    /// step.</exception>
+    private StepOutcome Judged(int step, StepVerdict verdict, float learningRate)
+    {
+        if (!double.IsFinite(verdict.Loss)) throw Diverged(step, "loss of");
+        _overflows = verdict.IsTaken ? 0 : _overflows + 1;
+        if (!verdict.IsTaken && (_lossScale == 1 || _overflows >= MostOverflows)) throw Diverged(step, "gradient of");
+        return new StepOutcome(verdict.Loss, verdict.Norm, learningRate);
+    }
+
+    private void AddGradients(long batch, int part)
     {
         _sampler.Fill(batch * _options.BatchSize, _tokens, _targets);
         Shape shape = [_options.BatchSize, _options.Context];
@@ -76,8 +106,8 @@ internal sealed class TrainingStep : IDisposable
         Tensor tokens = tape.Own(Tensor.From(_tokens, shape, Model.Device)), targets = tape.Own(Tensor.From(_targets, shape, Model.Device));
         CounterRandom? dropout = Model.Config.Dropout > 0 ? _dropout.Split((ulong)batch) : null;
         Tensor loss = Model.Loss(tape, tokens, targets, dropout: dropout);
-        tape.Backward(loss, 1f / _options.AccumulationSteps);
-        return loss.Item();
+        tape.Backward(loss, _lossScale / _options.AccumulationSteps);
+        _update.Gather(part, loss);
     }
 
     /// <summary>The sentence for a run that cannot go on.</summary>

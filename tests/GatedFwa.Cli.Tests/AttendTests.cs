@@ -130,8 +130,36 @@ public sealed class AttendTests : CommandTest
     [Fact]
     public void A_device_that_is_not_there_is_never_replaced_by_another()
     {
-        RefusedWithOneSentence(Run("attend", Golden("attention_basic"), "out.safetensors", "--device", "cuda"), "cuda");
+        foreach (string device in (string[])["cuda:99", "cuda:-1", "cuda:", "cuda:one", "tpu"])
+            RefusedWithOneSentence(Run("attend", Golden("attention_basic"), "out.safetensors", "--device", device), $"--device {device}");
         Assert.False(File.Exists(InFolder("out.safetensors")));
+    }
+
+    [Theory]
+    [InlineData("bf16")]
+    [InlineData("f16")]
+    public void The_processor_has_one_precision(string type)
+    {
+        RefusedWithOneSentence(Run("attend", Golden("attention_basic"), "out.safetensors", "--dtype", type), "f32", "GPU");
+        Assert.False(File.Exists(InFolder("out.safetensors")));
+    }
+
+    [Theory]
+    [InlineData("f32", 3e-6, 1e-5, 5e-6, 2e-5)]
+    [InlineData("bf16", 4e-3, 8e-3, 4e-3, 8e-3)]
+    public void A_GPU_matches_the_golden_files(string type, double forward, double gradient, double gateForward, double gateGradient)
+    {
+        Assert.SkipWhen(TestBackend.CudaFloat32.Missing is not null, TestBackend.CudaFloat32.Missing!);
+        Succeeded(Run("attend", Golden("gate_basic"), "gate.safetensors", "--device", "cuda", "--dtype", type));
+        Succeeded(Run("attend", Golden("attention_basic"), "attention.safetensors", "--device", "cuda:0", "--dtype", type));
+
+        using SafetensorsFile expected = SafetensorsFile.Open(Golden("gate_basic")), actual = SafetensorsFile.Open(InFolder("gate.safetensors"));
+        foreach (string tensor in (string[])["alpha", "u"]) AssertNear(expected, actual, tensor, gateForward);
+        foreach (string tensor in (string[])["dx", "dgate_weight", "dgate_bias", "damplitude_weight"])
+            AssertNear(expected, actual, tensor, gateGradient);
+        using SafetensorsFile wanted = SafetensorsFile.Open(Golden("attention_basic")), got = SafetensorsFile.Open(InFolder("attention.safetensors"));
+        foreach (string tensor in (string[])["o", "lse"]) AssertNear(wanted, got, tensor, forward);
+        foreach (string tensor in (string[])["dq", "dk", "dv", "dalpha"]) AssertNear(wanted, got, tensor, gradient);
     }
 
     [Fact]

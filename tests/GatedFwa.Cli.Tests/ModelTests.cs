@@ -186,8 +186,8 @@ public sealed partial class ModelTests(TrainedModel trained) : CommandTest, ICla
     [InlineData("evaluate")]
     public void Commands_that_use_a_model_refuse_another_device(string command) =>
         RefusedWithOneSentence(
-            Run([command, Model, .. command == "evaluate" ? (string[])[trained.Corpus] : [], "--device", "cuda"]),
-            "cuda");
+            Run([command, Model, .. command == "evaluate" ? (string[])[trained.Corpus] : [], "--device", "cuda:99"]),
+            "cuda:99");
 
     private string Generate(params string[] options) =>
         Succeeded(Run(["generate", Model, "--prompt", "the cat", "--max-tokens", "30", .. options]));

@@ -64,7 +64,7 @@ public sealed class TrainRefusalTests : CommandTest
 
     [Fact]
     public void A_device_that_is_not_there_is_never_replaced_by_another() =>
-        Refused(["--data", TinyRun.Corpus, "--device", "cuda"], "cuda");
+        Refused(["--data", TinyRun.Corpus, "--device", "cuda:99"], "cuda:99");
 
     [Fact]
     public void A_run_is_never_overwritten()

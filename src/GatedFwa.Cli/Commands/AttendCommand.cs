@@ -1,5 +1,6 @@
 using System.CommandLine;
 using GatedFwa.Attention;
+using GatedFwa.Tensors;
 
 namespace GatedFwa.Cli.Commands;
 
@@ -26,13 +27,11 @@ internal static class AttendCommand
             Description = "The factor of q·k. [default: the file's scale, or 1/√D]",
             HelpName = "X",
         };
-        var type = new Option<string>("--dtype")
+        Option<string?> type = SharedOptions.Types(new Option<string?>("--dtype")
         {
-            Description = "The precision: f32.",
-            HelpName = "f32",
-            DefaultValueFactory = _ => "f32",
-        };
-        type.AcceptOnlyFromAmong("f32");
+            Description = "What q, k, v, do and x are rounded to and computed in: f32, or on a GPU bf16 or f16; the output is f32. [default: f32]",
+            HelpName = "f32|bf16|f16",
+        });
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
         var command = new Command(
@@ -50,6 +49,7 @@ internal static class AttendCommand
                 Window = result.GetValue(window),
                 Scale = result.GetValue(scale),
                 Device = SharedOptions.ParseDevice(result.GetValue(device)!),
+                Type = SharedOptions.ParseType(result.GetValue(type)) ?? DType.F32,
             });
             Console.Error.WriteLine(
                 $"Wrote {string.Join(", ", computed.Tensors.Select(tensor => $"{tensor.Name} {tensor.Shape}"))} to " +
@@ -57,6 +57,7 @@ internal static class AttendCommand
         });
         return command.WithExamples(
             ("Hold this implementation against yours:", "gatedfwa attend qkv.safetensors out.safetensors"),
-            ("With another window:", "gatedfwa attend qkv.safetensors out.safetensors --window 256"));
+            ("With another window:", "gatedfwa attend qkv.safetensors out.safetensors --window 256"),
+            ("On a GPU, as in training:", "gatedfwa attend qkv.safetensors out.safetensors --device cuda --dtype bf16"));
     }
 }

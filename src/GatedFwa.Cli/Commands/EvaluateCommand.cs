@@ -28,12 +28,13 @@ internal static class EvaluateCommand
         });
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
+        Option<string?> type = SharedOptions.Activations();
         Option<bool> json = SharedOptions.Json();
         var command = new Command(
             "evaluate",
             "Measures how well a model predicts text: loss, bits per byte, perplexity. A window slides over long documents with its cache.")
         {
-            model, texts, context, threads, device, json,
+            model, texts, context, threads, device, type, json,
         };
         command.SetAction(result =>
         {
@@ -42,7 +43,8 @@ internal static class EvaluateCommand
             IReadOnlyList<Document> documents = TextFiles.Read(result.GetValue(texts)!);
             TokenStream text = TokenStream.Join([.. documents.Select(document => document.Text)]);
             string path = result.GetValue(model)!;
-            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(path, SharedOptions.ParseDevice(result.GetValue(device)!));
+            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(
+                path, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
             using (loaded)
             {
                 long start = Stopwatch.GetTimestamp();

@@ -40,9 +40,10 @@ internal static class GenerateCommand
         var verbose = new Option<bool>("--verbose") { Description = "Say on stderr how fast it was." };
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
+        Option<string?> type = SharedOptions.Activations();
         var command = new Command("generate", "Continues a text with a trained model; it streams, and memory does not grow with the length.")
         {
-            model, prompt, maxTokens, temperature, topK, topP, minP, penalty, seed, stop, endless, verbose, threads, device,
+            model, prompt, maxTokens, temperature, topK, topP, minP, penalty, seed, stop, endless, verbose, threads, device, type,
         };
         command.SetAction(result =>
         {
@@ -62,7 +63,8 @@ internal static class GenerateCommand
                     Seed = result.GetValue(seed),
                 },
             }.Validate();
-            (LanguageModel loaded, ByteTokenizer tokenizer) = ModelDirectory.Load(result.GetValue(model)!, SharedOptions.ParseDevice(result.GetValue(device)!));
+            (LanguageModel loaded, ByteTokenizer tokenizer) = ModelDirectory.Load(
+                result.GetValue(model)!, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
             using (loaded) Write(new Generator(loaded, tokenizer), Prompt.Read(result.GetValue(prompt)), options, result.GetValue(verbose));
         });
         return command.WithExamples(

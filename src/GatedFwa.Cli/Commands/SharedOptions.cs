@@ -2,12 +2,15 @@ using System.CommandLine;
 using System.Globalization;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
+using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Cli.Commands;
 
 /// <summary>Options that several commands share. Each command makes its own, so that help shows it where it matters.</summary>
 internal static class SharedOptions
 {
+    private const string CudaPrefix = "cuda:";
+
     public static Option<int?> Threads() => Positive(new Option<int?>("--threads")
     {
         Description = $"How many threads compute; results do not depend on it. [default: all {Environment.ProcessorCount}]",
@@ -16,10 +19,19 @@ internal static class SharedOptions
 
     public static Option<string> Device() => new("--device")
     {
-        Description = "Where to compute: cpu.",
-        HelpName = "cpu",
+        Description = "Where to compute: cpu, or an NVIDIA GPU as cuda or cuda:N.",
+        HelpName = "cpu|cuda[:N]",
         DefaultValueFactory = _ => "cpu",
     };
+
+    public static Option<string?> Activations() => Types(new Option<string?>("--dtype")
+    {
+        Description = "The type of activations; weights are float32 in any case. [default: f32 on the CPU, bf16 on a GPU]",
+        HelpName = "f32|bf16|f16",
+    });
+
+    /// <summary>Refuses what is no type of activations as a mistake of the command line.</summary>
+    public static Option<string?> Types(Option<string?> option) => option.AcceptOnlyFromAmong("f32", "bf16", "f16");
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of a table." };
 
@@ -46,8 +58,25 @@ internal static class SharedOptions
     public static Device ParseDevice(string name)
     {
         if (name.Equals("cpu", StringComparison.OrdinalIgnoreCase)) return Tensors.Device.Cpu;
-        if (name.StartsWith("cuda", StringComparison.OrdinalIgnoreCase))
-            throw new InputException($"--device {name}: this build has no CUDA kernels; leave --device out to compute on the CPU.");
-        throw new InputException($"--device {name}: there is no such device; this build knows cpu.");
+        int index = 0;
+        bool isCuda = name.Equals("cuda", StringComparison.OrdinalIgnoreCase) ||
+            (name.StartsWith(CudaPrefix, StringComparison.OrdinalIgnoreCase) &&
+                int.TryParse(name.AsSpan(CudaPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out index));
+        if (!isCuda) throw new InputException($"--device {name}: there is no such device; use cpu, cuda or cuda:N.");
+        try
+        {
+            CudaDevice.Get(index);
+            // Both are needed sooner or later: better to hear of it before a model is read.
+            NativeLibraries.Require(NativeLibraries.Nvrtc);
+            NativeLibraries.Require(NativeLibraries.CublasLt);
+            return new Device(DeviceKind.Cuda, index);
+        }
+        catch (CudaException exception)
+        {
+            throw new InputException($"--device {name}: {exception.Message}", exception);
+        }
     }
+
+    /// <summary>The type of that name, as <see cref="Activations"/> takes it; none where none was given.</summary>
+    public static DType? ParseType(string? name) => name switch { "f32" => DType.F32, "bf16" => DType.BF16, "f16" => DType.F16, _ => null };
 }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using GatedFwa.Cli.Commands.Training;
 using GatedFwa.Models;
-using GatedFwa.Tensors;
 using GatedFwa.Training;
 using GatedFwa.Training.Data;
 
@@ -32,6 +31,7 @@ internal sealed class TrainCommand
     private readonly ScheduleOptions _schedule = new();
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<string> _device = SharedOptions.Device();
+    private readonly Option<string?> _type = SharedOptions.Activations();
 
     public static Command Create() => new TrainCommand().Build();
 
@@ -47,20 +47,22 @@ internal sealed class TrainCommand
         _model.AddTo(command);
         command.Options.Add(_threads);
         command.Options.Add(_device);
+        command.Options.Add(_type);
         command.SetAction(Run);
         return command.WithExamples(
             ("Train a small model on the documentation of the .NET SDK:", "gatedfwa train"),
             ("Train on your own text:", "gatedfwa train --data books/ 'notes/**/*.md' --output runs/mine --steps 3000"),
             ("Go on after an interruption:", "gatedfwa train --resume --output runs/mine"),
+            ("Train on the first NVIDIA GPU:", "gatedfwa train --device cuda --preset small --batch 8 --context 4096"),
             ("The same size as a plain sliding-window model, to compare:", "gatedfwa train --gate off --output runs/plain"));
     }
 
     private int Run(ParseResult result)
     {
         using var interruption = new Interruption();
-        Device device = SharedOptions.ParseDevice(result.GetValue(_device)!);
+        var place = new TrainingPlace(SharedOptions.ParseDevice(result.GetValue(_device)!), SharedOptions.ParseType(result.GetValue(_type)));
         SharedOptions.UseThreads(result.GetValue(_threads));
-        using Trainer trainer = result.GetValue(_resume) ? Resume(result, device) : Start(result, device);
+        using Trainer trainer = result.GetValue(_resume) ? Resume(result, place) : Start(result, place);
         TrainingResult outcome = TrainingView.Watch(report => trainer.Run(report, interruption.Token));
         string output = Output(result);
         if (outcome.Completed)
@@ -77,7 +79,7 @@ internal sealed class TrainCommand
 
     private string Output(ParseResult result) => result.GetValue(_output) ?? $"runs/{_model.Preset(result)}";
 
-    private Trainer Start(ParseResult result, Device device)
+    private Trainer Start(ParseResult result, TrainingPlace place)
     {
         ModelConfig model = _model.Build(result);
         TrainerOptions options = _schedule.Change(new TrainerOptions
@@ -87,12 +89,12 @@ internal sealed class TrainCommand
         }, result);
         // Before the text is read, which can take a while.
         Trainer.CheckOutput(options.Output);
-        DocumentSplit data = Read(options, model);
+        DocumentSplit data = Read(options, model, place);
         if (!_schedule.NamesSteps(result)) options = options.FittedTo(data.Training);
-        return Trainer.Start(model, options, data, device);
+        return Trainer.Start(model, options, data, place.Device, place.Activations);
     }
 
-    private Trainer Resume(ParseResult result, Device device)
+    private Trainer Resume(ParseResult result, TrainingPlace place)
     {
         (ModelConfig model, TrainerOptions options) = Trainer.ReadSettings(Output(result));
         if (result.GetValue(_data) is { Length: > 0 } data) options = options with { Data = data };
@@ -100,14 +102,14 @@ internal sealed class TrainCommand
         bool claimsPreset = result.GetValue(_output) is not null && _model.NamesPreset(result);
         model = claimsPreset ? _model.Build(result) : _model.Change(model, result);
         options = _schedule.Change(options, result);
-        Trainer trainer = Trainer.Resume(model, options, Read(options, model), device);
+        Trainer trainer = Trainer.Resume(model, options, Read(options, model, place), place.Device, place.Activations);
         Console.Error.WriteLine($"Going on after step {Words.Count(trainer.Step)}.");
         return trainer;
     }
 
-    private static DocumentSplit Read(TrainerOptions options, ModelConfig model)
+    private static DocumentSplit Read(TrainerOptions options, ModelConfig model, TrainingPlace place)
     {
-        TrainingMemory.Check(model, options, Machine.Current.MemoryBytes);
+        TrainingMemory.Check(model, options, place);
         bool given = options.Data.Count > 0;
         if (!given) Console.Error.WriteLine("Reading the documentation of the installed .NET SDK.");
         IReadOnlyList<Document> documents = given ? TextFiles.Read(options.Data) : SdkDocumentation.Read();

@@ -1,4 +1,5 @@
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Training.Optimizers;
 
@@ -9,6 +10,7 @@ namespace GatedFwa.Training.Optimizers;
 public sealed class AdamW : IDisposable
 {
     private readonly AdamWOptions _options;
+    private readonly ParameterTable? _table; // On a GPU.
 
     /// <summary>Starts with moments of zero.</summary>
     /// <param name="parameters">What to update; belongs to the caller.</param>
@@ -19,6 +21,7 @@ public sealed class AdamW : IDisposable
         Parameters = parameters;
         Means = [.. parameters.Select(parameter => Tensor.Zeros(parameter.Value.Shape, DType.F32, parameter.Value.Device))];
         Squares = [.. parameters.Select(parameter => Tensor.Zeros(parameter.Value.Shape, DType.F32, parameter.Value.Device))];
+        if (parameters.Count > 0 && !parameters[0].Value.Device.IsCpu) _table = new ParameterTable(parameters, Means, Squares);
     }
 
     /// <summary>What is updated.</summary>
@@ -33,22 +36,58 @@ public sealed class AdamW : IDisposable
     /// <summary>Steps taken so far.</summary>
     public long Steps { get; internal set; }
 
+    /// <summary>Where everything lies on the GPU; none on the CPU.</summary>
+    internal ParameterTable? Table => _table;
+
+    /// <summary>Sets every gradient to zero.</summary>
+    public void ClearGradients()
+    {
+        if (_table is not null)
+        {
+            AdamWCuda.ClearGradients(_table);
+            return;
+        }
+
+        foreach (Parameter parameter in Parameters) parameter.ClearGradient();
+    }
+
     /// <summary>Updates every parameter from its gradient, which stays as it is.</summary>
     /// <param name="learningRate">The step size.</param>
     /// <param name="gradientScale">Multiplies every gradient first: what clipping asks for.</param>
     public void Step(float learningRate, float gradientScale = 1)
     {
+        if (_table is not null)
+        {
+            StepOnGpu(_table, learningRate, gradientScale, verdict: null);
+            return;
+        }
+
         Steps++;
         for (int i = 0; i < Parameters.Count; i++)
         {
             AdamWStep step = AdamWStep.At(Steps, _options, learningRate, gradientScale, Parameters[i].Decays);
             AdamWCpu.Apply(step, Parameters[i].Value, Parameters[i].Gradient, Means[i], Squares[i]);
+            Parameters[i].Value.MarkWritten();
         }
     }
+
+    /// <summary>The same on a GPU, if and with the scale that was decided there. A step that is not taken counts as one, too: the
+    /// host learns of it only later.</summary>
+    /// <param name="learningRate">The step size.</param>
+    /// <param name="verdict">A <see cref="StepVerdict"/>.</param>
+    internal void Step(float learningRate, CudaStorage verdict) => StepOnGpu(_table!, learningRate, 1, verdict);
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _table?.Dispose();
         foreach (Tensor tensor in Means.Concat(Squares)) tensor.Dispose();
+    }
+
+    private void StepOnGpu(ParameterTable table, float learningRate, float gradientScale, CudaStorage? verdict)
+    {
+        Steps++;
+        AdamWCuda.Step(table, AdamWStep.At(Steps, _options, learningRate, gradientScale, decays: true), verdict);
+        foreach (Parameter parameter in Parameters) parameter.Value.MarkWritten(convertedToo: parameter.Value.Converted is not null);
     }
 }

@@ -1,6 +1,8 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
+using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Training.Optimizers;
 
@@ -13,6 +15,7 @@ public static unsafe class GradientNorm
     /// <param name="parameters">The parameters.</param>
     public static double Of(IReadOnlyList<Parameter> parameters)
     {
+        if (parameters.Count > 0 && !parameters[0].Value.Device.IsCpu) return OnGpu(parameters);
         double sum = 0;
         foreach (Parameter parameter in parameters) sum += SumOfSquares(parameter.Gradient);
         return Math.Sqrt(sum);
@@ -22,6 +25,16 @@ public static unsafe class GradientNorm
     /// <param name="norm">Their norm.</param>
     /// <param name="limit">The largest norm; 0 means no limit.</param>
     public static float ClipScale(double norm, double limit) => limit > 0 && norm > limit ? (float)(limit / norm) : 1;
+
+    private static double OnGpu(IReadOnlyList<Parameter> parameters)
+    {
+        using var table = new ParameterTable(parameters);
+        using CudaStorage verdict = table.Device.Memory.Rent(AdamWCuda.VerdictBytes);
+        AdamWCuda.Judge(table, losses: null, clipNorm: 0, unscale: 1, verdict);
+        var answer = new byte[AdamWCuda.VerdictBytes];
+        verdict.CopyToHost(answer, 0);
+        return MemoryMarshal.Read<StepVerdict>(answer).Norm;
+    }
 
     private static double SumOfSquares(Tensor gradient)
     {

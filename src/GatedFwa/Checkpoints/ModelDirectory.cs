@@ -50,9 +50,10 @@ public static class ModelDirectory
     /// <summary>Reads a model. Its files are held against each other before any memory is taken for parameters.</summary>
     /// <param name="path">The folder of a model or of a run.</param>
     /// <param name="device">Where the model is to live; the CPU unless given.</param>
+    /// <param name="activations">The type of its activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
     /// <returns>The model, for the caller to dispose, and its tokenizer.</returns>
     /// <exception cref="InputException">A file is missing or damaged, or the files do not belong together.</exception>
-    public static (LanguageModel Model, ByteTokenizer Tokenizer) Load(string path, Device device = default)
+    public static (LanguageModel Model, ByteTokenizer Tokenizer) Load(string path, Device device = default, DType? activations = null)
     {
         ModelConfig config = LoadConfig(path);
         ByteTokenizer tokenizer = ByteTokenizer.Load(Path.Combine(path, TokenizerFile));
@@ -64,7 +65,7 @@ public static class ModelDirectory
         }
 
         using SafetensorsFile weights = SafetensorsFile.Open(Path.Combine(path, WeightsFile));
-        return (LoadWeights(weights, config, device), tokenizer);
+        return (LoadWeights(weights, config, device, activations), tokenizer);
     }
 
     /// <summary>Reads a model's configuration alone.</summary>
@@ -89,11 +90,11 @@ public static class ModelDirectory
         return ModelConfig.Parse(StrictJson.ReadBytes(file), file);
     }
 
-    private static LanguageModel LoadWeights(SafetensorsFile file, ModelConfig config, Device device)
+    private static LanguageModel LoadWeights(SafetensorsFile file, ModelConfig config, Device device, DType? activations)
     {
         WeightsCheck.Run(file, config);
         file.Verify();
-        LanguageModel model = LanguageModel.Uninitialised(config, device);
+        LanguageModel model = LanguageModel.Uninitialised(config, device, activations);
         try
         {
             foreach (Parameter parameter in model.Parameters) Read(file, parameter);

@@ -12,11 +12,11 @@ public sealed class DecodeState : IDisposable
 {
     private readonly ModelConfig _config;
 
-    internal DecodeState(ModelConfig config, int batch, Device device)
+    internal DecodeState(ModelConfig config, int batch, Device device, DType type)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
         (_config, Batch) = (config, batch);
-        Layers = [.. Enumerable.Range(0, config.Layers).Select(_ => new LayerState(config, batch, device))];
+        Layers = [.. Enumerable.Range(0, config.Layers).Select(_ => new LayerState(config, batch, device, type))];
     }
 
     private DecodeState(DecodeState other)

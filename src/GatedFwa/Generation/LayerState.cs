@@ -7,13 +7,13 @@ namespace GatedFwa.Generation;
 /// <summary>One layer's part of a <see cref="DecodeState"/>.</summary>
 internal sealed class LayerState : IDisposable
 {
-    public LayerState(ModelConfig config, int batch, Device device)
+    public LayerState(ModelConfig config, int batch, Device device, DType type)
     {
-        Ring = new(batch, config.Heads, config.KeyHeads, config.HeadSize, config.Window, config.Gate, device);
+        Ring = new(batch, config.Heads, config.KeyHeads, config.HeadSize, config.Window, config.Gate, device, type);
         if (!config.TokenShift) return;
         // The token before the first is 0.
-        PreviousKey = Tensor.Zeros([batch, config.KeyHeads, config.HeadSize], DType.F32, device);
-        PreviousValue = Tensor.Zeros(PreviousKey.Shape, DType.F32, device);
+        PreviousKey = Tensor.Zeros([batch, config.KeyHeads, config.HeadSize], type, device);
+        PreviousValue = Tensor.Zeros(PreviousKey.Shape, type, device);
     }
 
     private LayerState(KeyValueRing ring, Tensor? previousKey, Tensor? previousValue) =>
@@ -27,11 +27,17 @@ internal sealed class LayerState : IDisposable
     /// <summary>The last token's value before its shift, [B, Hkv, D]; null in models without token shift.</summary>
     public Tensor? PreviousValue { get; }
 
-    public long Bytes => Ring.Bytes + (((PreviousKey?.Count ?? 0) + (PreviousValue?.Count ?? 0)) * sizeof(float));
+    public long Bytes => Ring.Bytes + Size(PreviousKey) + Size(PreviousValue);
 
-    /// <summary>Copies the last token of [B, T, Hkv, D] to [B, Hkv, D].</summary>
+    /// <summary>Copies the last token of [B, T, …] to [B, …].</summary>
     public static void Remember(Tensor tokens, Tensor last)
     {
+        if (!tokens.Device.IsCpu)
+        {
+            RingBufferCuda.CopyLast(tokens, last);
+            return;
+        }
+
         int width = (int)(last.Count / last.Shape[0]);
         ReadOnlySpan<float> source = tokens.AsSpan();
         Span<float> target = last.AsSpan();
@@ -55,4 +61,6 @@ internal sealed class LayerState : IDisposable
         PreviousKey?.Dispose();
         PreviousValue?.Dispose();
     }
+
+    private static long Size(Tensor? tensor) => tensor is null ? 0 : tensor.Count * tensor.Type.Bytes();
 }

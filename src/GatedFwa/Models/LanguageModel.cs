@@ -31,14 +31,19 @@ public sealed class LanguageModel : IDisposable
     /// <param name="config">Its configuration.</param>
     /// <param name="seed">Names the weights.</param>
     /// <param name="device">Where it lives; the CPU unless given.</param>
-    /// <exception cref="InputException">The configuration makes no model.</exception>
-    public LanguageModel(ModelConfig config, ulong seed = 0, Device device = default)
-        : this(config, device) => ParameterInitialiser.Fill(Parameters, ParameterPlan.Of(config), seed);
+    /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16. Weights are F32
+    /// everywhere, and products read a copy of them in this type.</param>
+    /// <exception cref="InputException">The configuration makes no model, or the CPU is asked for another type than F32.</exception>
+    public LanguageModel(ModelConfig config, ulong seed = 0, Device device = default, DType? activations = null)
+        : this(config, device, activations) => ParameterInitialiser.Fill(Parameters, ParameterPlan.Of(config), seed);
 
-    private LanguageModel(ModelConfig config, Device device)
+    private LanguageModel(ModelConfig config, Device device, DType? activations)
     {
         Config = config.Validate();
         Device = device;
+        Activations = activations ?? (device.IsCpu ? DType.F32 : DType.BF16);
+        if (Activations == DType.I32 || (device.IsCpu && Activations != DType.F32))
+            throw new InputException($"A model on {device} cannot compute in {Activations}; use {(device.IsCpu ? "F32" : "BF16, F16 or F32")}.");
         Parameters = [.. ParameterPlan.Of(config).Select(spec => new Parameter(spec.Name, Tensor.Empty(spec.Shape, DType.F32, device), spec.Decays))];
         var byName = new ParameterSet(Parameters);
         _embedding = byName["embedding.weight"];
@@ -53,6 +58,9 @@ public sealed class LanguageModel : IDisposable
     /// <summary>Where it lives.</summary>
     public Device Device { get; }
 
+    /// <summary>The type of activations.</summary>
+    public DType Activations { get; }
+
     /// <summary>All that is learned, in the order of the forward pass.</summary>
     public IReadOnlyList<Parameter> Parameters { get; }
 
@@ -62,8 +70,10 @@ public sealed class LanguageModel : IDisposable
     /// <summary>A model whose weights are not set: for a loader that sets them all.</summary>
     /// <param name="config">Its configuration.</param>
     /// <param name="device">Where it lives; the CPU unless given.</param>
+    /// <param name="activations">The type of activations, as in the constructor.</param>
     /// <exception cref="InputException">The configuration makes no model.</exception>
-    internal static LanguageModel Uninitialised(ModelConfig config, Device device = default) => new(config, device);
+    internal static LanguageModel Uninitialised(ModelConfig config, Device device = default, DType? activations = null) =>
+        new(config, device, activations);
 
     /// <summary>The mean negative log-likelihood of the targets.</summary>
     /// <param name="tape">Owns the result and records the operations.</param>
@@ -88,12 +98,12 @@ public sealed class LanguageModel : IDisposable
     /// <returns>F32 [B, T, V].</returns>
     /// <exception cref="OperandException">The shapes do not match, or a token is out of range.</exception>
     public Tensor Logits(Tape tape, Tensor tokens, SequenceLayout? layout = null) =>
-        Linear.Apply(tape, Features(tape, tokens, layout, null, null), _head);
+        Linear.Apply(tape, Features(tape, tokens, layout, null, null), _head, resultType: DType.F32);
 
     /// <summary>An empty text to <see cref="Advance"/>.</summary>
     /// <param name="batch">How many texts advance together.</param>
     /// <exception cref="ArgumentOutOfRangeException">The batch is below 1.</exception>
-    public DecodeState NewState(int batch = 1) => new(Config, batch, Device);
+    public DecodeState NewState(int batch = 1) => new(Config, batch, Device, Activations);
 
     /// <summary>
     /// Feeds tokens that continue a text. Any split of a text into calls gives the same scores as one pass over all of it.
@@ -106,7 +116,7 @@ public sealed class LanguageModel : IDisposable
     public Tensor Advance(Tape tape, DecodeState state, Tensor tokens)
     {
         ArgumentNullException.ThrowIfNull(state);
-        return tape.Scoped(() => Linear.Apply(tape, LastToken(tape, Features(tape, tokens, null, null, state)), _head));
+        return tape.Scoped(() => Linear.Apply(tape, LastToken(tape, Features(tape, tokens, null, null, state)), _head, resultType: DType.F32));
     }
 
     /// <inheritdoc/>
@@ -122,7 +132,7 @@ public sealed class LanguageModel : IDisposable
             throw new OperandException(nameof(LanguageModel), "I32 tokens [B, T], T ≥ 1", $"{tokens.Type} {tokens.Shape}");
         state?.CheckContinuation(Config, tape, tokens.Shape, layout);
 
-        Tensor x = Embedding.Apply(tape, tokens, _embedding);
+        Tensor x = Embedding.Apply(tape, tokens, _embedding, Activations);
         if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
@@ -140,13 +150,13 @@ public sealed class LanguageModel : IDisposable
         return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
     }
 
-    /// <summary>[B, T, C] → [B, C]. Looking rows up in a table is what an embedding does, on any device.</summary>
+    /// <summary>[B, T, C] → [B, C], for inference.</summary>
     private Tensor LastToken(Tape tape, Tensor features)
     {
-        int batch = features.Shape[0], length = features.Shape[1];
-        Tensor rows = tape.View(features, [batch * length, Config.Width]);
-        if (length == 1) return rows;
-        int[] last = [.. Enumerable.Range(1, batch).Select(row => (row * length) - 1)];
-        return Embedding.Apply(tape, tape.Own(Tensor.From(last, [batch], Device)), rows);
+        int batch = features.Shape[0];
+        if (features.Shape[1] == 1) return tape.View(features, [batch, Config.Width]);
+        Tensor last = tape.Allocate([batch, Config.Width], features.Type, Device);
+        LayerState.Remember(features, last);
+        return last;
     }
 }

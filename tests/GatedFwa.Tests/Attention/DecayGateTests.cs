@@ -5,51 +5,21 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Attention;
 
-public sealed class DecayGateTests : TensorTest
+public sealed class DecayGateTests() : DecayGateSuite(TestBackend.Cpu)
 {
-    private const float Epsilon = 1e-3f;
-
     [Fact]
-    public void Agrees_with_the_golden_file()
+    public void The_prefix_agrees_with_the_golden_file()
     {
         using Golden golden = Golden.Open("gate_basic");
-        Shape shape = golden.Shape("x");
-        using var prefix = new TwoLevelPrefix(SequenceLayout.Dense, shape[0], shape[1], golden.Shape("alpha")[2]);
-        Differentiated result = Differentiated.Run(
-            golden.Floats("dalpha"),
-            (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix),
-            [.. new[] { "x", "gate_weight", "gate_bias", "amplitude_weight" }.Select(name => (golden.Floats(name), golden.Shape(name)))]);
-        // docs/precision.md: a plain float32 evaluation reaches half of these.
-        ErrorNorm.Require(result.Y, Samples.Widen(golden.Floats("alpha")), 5e-6);
+        using var prefix = new TwoLevelPrefix(SequenceLayout.Dense, golden.Shape("x")[0], golden.Shape("x")[1], golden.Shape("alpha")[2]);
+        RunGolden(golden, (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix));
         ErrorNorm.Require(prefix.ToDecay(), Samples.Widen(golden.Floats("u")), 5e-6);
-        ErrorNorm.Require(result.Gradients[0], Samples.Widen(golden.Floats("dx")), 2e-5);
-        ErrorNorm.Require(result.Gradients[1], Samples.Widen(golden.Floats("dgate_weight")), 2e-5);
-        ErrorNorm.Require(result.Gradients[2], Samples.Widen(golden.Floats("dgate_bias")), 2e-5);
-        ErrorNorm.Require(result.Gradients[3], Samples.Widen(golden.Floats("damplitude_weight")), 2e-5);
-    }
-
-    [Theory]
-    [InlineData(1, 1, 1, 1, 1f)]
-    [InlineData(2, 65, 3, 7, 1f)]
-    [InlineData(1, 300, 17, 40, 1f)]
-    [InlineData(3, 111, 6, 96, 1f)]
-    [InlineData(1, 200, 4, 16, 20f)] // β near 0 and large, α up to 700
-    public void Follows_the_reference_in_both_directions(int batch, int tokens, int heads, int width, float scale)
-    {
-        Case c = Case.Of(batch, tokens, heads, width, scale);
-        Differentiated result = c.Run();
-        (double[] dx, double[] dgateWeight, double[] dgateBias, double[] damplitudeWeight) = c.Reference.Backward(Samples.Widen(c.Dalpha));
-        ErrorNorm.Require(result.Y, c.Reference.Forward(), 5e-6);
-        ErrorNorm.Require(result.Gradients[0], dx, 2e-5);
-        ErrorNorm.Require(result.Gradients[1], dgateWeight, 2e-5);
-        ErrorNorm.Require(result.Gradients[2], dgateBias, 2e-5);
-        ErrorNorm.Require(result.Gradients[3], damplitudeWeight, 2e-5);
     }
 
     [Fact]
     public void The_reference_gradient_is_the_derivative()
     {
-        Case c = Case.Of(1, 5, 2, 3, 1.5f);
+        Case c = NewCase(1, 5, 2, 3, 1.5f);
         DecayGateReference gate = c.Reference;
         double[] dalpha = Samples.Widen(c.Dalpha);
         double Loss() => gate.Forward().Zip(dalpha, (alpha, g) => alpha * g).Sum();
@@ -63,24 +33,8 @@ public sealed class DecayGateTests : TensorTest
     [Fact]
     public void Gives_the_same_bits_for_any_number_of_threads()
     {
-        Case c = Case.Of(2, 777, 5, 48, 1);
-        ThreadInvariance.Check(() => c.Run());
-    }
-
-    [Fact]
-    public void Never_forgets_less_than_nothing()
-    {
-        Case c = Case.Of(1, 500, 3, 8, 30);
-        Assert.All(c.Run().Y, alpha => Assert.True(alpha >= 0));
-    }
-
-    [Fact]
-    public void A_new_gate_forgets_as_much_as_its_bias_says()
-    {
-        using var tape = new Tape(recording: false);
-        Tensor x = tape.Own(Tensor.From(Samples.Normal(4 * 8, 1), [1, 4, 8])), zero = tape.Own(Tensor.Zeros([2, 8])), bias = tape.Own(Tensor.From([2f, 2f], [2]));
-        // softplus(−2) / 1.001: docs/operator.md, "The gate".
-        Assert.All(DecayGate.Apply(tape, x, zero, bias, zero).ToArray(), alpha => Assert.Equal(0.12680124f, alpha, 1e-6f));
+        Case c = NewCase(2, 777, 5, 48, 1);
+        ThreadInvariance.Check(() => Run(c));
     }
 
     [Theory]
@@ -96,10 +50,10 @@ public sealed class DecayGateTests : TensorTest
             _ => SequenceLayout.Dense,
         };
         int batch = kind == "packed" ? 1 : 3;
-        Case c = Case.Of(batch, tokens, 2, 8, 1);
+        Case c = NewCase(batch, tokens, 2, 8, 1);
         using var prefix = new TwoLevelPrefix(layout, batch, tokens, 2);
-        float[] alpha = c.Run(prefix).Y, u = prefix.ToDecay();
-        Assert.Equal(c.Run().Y, alpha); // padding has a gate too, for all that nobody reads it
+        float[] alpha = Run(c, prefix).Y, u = prefix.ToDecay();
+        Assert.Equal(Run(c).Y, alpha); // padding has a gate too, for all that nobody reads it
         foreach ((int index, Segment segment) in prefix.Segments.Index())
         {
             for (int head = 0; head < 2; head++)
@@ -122,19 +76,182 @@ public sealed class DecayGateTests : TensorTest
     public void The_distance_between_neighbours_is_as_exact_at_position_100_000_as_at_the_start()
     {
         const int tokens = 100_000;
-        Case c = Case.Of(1, tokens, 1, 1, 3);
+        Case c = NewCase(1, tokens, 1, 1, 3);
         using var prefix = new TwoLevelPrefix(SequenceLayout.Dense, 1, tokens, 1);
-        float[] alpha = c.Run(prefix).Y;
+        float[] alpha = Run(c, prefix).Y;
         double worst = 0;
         for (int t = tokens - 500; t < tokens; t++) worst = Math.Max(worst, Math.Abs(prefix.Between(0, 0, t - 1, t) - alpha[t]));
         Assert.InRange(worst, 0, 1e-10);
+    }
+}
+
+public sealed class DecayGateCudaTests() : DecayGateCudaSuite(TestBackend.CudaFloat32);
+
+public sealed class DecayGateCudaBFloat16Tests() : DecayGateCudaSuite(TestBackend.CudaBFloat16);
+
+public sealed class DecayGateCudaFloat16Tests() : DecayGateCudaSuite(TestBackend.CudaFloat16);
+
+public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(backend)
+{
+    [Fact]
+    public void The_prefix_agrees_with_the_golden_file()
+    {
+        using Golden golden = Golden.Open("gate_basic");
+        using DecayGatePrefix prefix = DecayGatePrefix.Empty(golden.Shape("x")[0], golden.Shape("x")[1], golden.Shape("alpha")[2], Backend.Device);
+        RunGolden(golden, (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix));
+        ErrorNorm.Require(prefix.ToDecay(SequenceLayout.Dense), Samples.Widen(golden.Floats("u")), Backend.Forward(5e-6));
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1)]
+    [InlineData(2, 64, 4)]
+    [InlineData(2, 197, 3)]
+    [InlineData(1, 300, 20)]
+    public void The_prefix_sums_chunks_of_every_row(int batch, int tokens, int heads)
+    {
+        Case c = NewCase(batch, tokens, heads, 8, 1);
+        using DecayGatePrefix prefix = DecayGatePrefix.Empty(batch, tokens, heads, Backend.Device);
+        float[] alpha = Run(c, prefix).Y;
+        double[] local = DecayGatePrefix.Sums(prefix.Local), totals = DecayGatePrefix.Sums(prefix.Totals);
+        Assert.Equal(Run(c).Y, alpha);
+        int chunks = totals.Length / (batch * heads);
+        for (int row = 0; row < batch * heads; row++)
+        {
+            double sum = 0;
+            for (int t = 0; t < tokens; t++)
+            {
+                if (t % 64 == 0) sum = 0;
+                sum += alpha[((((row / heads) * tokens) + t) * heads) + (row % heads)];
+                Assert.Equal(sum, local[(row * tokens) + t], 1e-13 * sum);
+                if (t % 64 == 63 || t == tokens - 1) Assert.Equal(sum, totals[(row * chunks) + (t / 64)], 1e-13 * sum);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(2, 197, 3)]
+    [InlineData(1, 128, 8)]
+    public void The_prefix_is_what_attention_would_sum_up_itself(int batch, int tokens, int heads)
+    {
+        const int Size = 16;
+        Case c = NewCase(batch, tokens, heads, 8, 1);
+        float[] qkv = Samples.Normal((long)batch * tokens * heads * Size, 7);
+        float[] Attend(bool ready)
+        {
+            using var tape = new Tape(recording: false);
+            Tensor q = tape.Own(Backend.Activation(qkv, [batch, tokens, heads, Size])), x = tape.Own(Backend.Activation(c.X, c.Shape));
+            Tensor weight = tape.Own(Backend.Parameter(c.GateWeight, [heads, 8])), bias = tape.Own(Backend.Parameter(c.GateBias, [heads]));
+            DecayGatePrefix prefix = DecayGatePrefix.On(tape, batch, tokens, heads, Backend.Device);
+            Tensor alpha = DecayGate.ApplyOnCuda(tape, x, weight, bias, weight, Epsilon, prefix);
+            return GatedWindowAttention.Apply(tape, q, q, q, alpha, ready ? prefix : null, new AttentionOptions { Window = 70 }).ToArray();
+        }
+
+        Assert.Equal(Attend(ready: false), Attend(ready: true));
+    }
+
+    [Fact]
+    public void Sums_begin_anew_at_every_document()
+    {
+        const int Tokens = 200, Heads = 2;
+        Case c = NewCase(1, Tokens, Heads, 8, 1);
+        using DecayGatePrefix prefix = DecayGatePrefix.Empty(1, Tokens, Heads, Backend.Device);
+        float[] alpha = Run(c, prefix).Y, u = prefix.ToDecay(SequenceLayout.Packed([0, 1, 1, 70, 128, Tokens]));
+        var expected = new double[u.Length];
+        for (int t = 0; t < Tokens; t++)
+        {
+            for (int head = 0; head < Heads; head++)
+                expected[(t * Heads) + head] = (t is 0 or 1 or 70 or 128 ? 0 : expected[((t - 1) * Heads) + head]) - alpha[(t * Heads) + head];
+        }
+
+        ErrorNorm.Require(u, expected, 1e-6);
+    }
+
+    [Fact]
+    public void A_decay_beyond_all_measure_counts_as_one_that_cuts_off()
+    {
+        Case c = NewCase(1, 70, 1, 8, 1) with { GateBias = [-1e6f] };
+        using DecayGatePrefix prefix = DecayGatePrefix.Empty(1, 70, 1, Backend.Device);
+        Assert.True(Run(c, prefix).Y.Max() > DecayGatePrefix.MostDecay);
+        Assert.Equal(64 * DecayGatePrefix.MostDecay, DecayGatePrefix.Sums(prefix.Totals)[0]);
+    }
+
+    private Differentiated Run(Case c, DecayGatePrefix prefix) => Differentiated.Run(
+        Backend,
+        c.Dalpha,
+        (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix),
+        (c.X, c.Shape),
+        Operand.Parameter(c.GateWeight, [c.Heads, c.Shape[2]]),
+        Operand.Parameter(c.GateBias, [c.Heads]),
+        Operand.Parameter(c.AmplitudeWeight, [c.Heads, c.Shape[2]]));
+}
+
+public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
+{
+    protected const float Epsilon = 1e-3f;
+
+    [Fact]
+    public void Agrees_with_the_golden_file()
+    {
+        using Golden golden = Golden.Open("gate_basic");
+        Differentiated result = RunGolden(
+            golden, (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon));
+        // docs/precision.md: a plain float32 evaluation reaches half of these.
+        ErrorNorm.Require(result.Y, Samples.Widen(golden.Floats("alpha")), Backend.Forward(5e-6));
+        ErrorNorm.Require(result.Gradients[0], Samples.Widen(golden.Floats("dx")), Backend.Gradient(2e-5));
+        ErrorNorm.Require(result.Gradients[1], Samples.Widen(golden.Floats("dgate_weight")), Backend.Gradient(2e-5));
+        ErrorNorm.Require(result.Gradients[2], Samples.Widen(golden.Floats("dgate_bias")), Backend.Gradient(2e-5));
+        ErrorNorm.Require(result.Gradients[3], Samples.Widen(golden.Floats("damplitude_weight")), Backend.Gradient(2e-5));
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1, 1, 1f)]
+    [InlineData(2, 65, 3, 7, 1f)]
+    [InlineData(1, 300, 17, 40, 1f)]
+    [InlineData(3, 111, 6, 96, 1f)]
+    [InlineData(2, 70, 20, 24, 1f)]
+    [InlineData(1, 200, 4, 16, 20f)] // β near 0 and large, α up to 700
+    public void Follows_the_reference_in_both_directions(int batch, int tokens, int heads, int width, float scale)
+    {
+        Case c = NewCase(batch, tokens, heads, width, scale);
+        Differentiated result = Run(c);
+        (double[] dx, double[] dgateWeight, double[] dgateBias, double[] damplitudeWeight) = c.Reference.Backward(Samples.Widen(c.Dalpha));
+        ErrorNorm.Require(result.Y, c.Reference.Forward(), 5e-6); // float32 from the projections on
+        ErrorNorm.Require(result.Gradients[0], dx, Backend.Gradient(2e-5));
+        ErrorNorm.Require(result.Gradients[1], dgateWeight, Backend.Gradient(2e-5));
+        ErrorNorm.Require(result.Gradients[2], dgateBias, Backend.Gradient(2e-5));
+        ErrorNorm.Require(result.Gradients[3], damplitudeWeight, Backend.Gradient(2e-5));
+    }
+
+    [Fact]
+    public void Gives_the_same_bits_again()
+    {
+        Case c = NewCase(2, 150, 5, 48, 1);
+        Repeatability.Check(() => Run(c));
+    }
+
+    [Fact]
+    public void Never_forgets_less_than_nothing()
+    {
+        Case c = NewCase(1, 500, 3, 8, 30);
+        Assert.All(Run(c).Y, alpha => Assert.True(alpha >= 0));
+    }
+
+    [Fact]
+    public void A_new_gate_forgets_as_much_as_its_bias_says()
+    {
+        using var tape = new Tape(recording: false);
+        Tensor x = tape.Own(Backend.Activation(Samples.Normal(4 * 8, 1), [1, 4, 8]));
+        Tensor zero = tape.Own(Backend.Parameter(new float[16], [2, 8])), bias = tape.Own(Backend.Parameter([2f, 2f], [2]));
+        // softplus(−2) / 1.001: docs/operator.md, "The gate".
+        Assert.All(DecayGate.Apply(tape, x, zero, bias, zero).ToArray(), alpha => Assert.Equal(0.12680124f, alpha, 1e-6f));
     }
 
     [Fact]
     public void Refuses_shapes_that_do_not_match()
     {
         using var tape = new Tape();
-        Tensor x = tape.Own(Tensor.Zeros([1, 2, 4])), weight = tape.Own(Tensor.Zeros([3, 4])), bias = tape.Own(Tensor.Zeros([3]));
+        Tensor x = tape.Own(Backend.Activation(new float[8], [1, 2, 4]));
+        Tensor weight = tape.Own(Backend.Parameter(new float[12], [3, 4])), bias = tape.Own(Backend.Parameter(new float[3], [3]));
         Assert.Equal(
             "DecayGate expects a gate weight of shape [H, 4] for x [1, 2, 4], but got [4, 3].",
             Assert.Throws<OperandException>(() => DecayGate.Apply(tape, x, tape.View(weight, [4, 3]), bias, weight)).Message);
@@ -145,31 +262,42 @@ public sealed class DecayGateTests : TensorTest
         Assert.Throws<OperandException>(() => DecayGate.Apply(tape, x, weight, bias, weight, epsilon: float.NaN));
     }
 
-    private sealed record Case(Shape Shape, float[] X, float[] GateWeight, float[] GateBias, float[] AmplitudeWeight, float[] Dalpha)
+    /// <summary>Inputs as the backend holds them: the products read weights in the type of x.</summary>
+    private protected Case NewCase(int batch, int tokens, int heads, int width, float scale)
     {
-        private int Heads => GateBias.Length;
+        float weightScale = scale / MathF.Sqrt(width);
+        return new(
+            [batch, tokens, width],
+            Backend.Round(Samples.Normal(batch * tokens * width, 1)),
+            Backend.Round(Samples.Normal(heads * width, 2, weightScale)),
+            Samples.Normal(heads, 3),
+            Backend.Round(Samples.Normal(heads * width, 4, weightScale)),
+            Samples.Normal(batch * tokens * heads, 5));
+    }
+
+    private protected Differentiated Run(Case c, TwoLevelPrefix? prefix = null) => Differentiated.Run(
+        Backend,
+        c.Dalpha,
+        (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix),
+        (c.X, c.Shape),
+        Operand.Parameter(c.GateWeight, [c.Heads, c.Shape[2]]),
+        Operand.Parameter(c.GateBias, [c.Heads]),
+        Operand.Parameter(c.AmplitudeWeight, [c.Heads, c.Shape[2]]));
+
+    private protected Differentiated RunGolden(Golden golden, Func<Tape, Tensor[], Tensor> apply) => Differentiated.Run(
+        Backend,
+        golden.Floats("dalpha"),
+        apply,
+        (golden.Floats("x"), golden.Shape("x")),
+        Operand.Parameter(golden.Floats("gate_weight"), golden.Shape("gate_weight")),
+        Operand.Parameter(golden.Floats("gate_bias"), golden.Shape("gate_bias")),
+        Operand.Parameter(golden.Floats("amplitude_weight"), golden.Shape("amplitude_weight")));
+
+    private protected sealed record Case(Shape Shape, float[] X, float[] GateWeight, float[] GateBias, float[] AmplitudeWeight, float[] Dalpha)
+    {
+        public int Heads => GateBias.Length;
 
         public DecayGateReference Reference =>
             new(Samples.Widen(X), Samples.Widen(GateWeight), Samples.Widen(GateBias), Samples.Widen(AmplitudeWeight), Epsilon);
-
-        public static Case Of(int batch, int tokens, int heads, int width, float scale)
-        {
-            float weightScale = scale / MathF.Sqrt(width);
-            return new(
-                [batch, tokens, width],
-                Samples.Normal(batch * tokens * width, 1),
-                Samples.Normal(heads * width, 2, weightScale),
-                Samples.Normal(heads, 3),
-                Samples.Normal(heads * width, 4, weightScale),
-                Samples.Normal(batch * tokens * heads, 5));
-        }
-
-        public Differentiated Run(TwoLevelPrefix? prefix = null) => Differentiated.Run(
-            Dalpha,
-            (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix),
-            (X, Shape),
-            (GateWeight, [Heads, Shape[2]]),
-            (GateBias, [Heads]),
-            (AmplitudeWeight, [Heads, Shape[2]]));
     }
 }

@@ -31,9 +31,12 @@ internal static class TinyModels
     public static TheoryData<string> Names => [.. All.Keys];
 
     /// <summary>A model whose weights are large enough to matter: at N(0, 0.02) a tiny model barely differs from its embedding.</summary>
-    public static LanguageModel Lively(ModelConfig config, ulong seed = 1)
+    public static LanguageModel Lively(ModelConfig config, ulong seed = 1) => Lively(config, TestBackend.Cpu, seed);
+
+    /// <summary>The same on a backend, with the weights that its products read: the reference is given those.</summary>
+    public static LanguageModel Lively(ModelConfig config, TestBackend backend, ulong seed = 1)
     {
-        var model = new LanguageModel(config, seed);
+        var model = new LanguageModel(config, seed, backend.Device, backend.Activations);
         var random = new CounterRandom(99);
         for (int i = 0; i < model.Parameters.Count; i++)
         {
@@ -41,7 +44,7 @@ internal static class TinyModels
             CounterRandom stream = random.Split((ulong)i);
             bool isMatrix = parameter.Value.Shape.Rank == 2;
             parameter.Value.CopyFrom(
-                [.. parameter.Value.ToArray().Select((value, n) => (isMatrix ? 0 : value) + (0.25f * stream.Normal(n)))]);
+                backend.Round([.. parameter.Value.ToArray().Select((value, n) => (isMatrix ? 0 : value) + (0.25f * stream.Normal(n)))]));
         }
 
         return model;

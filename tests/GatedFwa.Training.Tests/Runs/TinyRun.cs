@@ -1,6 +1,8 @@
 using System.Text.Json.Nodes;
 using GatedFwa.Checkpoints;
 using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Testing;
 using GatedFwa.Training.Data;
 
 namespace GatedFwa.Training.Tests.Runs;
@@ -38,10 +40,17 @@ internal static class TinyRun
     };
 
     /// <summary>Runs, or goes on, until the end.</summary>
-    public static TrainingResult Finish(TrainerOptions options, bool resume)
+    public static TrainingResult Finish(TrainerOptions options, bool resume, TestBackend? backend = null, Action<TrainingProgress>? progress = null)
     {
-        using Trainer trainer = resume ? Trainer.Resume(Model, options, Data) : Trainer.Start(Model, options, Data);
-        return trainer.Run();
+        using Trainer trainer = Open(options, resume, backend);
+        return trainer.Run(progress);
+    }
+
+    /// <summary>Starts a run or goes on with it.</summary>
+    public static Trainer Open(TrainerOptions options, bool resume, TestBackend? backend = null)
+    {
+        (Device device, DType type) = backend ?? TestBackend.Cpu;
+        return resume ? Trainer.Resume(Model, options, Data, device, type) : Trainer.Start(Model, options, Data, device, type);
     }
 
     /// <summary>Runs until so many steps are done, then interrupts as Ctrl-C does.</summary>

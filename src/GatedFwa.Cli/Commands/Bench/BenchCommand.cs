@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using GatedFwa.Cli.Commands.Bench.Gpu;
+using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
 
 namespace GatedFwa.Cli.Commands.Bench;
@@ -8,6 +10,9 @@ namespace GatedFwa.Cli.Commands.Bench;
 internal static class BenchCommand
 {
     private static readonly IBenchmark[] Benchmarks = [new MatMulBench(), new GateBench(), new AttentionBench(), new TrainBench(), new DecodeBench()];
+
+    private static readonly IGpuBenchmark[] GpuBenchmarks =
+        [new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuTrainBench(), new GpuDecodeBench()];
 
     public static Command Create()
     {
@@ -32,30 +37,39 @@ internal static class BenchCommand
         var command = new Command(
             "bench",
             "Measures speed in under a minute: median, spread, and the share of what the machine could do at that very moment " +
-            "(FMA peak or memory bandwidth).")
+            "(FMA or tensor-core peak, or memory bandwidth).")
         {
             kind, threads, device, json,
         };
         command.SetAction(result =>
         {
-            SharedOptions.ParseDevice(result.GetValue(device)!);
-            IBenchmark benchmark = Benchmarks.Single(benchmark => benchmark.Name == result.GetValue(kind));
+            string name = result.GetValue(kind)!;
+            Device place = SharedOptions.ParseDevice(result.GetValue(device)!);
+            if (!place.IsCpu)
+            {
+                if (result.GetResult(threads) is { Implicit: false }) throw new InputException("--threads is for the CPU; leave it out with --device cuda.");
+                RunOnGpu(GpuBenchmarks.Single(benchmark => benchmark.Name == name), place, result.GetValue(json));
+                return;
+            }
+
+            IBenchmark benchmark = Benchmarks.Single(benchmark => benchmark.Name == name);
             int[] counts = result.GetValue(threads) is { Length: > 0 } given ? given : [1, Environment.ProcessorCount];
             Run(benchmark, [.. counts.Distinct()], result.GetValue(json));
         });
         return command.WithExamples(
             ("Matrix products on one thread and on all:", "gatedfwa bench matmul"),
+            ("Attention on an NVIDIA GPU:", "gatedfwa bench attention --device cuda"),
             ("Attention on two threads, for a program:", "gatedfwa bench attention --threads 2 --json"));
     }
 
     private static void Run(IBenchmark benchmark, int[] threads, bool json)
     {
         TextWriter output = json ? TextWriter.Null : Console.Out;
-        BenchReport.PrintHeader(benchmark, output);
+        BenchReport.PrintHeader(benchmark.Explanation, output);
         var rows = new List<Row>();
         foreach (int count in threads)
         {
-            BenchReport.PrintThreads(count, output);
+            BenchReport.PrintColumns($"{count} {(count == 1 ? "thread" : "threads")}", output);
             foreach (Row row in benchmark.Measure(count))
             {
                 rows.Add(row);
@@ -63,6 +77,22 @@ internal static class BenchCommand
             }
         }
 
-        if (json) JsonOutput.Write(BenchReport.ToDocument(benchmark, rows));
+        if (json) JsonOutput.Write(BenchReport.ToDocument(benchmark.Name, benchmark.Explanation, gpu: null, rows));
+    }
+
+    private static void RunOnGpu(IGpuBenchmark benchmark, Device device, bool json)
+    {
+        TextWriter output = json ? TextWriter.Null : Console.Out;
+        using var gpu = new GpuClock(device);
+        BenchReport.PrintHeader(benchmark.Explanation, output);
+        BenchReport.PrintColumns(gpu.Description, output);
+        var rows = new List<Row>();
+        foreach (Row row in benchmark.Measure(gpu))
+        {
+            rows.Add(row);
+            BenchReport.PrintRow(row, output);
+        }
+
+        if (json) JsonOutput.Write(BenchReport.ToDocument(benchmark.Name, benchmark.Explanation, gpu.Description, rows));
     }
 }

@@ -7,19 +7,19 @@ internal static class BenchReport
 {
     private const string Layout = "{0,-30} {1,7}  {2,-7} {3,14}  {4,-14}";
 
-    public static void PrintHeader(IBenchmark benchmark, TextWriter output)
+    public static void PrintHeader(string explanation, TextWriter output)
     {
         Machine machine = Machine.Current;
         output.WriteLine($"gatedfwa {machine.VersionInWords}, {machine.Runtime}");
         output.WriteLine($"{machine.Processor}, {machine.Processors} processors, {machine.Simd}");
         output.WriteLine();
-        foreach (string line in Words.Wrap(benchmark.Explanation, 80)) output.WriteLine(line);
+        foreach (string line in Words.Wrap(explanation, 80)) output.WriteLine(line);
         output.WriteLine();
     }
 
-    public static void PrintThreads(int threads, TextWriter output)
+    public static void PrintColumns(string heading, TextWriter output)
     {
-        output.WriteLine(Line($"{threads} {(threads == 1 ? "thread" : "threads")}", "median", "", "min–max", "of the limit"));
+        output.WriteLine(Line(heading, "median", "", "min–max", "of the limit"));
     }
 
     public static void PrintRow(Row row, TextWriter output)
@@ -28,10 +28,11 @@ internal static class BenchReport
         output.WriteLine(Line("  " + row.What, Number(row.Median), row.Unit, $"{Number(row.Min)}–{Number(row.Max)}", limit));
     }
 
-    public static object ToDocument(IBenchmark benchmark, IEnumerable<Row> rows) => new
+    public static object ToDocument(string bench, string explanation, string? gpu, IEnumerable<Row> rows) => new
     {
-        Bench = benchmark.Name,
-        benchmark.Explanation,
+        Bench = bench,
+        Explanation = explanation,
+        Gpu = gpu,
         Machine = Machine.Current,
         Rows = rows.Select(row => new
         {

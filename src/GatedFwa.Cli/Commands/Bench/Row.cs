@@ -7,7 +7,7 @@ internal readonly record struct Sample(double Value, double? Limit = null);
 
 /// <summary>What one line of a report says: several samples of one thing.</summary>
 /// <param name="What">What was measured.</param>
-/// <param name="Threads">How many threads worked.</param>
+/// <param name="Threads">How many threads worked; 0 on a GPU.</param>
 /// <param name="Unit">The unit of the values.</param>
 /// <param name="Samples">At least one sample.</param>
 internal sealed record Row(string What, int Threads, string Unit, IReadOnlyList<Sample> Samples)

@@ -5,16 +5,16 @@ namespace GatedFwa.Cli.Commands.Info;
 /// <summary>What this machine can do.</summary>
 internal static class MachineReport
 {
-    private const string NoGpu = "not in this build (CPU only)";
     private const int PeakSamples = 5;
 
     public static void Write(bool measure, bool json)
     {
         Machine machine = Machine.Current;
         Peak[]? peaks = measure ? [.. ThreadCounts(machine).Select(Measure)] : null;
+        CudaReport cuda = CudaReport.Read();
         if (json)
         {
-            JsonOutput.Write(new { Machine = machine, Cuda = new { Available = false, Reason = NoGpu }, Peaks = peaks });
+            JsonOutput.Write(new { Machine = machine, Cuda = cuda, Peaks = peaks });
             return;
         }
 
@@ -23,7 +23,7 @@ internal static class MachineReport
         Facts.Print("threads", $"{machine.Processors}");
         Facts.Print("vector unit", machine.Simd);
         Facts.Print("memory", Words.Bytes(machine.MemoryBytes));
-        Facts.Print("GPU", NoGpu);
+        foreach ((string name, string value) in cuda.Lines()) Facts.Print(name, value);
         Facts.Print("system", machine.System);
         Facts.Print("runtime", machine.Runtime);
         foreach (Peak peak in peaks ?? [])

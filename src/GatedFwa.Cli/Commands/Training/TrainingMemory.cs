@@ -4,7 +4,7 @@ using GatedFwa.Training;
 namespace GatedFwa.Cli.Commands.Training;
 
 /// <summary>
-/// Whether a training fits this machine at all. Systems that promise more memory than they have kill a process without a word.
+/// Whether a training fits its device at all. Systems that promise more memory than they have kill a process without a word.
 /// </summary>
 internal static class TrainingMemory
 {
@@ -12,16 +12,17 @@ internal static class TrainingMemory
     private const int FeaturesPerLayer = 16, HiddenPerLayer = 3; // What a block keeps of a token for the way back.
 
     /// <summary>Refuses what cannot fit.</summary>
-    /// <exception cref="InputException">It needs more than the machine has.</exception>
-    public static void Check(ModelConfig model, TrainerOptions options, long available)
+    /// <exception cref="InputException">It needs more than there is.</exception>
+    public static void Check(ModelConfig model, TrainerOptions options, TrainingPlace place)
     {
-        double parameters = ParameterPlan.Of(model).Sum(parameter => (double)parameter.Shape.Count) * TensorsPerParameter;
+        long available = place.MemoryBytes;
+        double parameters = sizeof(float) * ParameterPlan.Of(model).Sum(parameter => (double)parameter.Shape.Count) * TensorsPerParameter;
         double tokens = (double)options.BatchSize * options.Context;
-        double activations = tokens * model.Layers * (((double)FeaturesPerLayer * model.Width) + ((double)HiddenPerLayer * model.FeedForwardWidth));
-        double needed = sizeof(float) * (parameters + activations);
+        double activations = place.ActivationBytes * tokens * model.Layers * (((double)FeaturesPerLayer * model.Width) + ((double)HiddenPerLayer * model.FeedForwardWidth));
+        double needed = parameters + activations;
         if (needed <= available) return;
         throw new InputException(
-            $"This training needs at least {Words.Number(needed / (1L << 30), "F0")} GiB of memory and this machine has {Words.Bytes(available)}; " +
+            $"This training needs at least {Words.Number(needed / (1L << 30), "F0")} GiB of memory and {place.Owner} has {Words.Bytes(available)}; " +
             (parameters > activations ? "use a smaller model (--preset, --width, --layers)." : "use a smaller --batch or --context."));
     }
 }

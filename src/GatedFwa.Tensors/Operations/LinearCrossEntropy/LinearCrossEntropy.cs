@@ -10,12 +10,13 @@ public static class LinearCrossEntropy
 {
     /// <summary>The mean negative log-likelihood (in nats) of the targets.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="x">F32 [..., C]: final features, N tokens in all.</param>
-    /// <param name="weight">F32 [V, C].</param>
+    /// <param name="x">[..., C]: final features, N tokens in all; F32, or on a GPU BF16 or F16.</param>
+    /// <param name="weight">F32 [V, C], read in x's type.</param>
     /// <param name="targets">I32, N elements; a negative target is ignored.</param>
     /// <param name="perToken">F32, N elements: receives each token's loss (0 where ignored), when given.</param>
     /// <returns>F32 scalar, shape []: the mean over targets that are not ignored (0 where all are).</returns>
-    /// <exception cref="OperandException">The shapes do not match, or a target is not below V.</exception>
+    /// <remarks>A GPU is not waited for only to look at its targets: there one that is not below V makes the loss NaN.</remarks>
+    /// <exception cref="OperandException">The shapes, types or devices do not match, or a target is not below V.</exception>
     public static Tensor Apply(Tape tape, Tensor x, Tensor weight, Tensor targets, Tensor? perToken = null)
     {
         Check(x, weight, targets, perToken);
@@ -23,15 +24,31 @@ public static class LinearCrossEntropy
         bool records = tape.NeedsGradient(x, weight);
 
         // Both gradients are made in the forward pass, while a chunk's logits are at hand; the backward pass only scales them.
-        Tensor? dx = records && x.RequiresGradient ? tape.Allocate(x.Shape, DType.F32, x.Device) : null;
+        Tensor? dx = records && x.RequiresGradient ? tape.Allocate(x.Shape, x.Type, x.Device) : null;
         Tensor? dweight = records && weight.RequiresGradient ? tape.Allocate(weight.Shape, DType.F32, x.Device) : null;
-        LinearCrossEntropyCpu.Forward(x, weight, targets, perToken, loss, dx, dweight);
+        if (x.Device.IsCpu)
+        {
+            LinearCrossEntropyCpu.Forward(x, weight, targets, perToken, loss, dx, dweight);
+            if (records)
+            {
+                tape.Record(nameof(LinearCrossEntropy), loss, dloss =>
+                {
+                    if (dx is not null) LinearCrossEntropyCpu.AddScaled(dx, dloss, tape.Accumulator(x)!);
+                    if (dweight is not null) LinearCrossEntropyCpu.AddScaled(dweight, dloss, tape.Accumulator(weight)!);
+                });
+            }
+
+            return loss;
+        }
+
+        Tensor share = tape.Allocate([], DType.F32, x.Device);
+        LinearCrossEntropyCuda.Forward(x, weight, targets, perToken, loss, share, dx, dweight);
         if (records)
         {
             tape.Record(nameof(LinearCrossEntropy), loss, dloss =>
             {
-                if (dx is not null) LinearCrossEntropyCpu.AddScaled(dx, dloss, tape.Accumulator(x)!);
-                if (dweight is not null) LinearCrossEntropyCpu.AddScaled(dweight, dloss, tape.Accumulator(weight)!);
+                if (dx is not null) LinearCrossEntropyCuda.Scale(dx, dloss, share, tape.Accumulator(x, out bool store)!, store);
+                if (dweight is not null) LinearCrossEntropyCuda.Scale(dweight, dloss, share, tape.Accumulator(weight)!, store: false);
             });
         }
 
@@ -41,7 +58,9 @@ public static class LinearCrossEntropy
     private static void Check(Tensor x, Tensor weight, Tensor targets, Tensor? perToken)
     {
         const string Name = nameof(LinearCrossEntropy);
-        Operands.RequireFloats(Name, x, weight, perToken);
+        Operands.RequireActivations(Name, x);
+        Operands.RequireFloats(Name, weight, perToken);
+        Operands.RequireOneDevice(Name, x, weight, targets, perToken);
         if (weight.Shape.Rank != 2) throw new OperandException(Name, "a weight [vocabulary, width]", $"{weight.Shape}");
         if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
             throw new OperandException(Name, $"features [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");
@@ -50,6 +69,6 @@ public static class LinearCrossEntropy
             throw new OperandException(Name, $"{tokens} I32 targets for the features {x.Shape}", $"{targets.Type} {targets.Shape}");
         if (perToken is not null && perToken.Count != tokens)
             throw new OperandException(Name, $"room for the losses of {tokens} tokens", $"{perToken.Shape}");
-        LinearCrossEntropyCpu.CheckTargets(targets, weight.Shape[0]);
+        if (x.Device.IsCpu) LinearCrossEntropyCpu.CheckTargets(targets, weight.Shape[0]);
     }
 }

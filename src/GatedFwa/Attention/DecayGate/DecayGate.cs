@@ -9,30 +9,32 @@ namespace GatedFwa.Attention;
 /// </summary>
 public static class DecayGate
 {
+    internal const float DefaultEpsilon = 1e-3f;
+
     /// <summary>Computes α from token features.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
-    /// <param name="x">F32 [B, T, C]: token features.</param>
+    /// <param name="x">[B, T, C], F32, or on a GPU BF16 or F16: token features.</param>
     /// <param name="gateWeight">F32 [H, C]: h = x Wᵀ + b.</param>
     /// <param name="gateBias">F32 [H].</param>
     /// <param name="amplitudeWeight">F32 [H, C]: β = 1 + ELU(x Wᵀ).</param>
     /// <param name="epsilon">Keeps the division by β finite.</param>
     /// <returns>F32 [B, T, H]: α ≥ 0.</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = 1e-3f) =>
+    public static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = DefaultEpsilon) =>
         Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix: null);
 
-    /// <summary>The same, and fills the prefix sums of α in the same pass.</summary>
+    /// <summary>The same on the CPU, and fills the prefix sums of α in the same pass.</summary>
     internal static Tensor Apply(
         Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, TwoLevelPrefix? prefix)
     {
         Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
+        if (!x.Device.IsCpu) return ApplyOnCuda(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix: null);
         (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);
-        bool isRecorded = tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight);
         Tensor alpha = tape.Allocate([batch, tokens, heads], DType.F32, x.Device);
         Tensor projections = Tensor.Empty([2 * heads, batch * tokens], DType.F32, x.Device);
         DecayGateCpu.Project(x, gateWeight, amplitudeWeight, projections);
         DecayGateCpu.Forward(projections, gateBias, epsilon, alpha, prefix);
-        if (isRecorded)
+        if (tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight))
         {
             tape.Own(projections);
             tape.Record(nameof(DecayGate), alpha, dalpha => DecayGateCpu.Backward(
@@ -53,9 +55,47 @@ public static class DecayGate
         return alpha;
     }
 
+    /// <summary>The same on a GPU, and fills the prefix that its attention kernels read in the same pass.</summary>
+    internal static Tensor ApplyOnCuda(
+        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, DecayGatePrefix? prefix)
+    {
+        Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
+        (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);
+        Tensor alpha = tape.Allocate([batch, tokens, heads], DType.F32, x.Device);
+        Tensor weights = DecayGateCuda.Stack(gateWeight, amplitudeWeight, x.Type);
+        Tensor projections = DecayGateCuda.Project(x, weights);
+        DecayGateCuda.Forward(x.Type, projections, gateBias, epsilon, alpha, prefix);
+        if (tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight))
+        {
+            tape.Own(weights);
+            tape.Own(projections);
+            tape.Record(nameof(DecayGate), alpha, dalpha =>
+            {
+                Tensor? dx = tape.Accumulator(x, out bool storeDx);
+                DecayGateCuda.Backward(
+                    x,
+                    weights,
+                    gateBias,
+                    projections,
+                    epsilon,
+                    dalpha,
+                    new(dx, tape.Accumulator(gateWeight), tape.Accumulator(gateBias), tape.Accumulator(amplitudeWeight)),
+                    storeDx);
+            });
+        }
+        else
+        {
+            weights.Dispose();
+            projections.Dispose();
+        }
+
+        return alpha;
+    }
+
     private static void Check(Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon)
     {
-        Operands.RequireFloats(nameof(DecayGate), x, gateWeight, gateBias, amplitudeWeight);
+        Operands.RequireFloats(nameof(DecayGate), gateWeight, gateBias, amplitudeWeight);
+        Operands.RequireActivations(nameof(DecayGate), x);
         if (x.Shape.Rank != 3) throw new OperandException(nameof(DecayGate), "x of shape [B, T, C]", $"{x.Shape}");
         if (gateWeight.Shape.Rank != 2 || gateWeight.Shape[1] != x.Shape[2])
         {

@@ -26,9 +26,11 @@ internal static class AttentionFile
         bool backward = inputs.Has("do");
 
         using var tape = new Tape(recording: backward);
-        Tensor Input(string name, Shape shape, float least = float.NegativeInfinity) => tape.Watch(tape.Own(inputs.Read(name, shape, settings, least)));
+        Tensor Input(string name, Shape shape) => tape.Watch(tape.Own(inputs.Read(name, shape, settings)));
         Tensor q = Input("q", queries), k = Input("k", keys), v = Input("v", keys);
-        Tensor? alpha = inputs.Has("alpha") ? Input("alpha", [batch, positions, heads], least: 0) : null;
+        Tensor? alpha = inputs.Has("alpha")
+            ? tape.Watch(tape.Own(inputs.ReadFloats("alpha", [batch, positions, heads], settings, least: 0)))
+            : null;
         var options = new AttentionOptions { Window = window, Scale = scale, Layout = inputs.Layout(batch, positions) };
         Tensor lse = tape.Allocate([batch, heads, tokens], DType.F32, settings.Device);
         Tensor o = GatedWindowAttention.Apply(tape, q, k, v, alpha, options, lse);

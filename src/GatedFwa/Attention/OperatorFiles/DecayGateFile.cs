@@ -20,20 +20,31 @@ internal static class DecayGateFile
         bool backward = inputs.Has("dalpha");
 
         using var tape = new Tape(recording: backward);
-        Tensor Input(string name, Shape shape) => tape.Watch(tape.Own(inputs.Read(name, shape, settings)));
-        Tensor x = Input("x", features), gateWeight = Input("gate_weight", weights);
-        Tensor gateBias = Input("gate_bias", [weights[0]]), amplitudeWeight = Input("amplitude_weight", weights);
+        Tensor Parameter(string name, Shape shape) => tape.Watch(tape.Own(inputs.ReadFloats(name, shape, settings)));
+        Tensor x = tape.Watch(tape.Own(inputs.Read("x", features, settings))), gateWeight = Parameter("gate_weight", weights);
+        Tensor gateBias = Parameter("gate_bias", [weights[0]]), amplitudeWeight = Parameter("amplitude_weight", weights);
         SequenceLayout layout = inputs.Layout(features[0], features[1]);
-        using var prefix = new TwoLevelPrefix(layout, features[0], features[1], weights[0]);
-        Tensor alpha = DecayGate.Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix);
+        (Tensor alpha, float[] u) = settings.Device.IsCpu ? OnCpu() : OnCuda();
 
         var outputs = new OperatorOutputs(OperatorFile.GateKind);
         outputs.Note("epsilon", epsilon);
         outputs.Add("alpha", alpha);
-        outputs.Add("u", gates, prefix.ToDecay());
+        outputs.Add("u", gates, u);
         if (!backward) return outputs.Result();
-        tape.Backward(alpha, tape.Own(inputs.Read("dalpha", gates, settings)));
+        tape.Backward(alpha, tape.Own(inputs.ReadFloats("dalpha", gates, settings)));
         outputs.AddGradients(tape, ("x", x), ("gate_weight", gateWeight), ("gate_bias", gateBias), ("amplitude_weight", amplitudeWeight));
         return outputs.Result();
+
+        (Tensor, float[]) OnCpu()
+        {
+            using var prefix = new TwoLevelPrefix(layout, features[0], features[1], weights[0]);
+            return (DecayGate.Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix), prefix.ToDecay());
+        }
+
+        (Tensor, float[]) OnCuda()
+        {
+            using DecayGatePrefix prefix = DecayGatePrefix.Empty(features[0], features[1], weights[0], settings.Device);
+            return (DecayGate.ApplyOnCuda(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix), prefix.ToDecay(layout));
+        }
     }
 }

@@ -56,6 +56,12 @@ public static class OperatorFile
     internal static OperatorResult Compute(SafetensorsFile file, OperatorSettings settings)
     {
         var inputs = new OperatorInputs(file);
+        if (settings.Type == DType.I32 || (settings.Device.IsCpu && settings.Type != DType.F32))
+        {
+            string types = settings.Device.IsCpu ? "f32 (bf16 and f16 run on GPUs)" : "f32, bf16 or f16";
+            throw new InputException($"The operators cannot compute in {settings.Type} on {settings.Device}; use {types}.");
+        }
+
         try
         {
             file.Verify();

@@ -56,32 +56,22 @@ internal sealed class OperatorInputs(SafetensorsFile file)
         }
     }
 
-    /// <summary>Reads a tensor of a shape that the other inputs decide.</summary>
+    /// <summary>Reads activations of a shape that the other inputs decide.</summary>
+    /// <param name="tensor">Its name.</param>
+    /// <param name="shape">The shape.</param>
+    /// <param name="settings">Where it is to lie and in which type.</param>
+    /// <returns>A tensor of that type for the caller to dispose.</returns>
+    public Tensor Read(string tensor, Shape shape, OperatorSettings settings) =>
+        Tensor.From(Values(tensor, shape, float.NegativeInfinity), shape, settings.Device, settings.Type);
+
+    /// <summary>Reads what is F32 whatever the activations are: decays, their gradients, the gate's parameters.</summary>
     /// <param name="tensor">Its name.</param>
     /// <param name="shape">The shape.</param>
     /// <param name="settings">Where it is to lie.</param>
     /// <param name="least">The smallest number it may hold.</param>
     /// <returns>An F32 tensor for the caller to dispose.</returns>
-    public Tensor Read(string tensor, Shape shape, OperatorSettings settings, float least = float.NegativeInfinity)
-    {
-        SafetensorsEntry entry = file[tensor];
-        if (entry.Shape != shape)
-        {
-            throw new InputException(
-                $"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {entry.Shape} where the other tensors ask for {shape}; " +
-                "correct it.");
-        }
-
-        float[] values = file.ReadFloats(tensor);
-        int index = Array.FindIndex(values, value => !float.IsFinite(value) || value < least);
-        if (index >= 0)
-        {
-            string expected = float.IsFinite(values[index]) ? $"numbers of at least {least}" : "finite numbers";
-            throw new InputException(FormattableString.Invariant($"Tensor {Phrase.Quote(tensor)} of {Name} holds {values[index]} at index {index}; give {expected}."));
-        }
-
-        return Tensor.From(values, shape, settings.Device);
-    }
+    public Tensor ReadFloats(string tensor, Shape shape, OperatorSettings settings, float least = float.NegativeInfinity) =>
+        Tensor.From(Values(tensor, shape, least), shape, settings.Device);
 
     /// <summary>The documents that <c>cu_seqlens</c> packs into a batch of 1, or one document a row.</summary>
     public SequenceLayout Layout(int batch, int positions)
@@ -117,6 +107,27 @@ internal sealed class OperatorInputs(SafetensorsFile file)
         if (setting is null && !file.Metadata.ContainsKey(key)) return null;
         float value = setting ?? (float.TryParse(file.Metadata[key], NumberStyles.Float, CultureInfo.InvariantCulture, out float parsed) ? parsed : float.NaN);
         return float.IsFinite(value) ? value : throw Impossible(key, setting?.ToString(CultureInfo.InvariantCulture), "a finite number");
+    }
+
+    private float[] Values(string tensor, Shape shape, float least)
+    {
+        SafetensorsEntry entry = file[tensor];
+        if (entry.Shape != shape)
+        {
+            throw new InputException(
+                $"Tensor {Phrase.Quote(tensor)} of {Name} has the shape {entry.Shape} where the other tensors ask for {shape}; " +
+                "correct it.");
+        }
+
+        float[] values = file.ReadFloats(tensor);
+        int index = Array.FindIndex(values, value => !float.IsFinite(value) || value < least);
+        if (index >= 0)
+        {
+            string expected = float.IsFinite(values[index]) ? $"numbers of at least {least}" : "finite numbers";
+            throw new InputException(FormattableString.Invariant($"Tensor {Phrase.Quote(tensor)} of {Name} holds {values[index]} at index {index}; give {expected}."));
+        }
+
+        return values;
     }
 
     private InputException Impossible(string key, string? setting, string expected) => setting is null

@@ -19,4 +19,8 @@ public sealed record OperatorSettings
 
     /// <summary>Where to compute.</summary>
     public Device Device { get; init; }
+
+    /// <summary>What q, k, v, do and x are rounded to and computed in: F32, or on a GPU BF16 or F16. The gate's parameters, decays and
+    /// all results in the file are F32.</summary>
+    public DType Type { get; init; }
 }

@@ -22,8 +22,11 @@ public sealed class KeyValueRing : IDisposable
     /// <param name="window">Keys a query sees, its own included; null keeps all.</param>
     /// <param name="gated">Whether decays are kept.</param>
     /// <param name="device">Where it lives; the CPU unless given.</param>
-    /// <exception cref="OperandException">An extent is below 1, or the query heads are no multiple of the key heads.</exception>
-    public KeyValueRing(int batch, int heads, int keyHeads, int headSize, int? window, bool gated, Device device = default)
+    /// <param name="type">What keys and values are kept in: F32, or on a GPU BF16 or F16. Decays are F32.</param>
+    /// <exception cref="OperandException">An extent is below 1, the query heads are no multiple of the key heads, or the device does
+    /// not compute in the type.</exception>
+    public KeyValueRing(
+        int batch, int heads, int keyHeads, int headSize, int? window, bool gated, Device device = default, DType type = DType.F32)
     {
         const string Operation = nameof(KeyValueRing);
         if (window is < 1) throw new OperandException(Operation, "a window of at least 1 key, the query's own, or none", $"{window}");
@@ -31,14 +34,16 @@ public sealed class KeyValueRing : IDisposable
             throw new OperandException(Operation, "at least one text and one feature", $"{batch} and {headSize}");
         if (keyHeads < 1 || heads < 1 || heads % keyHeads != 0)
             throw new OperandException(Operation, "query heads that are a multiple of the key heads", $"{heads} and {keyHeads}");
+        if (type == DType.I32 || (device.IsCpu && type != DType.F32))
+            throw new OperandException(Operation, device.IsCpu ? "F32 on the CPU" : "F32, BF16 or F16", $"{type}");
         _batch = batch;
         _limit = window ?? int.MaxValue;
         Window = window;
         QueryShape = [batch, 1, heads, headSize];
         int capacity = Math.Min(_limit, FirstCapacity);
-        Keys = new(batch, keyHeads, capacity, headSize, device);
-        Values = new(batch, keyHeads, capacity, headSize, device);
-        if (gated) Alpha = new(batch, heads, capacity, 1, device);
+        Keys = new(batch, keyHeads, capacity, headSize, type, device);
+        Values = new(batch, keyHeads, capacity, headSize, type, device);
+        if (gated) Alpha = new(batch, heads, capacity, 1, DType.F32, device);
     }
 
     private KeyValueRing(KeyValueRing other)
@@ -68,8 +73,8 @@ public sealed class KeyValueRing : IDisposable
     internal RingBuffer? Alpha { get; }
 
     /// <summary>Adds new positions; those that leave the window are overwritten.</summary>
-    /// <param name="k">F32 [B, T, Hkv, D].</param>
-    /// <param name="v">F32 [B, T, Hkv, D].</param>
+    /// <param name="k">[B, T, Hkv, D] in the ring's type.</param>
+    /// <param name="v">[B, T, Hkv, D] in the ring's type.</param>
     /// <param name="alpha">F32 [B, T, H], or none as when the ring was made.</param>
     /// <exception cref="OperandException">The shapes do not match.</exception>
     public void Append(Tensor k, Tensor v, Tensor? alpha)
@@ -77,8 +82,7 @@ public sealed class KeyValueRing : IDisposable
         Check(k, v, alpha);
         int kept = Math.Min(k.Shape[1], _limit);
         Reserve((int)Math.Min(_limit, (long)Count + kept));
-        Keys.Write(k, kept, Next);
-        Values.Write(v, kept, Next);
+        RingBuffer.Write(Keys, k, Values, v, kept, Next);
         Alpha?.Write(alpha!, kept, Next);
         Next = (int)(((long)Next + kept) % Keys.Capacity);
         Count = (int)Math.Min(Keys.Capacity, (long)Count + kept);
@@ -86,8 +90,8 @@ public sealed class KeyValueRing : IDisposable
 
     /// <summary>Adds new positions and gives what their queries attend to: the visible past followed by them, in order of time.</summary>
     /// <param name="tape">Owns the results; no gradient flows through them.</param>
-    /// <param name="k">F32 [B, T, Hkv, D].</param>
-    /// <param name="v">F32 [B, T, Hkv, D].</param>
+    /// <param name="k">[B, T, Hkv, D] in the ring's type.</param>
+    /// <param name="v">[B, T, Hkv, D] in the ring's type.</param>
     /// <param name="alpha">F32 [B, T, H], or none as when the ring was made.</param>
     /// <returns>Keys and values [B, S, Hkv, D], decays [B, S, H] or none; S ≤ W − 1 + T.</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
@@ -97,8 +101,8 @@ public sealed class KeyValueRing : IDisposable
         // The first new query sees the W − 1 positions before it.
         int past = Math.Min(Count, _limit - 1), positions = checked(past + k.Shape[1]);
         int oldest = Next >= past ? Next - past : Next - past + Keys.Capacity;
-        Tensor keys = tape.Allocate([_batch, positions, k.Shape[2], k.Shape[3]], DType.F32, k.Device);
-        Tensor values = tape.Allocate(keys.Shape, DType.F32, k.Device);
+        Tensor keys = tape.Allocate([_batch, positions, k.Shape[2], k.Shape[3]], k.Type, k.Device);
+        Tensor values = tape.Allocate(keys.Shape, k.Type, k.Device);
         Keys.Join(oldest, past, k, keys);
         Values.Join(oldest, past, v, values);
         Tensor? decays = alpha is null ? null : tape.Allocate([_batch, positions, alpha.Shape[2]], DType.F32, k.Device);
@@ -133,13 +137,21 @@ public sealed class KeyValueRing : IDisposable
                 $"{k.Shape} and {v.Shape}");
         }
 
-        bool gateMatches = Alpha is null ? alpha is null : alpha is not null && alpha.Shape == [_batch, tokens, Alpha.Heads];
+        if (k.Type != Keys.Type || v.Type != Keys.Type || k.Device != Keys.Device || v.Device != Keys.Device)
+        {
+            throw new OperandException(
+                nameof(KeyValueRing),
+                $"keys and values of {Keys.Type} on {Keys.Device}",
+                $"{k.Type} on {k.Device} and {v.Type} on {v.Device}");
+        }
+
+        bool gateMatches = Alpha is null ? alpha is null : alpha is { Type: DType.F32 } && alpha.Device == Keys.Device && alpha.Shape == [_batch, tokens, Alpha.Heads];
         if (!gateMatches)
         {
             throw new OperandException(
                 nameof(KeyValueRing),
-                Alpha is null ? "no decays" : $"decays [{_batch}, {tokens}, {Alpha.Heads}]",
-                alpha is null ? "none" : $"{alpha.Shape}");
+                Alpha is null ? "no decays" : $"F32 decays [{_batch}, {tokens}, {Alpha.Heads}] on {Keys.Device}",
+                alpha is null ? "none" : $"{alpha.Type} {alpha.Shape} on {alpha.Device}");
         }
     }
 

@@ -8,8 +8,8 @@ internal sealed unsafe class RingBuffer : IDisposable
 {
     private Tensor _slots;
 
-    public RingBuffer(int batch, int heads, int capacity, int size, Device device) =>
-        _slots = Tensor.Empty([batch, heads, capacity, size], DType.F32, device);
+    public RingBuffer(int batch, int heads, int capacity, int size, DType type, Device device) =>
+        _slots = Tensor.Empty([batch, heads, capacity, size], type, device);
 
     private RingBuffer(Tensor slots) => _slots = slots;
 
@@ -19,7 +19,14 @@ internal sealed unsafe class RingBuffer : IDisposable
 
     public int Size => _slots.Shape[3];
 
-    public long Bytes => _slots.Count * sizeof(float);
+    public DType Type => _slots.Type;
+
+    public Device Device => _slots.Device;
+
+    public long Bytes => _slots.Count * Type.Bytes();
+
+    /// <summary>All slots, for kernels.</summary>
+    public Tensor Slots => _slots;
 
     private int Batch => _slots.Shape[0];
 
@@ -31,6 +38,12 @@ internal sealed unsafe class RingBuffer : IDisposable
     /// </summary>
     public void Write(Tensor tokens, int kept, int next)
     {
+        if (!Device.IsCpu)
+        {
+            RingBufferCuda.Append(tokens, _slots, null, null, kept, next);
+            return;
+        }
+
         int length = tokens.Shape[1];
         for (int row = 0; row < Batch; row++)
         {
@@ -47,10 +60,29 @@ internal sealed unsafe class RingBuffer : IDisposable
         }
     }
 
+    /// <summary>The same for two buffers of one shape, on a GPU in one launch.</summary>
+    public static void Write(RingBuffer keys, Tensor k, RingBuffer values, Tensor v, int kept, int next)
+    {
+        if (keys.Device.IsCpu)
+        {
+            keys.Write(k, kept, next);
+            values.Write(v, kept, next);
+            return;
+        }
+
+        RingBufferCuda.Append(k, keys._slots, v, values._slots, kept, next);
+    }
+
     /// <summary>Writes the <paramref name="count"/> slots from <paramref name="oldest"/> on, wrapping around, to the first positions of
     /// [B, S, heads, size] and the given tokens to the rest.</summary>
     public void Join(int oldest, int count, Tensor tokens, Tensor joined)
     {
+        if (!Device.IsCpu)
+        {
+            RingBufferCuda.Join(_slots, tokens, joined, oldest, count);
+            return;
+        }
+
         for (int row = 0; row < Batch; row++)
         {
             for (int head = 0; head < Heads; head++)
@@ -72,12 +104,9 @@ internal sealed unsafe class RingBuffer : IDisposable
     /// <summary>Makes room for more slots, keeping the first <paramref name="count"/> of each head.</summary>
     public void Grow(int capacity, int count)
     {
-        var grown = new RingBuffer(Batch, Heads, capacity, Size, _slots.Device);
-        long bytes = (long)count * Size * sizeof(float);
-        for (int row = 0; row < Batch; row++)
-        {
-            for (int head = 0; head < Heads; head++) Buffer.MemoryCopy(Head(row, head), grown.Head(row, head), bytes, bytes);
-        }
+        var grown = new RingBuffer(Batch, Heads, capacity, Size, Type, Device);
+        if (Device.IsCpu) CopyHeads(grown, count);
+        else RingBufferCuda.Move(_slots, grown._slots, count);
 
         _slots.Dispose();
         _slots = grown._slots;
@@ -86,6 +115,15 @@ internal sealed unsafe class RingBuffer : IDisposable
     public RingBuffer Clone() => new(_slots.Copy());
 
     public void Dispose() => _slots.Dispose();
+
+    private void CopyHeads(RingBuffer target, int count)
+    {
+        long bytes = (long)count * Size * sizeof(float);
+        for (int row = 0; row < Batch; row++)
+        {
+            for (int head = 0; head < Heads; head++) Buffer.MemoryCopy(Head(row, head), target.Head(row, head), bytes, bytes);
+        }
+    }
 
     /// <summary>Where a token's head begins in [B, T, heads, size].</summary>
     private float* Token(Tensor tokens, int row, int token, int head) =>

@@ -11,20 +11,28 @@ public static class RingDecode
 {
     /// <summary>Attends from the newest position of a ring to all it holds.</summary>
     /// <param name="tape">Owns the result; no gradient flows through it.</param>
-    /// <param name="q">F32 [B, 1, H, D]: the query of the position appended last.</param>
+    /// <param name="q">[B, 1, H, D] in the ring's type: the query of the position appended last.</param>
     /// <param name="ring">Keys, values and decays, with at least one position.</param>
     /// <param name="scale">The factor of q·k; 1/√D unless given.</param>
-    /// <returns>F32 [B, 1, H, D].</returns>
-    /// <exception cref="OperandException">The shapes do not match, D is not a multiple of 8, the ring is empty, or the tape
+    /// <returns>[B, 1, H, D] in the ring's type.</returns>
+    /// <exception cref="OperandException">The shapes or types do not match, D is not a multiple of 8, the ring is empty, or the tape
     /// records.</exception>
     public static Tensor Apply(Tape tape, Tensor q, KeyValueRing ring, float? scale = null)
     {
         if (q.Shape != ring.QueryShape) throw new OperandException(nameof(RingDecode), $"a query {ring.QueryShape}", $"{q.Shape}");
+        if (q.Type != ring.Keys.Type || q.Device != ring.Keys.Device)
+        {
+            throw new OperandException(
+                nameof(RingDecode), $"a query of {ring.Keys.Type} on {ring.Keys.Device}, as the ring", $"{q.Type} on {q.Device}");
+        }
+
         if (q.Shape[3] % 8 != 0) throw new OperandException(nameof(RingDecode), "a head size that is a multiple of 8", $"{q.Shape[3]}");
         if (ring.Count == 0) throw new OperandException(nameof(RingDecode), "a ring that holds the query's own position", "an empty one");
         if (tape.NeedsGradient(q)) throw new OperandException(nameof(RingDecode), "a tape opened for inference", "one that records");
-        Tensor o = tape.Allocate(q.Shape, DType.F32, q.Device);
-        RingDecodeCpu.Forward(q, ring, scale ?? 1 / MathF.Sqrt(q.Shape[3]), o);
+        Tensor o = tape.Allocate(q.Shape, q.Type, q.Device);
+        float factor = scale ?? 1 / MathF.Sqrt(q.Shape[3]);
+        if (q.Device.IsCpu) RingDecodeCpu.Forward(q, ring, factor, o);
+        else RingDecodeCuda.Forward(q, ring, factor, o);
         return o;
     }
 }

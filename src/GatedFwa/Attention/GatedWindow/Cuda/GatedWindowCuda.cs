@@ -23,15 +23,16 @@ internal static class GatedWindowCuda
     /// <param name="k">[B, S, Hkv, D].</param>
     /// <param name="v">[B, S, Hkv, D].</param>
     /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="ready">The prefix of alpha, where the gate has made it.</param>
     /// <param name="o">[B, T, H, D].</param>
     /// <param name="lse">F32 [B, H, T].</param>
-    public static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse)
+    public static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? ready, Tensor o, Tensor lse)
     {
         GatedWindowShape shape = problem.Shape;
         if (shape.QueryCount == 0) return;
         CudaDevice device = q.Cuda;
         using var segments = new CudaSegments(problem, device);
-        using CudaDecayPrefix? prefix = alpha is null ? null : CudaDecayPrefix.Of(alpha, segments);
+        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
         if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
         {
             GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
@@ -49,6 +50,7 @@ internal static class GatedWindowCuda
     /// <param name="k">[B, S, Hkv, D].</param>
     /// <param name="v">[B, S, Hkv, D].</param>
     /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="ready">The prefix of alpha, where the gate has made it.</param>
     /// <param name="o">What the forward pass gave.</param>
     /// <param name="lse">What the forward pass gave.</param>
     /// <param name="outputGradient">[B, T, H, D].</param>
@@ -59,6 +61,7 @@ internal static class GatedWindowCuda
         Tensor k,
         Tensor v,
         Tensor? alpha,
+        DecayGatePrefix? ready,
         Tensor o,
         Tensor lse,
         Tensor outputGradient,
@@ -69,7 +72,7 @@ internal static class GatedWindowCuda
         CudaDevice device = q.Cuda;
         gradients = gradients.ClearedUnless(problem.CoversEverything);
         using var segments = new CudaSegments(problem, device);
-        using CudaDecayPrefix? prefix = alpha is null ? null : CudaDecayPrefix.Of(alpha, segments);
+        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
         int sumBytes = q.Type == DType.F32 ? sizeof(double) : sizeof(float);
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);

@@ -1,0 +1,19 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
+
+namespace GatedFwa.Cli.Commands.Training;
+
+/// <summary>Where a run trains this time, and in which precision: no setting of the run, which may go on elsewhere.</summary>
+/// <param name="Device">The device.</param>
+/// <param name="Activations">The type of activations, where one was named.</param>
+internal sealed record TrainingPlace(Device Device, DType? Activations)
+{
+    /// <summary>Bytes of an activation.</summary>
+    public int ActivationBytes => (Activations ?? (Device.IsCpu ? DType.F32 : DType.BF16)).Bytes();
+
+    /// <summary>All memory that there is.</summary>
+    public long MemoryBytes => Device.IsCpu ? Machine.Current.MemoryBytes : CudaDevice.Get(Device.Index).TotalBytes;
+
+    /// <summary>What has that memory, in words.</summary>
+    public string Owner => Device.IsCpu ? "this machine" : Device.ToString();
+}

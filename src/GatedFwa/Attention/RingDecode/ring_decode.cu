@@ -1,0 +1,300 @@
+// One query a text and head over the keys of a ring. Ages count from the newest position (0): a tile is the 32 keys of 32 ages, a
+// warp walks a stretch of tiles from newer to older, a block is four warps whose stretches follow one another, and the window is
+// split over blocks so that one text fills the GPU. All query heads of a group, up to HEADS, share one reading of their keys.
+//
+// A decay is the sum of alpha over the newer ages. It is added up anew at every step: inside a tile by a scan, from tile to tile in
+// a running sum, both in double. A warp knows only its own stretch, so its scores lack the newer stretches' decays, a constant; it
+// hands its own sum on, and whoever joins stretches subtracts what lies between.
+#include "elements.cuh"
+#include "warp.cuh"
+
+constexpr int warps = 4;
+constexpr int tile_keys = 32;
+constexpr double log2_e = 1.4426950408889634;
+
+constexpr int pack = Pack16<ELEMENT>::count;
+constexpr int head_packs = HEAD_SIZE / pack;
+constexpr int power_of_two(int at_least)
+{
+    int power = 1;
+    while (power < at_least && power < 32) power *= 2;
+    return power;
+}
+// Lanes that read one key: 16 bytes each, and a second time where 32 lanes do not suffice (float, above 128).
+constexpr int key_lanes = power_of_two(head_packs);
+constexpr int packs_per_lane = (head_packs + key_lanes - 1) / key_lanes;
+constexpr int lane_features = packs_per_lane * pack;
+constexpr int keys_per_read = 32 / key_lanes;
+constexpr int reads = tile_keys / keys_per_read;
+constexpr int reads_at_once = reads < 8 ? reads : 8;
+
+// What a stretch of keys gives: weights are 2^(score - highest), scores relative to the stretch's newest key.
+struct Stretch
+{
+    double decay;  // Sum of its alphas.
+    float highest; // Of the scores, in units of log 2.
+    float sum;     // Of the weights.
+};
+
+__device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff800000u); }
+
+// 2^(score - highest), 0 where nothing was seen.
+__device__ __forceinline__ float weight_of(float score, float highest)
+{
+    return highest == minus_infinity() ? 0.0f : exp2_fast(score - highest);
+}
+
+// For lane i: the sum over the lanes before it, and over all in `total`. Infinity stays infinity: nothing is subtracted.
+__device__ __forceinline__ double sum_before(double x, double &total)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int step = 1; step < 32; step <<= 1)
+    {
+        const double other = __shfl_up_sync(all_lanes, x, step);
+        if (lane >= step) x += other;
+    }
+    total = __shfl_sync(all_lanes, x, 31);
+    x = __shfl_up_sync(all_lanes, x, 1);
+    return lane == 0 ? 0 : x;
+}
+
+// q and o [B, 1, heads, HEAD_SIZE]; keys, values [B, key heads, capacity, HEAD_SIZE]; alpha [B, heads, capacity]. `next` and `count`
+// hold for all rows unless `cursors` gives each its own (next, count). Several splits: partial_o [B * heads, splits, HEAD_SIZE] and
+// stretches [B * heads, splits], newest first; one: o. Blocks: split, slice of a group's heads, row and key head.
+extern "C" __global__ void __launch_bounds__(32 * warps)
+ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const float *alpha, const int2 *cursors, int next, int count,
+            int capacity, int group, int key_heads, float scale_log2, ELEMENT *o, float *partial_o, Stretch *stretches)
+{
+    __shared__ float shared_o[warps][HEADS][HEAD_SIZE];
+    __shared__ Stretch shared_stretches[warps][HEADS];
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, part = lane % key_lanes, key_in_read = lane / key_lanes;
+    const int row = blockIdx.z / key_heads, split = blockIdx.x, splits = gridDim.x;
+    const int first_in_group = blockIdx.y * HEADS, head_count = min(HEADS, group - first_in_group);
+    const long long first_head = (long long)blockIdx.z * group + first_in_group;
+    if (cursors)
+    {
+        next = cursors[row].x;
+        count = cursors[row].y;
+    }
+    keys += (long long)blockIdx.z * capacity * HEAD_SIZE;
+    values += (long long)blockIdx.z * capacity * HEAD_SIZE;
+
+    float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];
+    double decay[HEADS];
+#pragma unroll
+    for (int h = 0; h < HEADS; h++)
+    {
+        // Heads past the group repeat its last; nobody writes them.
+        const ELEMENT *source = q + (first_head + min(h, head_count - 1)) * HEAD_SIZE;
+#pragma unroll
+        for (int p = 0; p < packs_per_lane; p++)
+        {
+            const int feature = (p * key_lanes + part) * pack;
+            if (feature < HEAD_SIZE) Pack16<ELEMENT>::load(source + feature, query[h] + p * pack);
+#pragma unroll
+            for (int i = p * pack; i < (p + 1) * pack; i++)
+            {
+                query[h][i] = feature < HEAD_SIZE ? query[h][i] * scale_log2 : 0.0f;
+                sum_o[h][i] = 0;
+            }
+        }
+        highest[h] = minus_infinity();
+        sum[h] = 0;
+        decay[h] = 0;
+    }
+
+    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = (tiles + splits * warps - 1) / (splits * warps);
+    const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
+    for (int tile = first_tile; tile < end_tile; tile++)
+    {
+        const int newest = tile * tile_keys;
+        // Ages past the oldest read its slot and weigh nothing.
+        const auto slot_of = [&](int age) {
+            const int slot = next - 1 - min(age, count - 1);
+            return slot < 0 ? slot + capacity : slot;
+        };
+        const bool exists = newest + lane < count;
+        const int own_slot = slot_of(newest + lane);
+
+        // Lane i ends with the score of age newest + i.
+        float score[HEADS];
+#pragma unroll
+        for (int h = 0; h < HEADS; h++) score[h] = 0;
+#pragma unroll reads_at_once
+        for (int read = 0; read < reads; read++)
+        {
+            const ELEMENT *key = keys + (long long)slot_of(newest + read * keys_per_read + key_in_read) * HEAD_SIZE;
+            float product[HEADS];
+#pragma unroll
+            for (int h = 0; h < HEADS; h++) product[h] = 0;
+#pragma unroll
+            for (int p = 0; p < packs_per_lane; p++)
+            {
+                const int feature = (p * key_lanes + part) * pack;
+                if (feature >= HEAD_SIZE) continue;
+                float k[pack];
+                Pack16<ELEMENT>::load(key + feature, k);
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+                {
+#pragma unroll
+                    for (int i = 0; i < pack; i++) product[h] = fmaf(query[h][p * pack + i], k[i], product[h]);
+                }
+            }
+#pragma unroll
+            for (int h = 0; h < HEADS; h++)
+            {
+#pragma unroll
+                for (int step = key_lanes / 2; step > 0; step >>= 1) product[h] += __shfl_xor_sync(all_lanes, product[h], step);
+                const float mine = __shfl_sync(all_lanes, product[h], lane % keys_per_read * key_lanes);
+                if (lane / keys_per_read == read) score[h] = mine;
+            }
+        }
+
+        float rescale[HEADS];
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+#if GATED
+            const float *head_alpha = alpha + (first_head + min(h, head_count - 1)) * capacity;
+            double total;
+            const double before = sum_before(exists ? (double)head_alpha[own_slot] : 0.0, total);
+            score[h] -= (float)((decay[h] + before) * log2_e);
+            decay[h] += total;
+#endif
+            if (!exists) score[h] = minus_infinity();
+            const float most = fmaxf(highest[h], warp_max(score[h]));
+            rescale[h] = weight_of(highest[h], most);
+            highest[h] = most;
+            score[h] = weight_of(score[h], most);
+            sum[h] = sum[h] * rescale[h] + score[h];
+        }
+
+        // A tile is added up from zero and then joined: the sum over a long text is one of tiles, whose rounding errors are few.
+        float tile_o[HEADS][lane_features];
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+#pragma unroll
+            for (int i = 0; i < lane_features; i++) tile_o[h][i] = 0;
+        }
+#pragma unroll reads_at_once
+        for (int read = 0; read < reads; read++)
+        {
+            const int key = read * keys_per_read + key_in_read;
+            const ELEMENT *value = values + (long long)slot_of(newest + key) * HEAD_SIZE;
+            float weight[HEADS];
+#pragma unroll
+            for (int h = 0; h < HEADS; h++) weight[h] = __shfl_sync(all_lanes, score[h], key);
+#pragma unroll
+            for (int p = 0; p < packs_per_lane; p++)
+            {
+                const int feature = (p * key_lanes + part) * pack;
+                if (feature >= HEAD_SIZE) continue;
+                float v[pack];
+                Pack16<ELEMENT>::load(value + feature, v);
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+                {
+#pragma unroll
+                    for (int i = 0; i < pack; i++) tile_o[h][p * pack + i] = fmaf(weight[h], v[i], tile_o[h][p * pack + i]);
+                }
+            }
+        }
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+#pragma unroll
+            for (int i = 0; i < lane_features; i++) sum_o[h][i] = fmaf(sum_o[h][i], rescale[h], tile_o[h][i]);
+        }
+    }
+
+#pragma unroll
+    for (int h = 0; h < HEADS; h++)
+    {
+        sum[h] = warp_sum(sum[h]);
+        if (lane == 0)
+        {
+            shared_stretches[warp][h].decay = decay[h];
+            shared_stretches[warp][h].highest = highest[h];
+            shared_stretches[warp][h].sum = sum[h];
+        }
+#pragma unroll
+        for (int i = 0; i < lane_features; i++)
+        {
+            float x = sum_o[h][i];
+#pragma unroll
+            for (int step = key_lanes; step < 32; step <<= 1) x += __shfl_xor_sync(all_lanes, x, step);
+            const int feature = (i / pack * key_lanes + part) * pack + i % pack;
+            if (key_in_read == 0 && feature < HEAD_SIZE) shared_o[warp][h][feature] = x;
+        }
+    }
+    __syncthreads();
+
+    // The four stretches become one.
+    for (int h = 0; h < head_count; h++)
+    {
+        Stretch all;
+        all.decay = 0;
+        all.highest = minus_infinity();
+        all.sum = 0;
+        float factor[warps];
+#pragma unroll
+        for (int w = 0; w < warps; w++)
+        {
+            factor[w] = shared_stretches[w][h].highest - (float)(all.decay * log2_e);
+            all.highest = fmaxf(all.highest, factor[w]);
+            all.decay += shared_stretches[w][h].decay;
+        }
+#pragma unroll
+        for (int w = 0; w < warps; w++)
+        {
+            factor[w] = weight_of(factor[w], all.highest);
+            all.sum = fmaf(factor[w], shared_stretches[w][h].sum, all.sum);
+        }
+        const long long head = first_head + h, partial = head * splits + split;
+        for (int d = threadIdx.x; d < HEAD_SIZE; d += 32 * warps)
+        {
+            float x = 0;
+#pragma unroll
+            for (int w = 0; w < warps; w++) x = fmaf(factor[w], shared_o[w][h][d], x);
+            if (splits == 1)
+                o[head * HEAD_SIZE + d] = from_float<ELEMENT>(x / all.sum);
+            else
+                partial_o[partial * HEAD_SIZE + d] = x;
+        }
+        if (splits > 1 && threadIdx.x == 0) stretches[partial] = all;
+    }
+}
+
+// The splits become the result, at most 128 of them, always in the same order. A block a row and head.
+extern "C" __global__ void __launch_bounds__(32 * warps)
+ring_combine(const float *partial_o, const Stretch *stretches, ELEMENT *o, int splits)
+{
+    __shared__ float factors[32 * warps];
+    __shared__ float scratch[warps];
+    __shared__ double decays[warps];
+    const long long head = blockIdx.x, first = head * splits;
+    const int split = threadIdx.x, warp = threadIdx.x / 32;
+    const bool exists = split < splits;
+
+    double total, before = sum_before(exists ? stretches[first + split].decay : 0.0, total);
+    if (threadIdx.x % 32 == 0) decays[warp] = total;
+    __syncthreads();
+    for (int w = warp - 1; w >= 0; w--) before += decays[w];
+    const float score = exists ? stretches[first + split].highest - (float)(before * log2_e) : minus_infinity();
+    const float factor = weight_of(score, block_max(score, scratch));
+    const float sum = block_sum(exists ? factor * stretches[first + split].sum : 0.0f, scratch);
+    factors[split] = factor / sum;
+    __syncthreads();
+
+    for (int d = threadIdx.x; d < HEAD_SIZE; d += 32 * warps)
+    {
+        const float *source = partial_o + first * HEAD_SIZE + d;
+        float x = 0;
+#pragma unroll 8
+        for (int s = 0; s < splits; s++) x = fmaf(factors[s], source[(long long)s * HEAD_SIZE], x);
+        o[head * HEAD_SIZE + d] = from_float<ELEMENT>(x);
+    }
+}
