@@ -32,7 +32,7 @@ internal static class GatedWindowCuda
         CudaDevice device = q.Cuda;
         using var segments = new CudaSegments(problem, device);
         using CudaDecayPrefix? prefix = alpha is null ? null : CudaDecayPrefix.Of(alpha, segments);
-        if (!IsPortableForced && GatedWindowHopper.Takes(device, shape, q.Type))
+        if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
         {
             GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
             return;
