@@ -72,3 +72,5 @@ public sealed class GatedWindowGoldenTests() : GatedWindowGoldenSuite(TestBacken
 public sealed class GatedWindowGoldenCudaTests() : GatedWindowGoldenSuite(TestBackend.CudaFloat32);
 
 public sealed class GatedWindowGoldenCudaBFloat16Tests() : GatedWindowGoldenSuite(TestBackend.CudaBFloat16);
+
+public sealed class GatedWindowGoldenCudaFloat16Tests() : GatedWindowGoldenSuite(TestBackend.CudaFloat16);

@@ -37,10 +37,9 @@ internal static class LinearCuda
     {
         int rows = dy.Shape.Rows, columns = dbias.Shape[0], parts = Blocks(rows, RowsPerSum), across = Blocks(columns, ColumnThreads);
         using CudaStorage sums = dy.Cuda.Memory.Rent((long)parts * columns * sizeof(float));
-        KernelDefine element = KernelDefine.Element(dy.Type);
-        dy.Cuda.Kernel(Source, "column_sums", element).Launch(
+        dy.Cuda.Kernel(Source, "column_sums", KernelDefine.Element(dy.Type)).Launch(
             new LaunchShape(across, ColumnThreads, BlocksY: parts), dy, sums, rows, columns, RowsPerSum);
-        dy.Cuda.Kernel(Source, "add_column_sums", element).Launch(new LaunchShape(across, ColumnThreads), sums, dbias, parts, columns);
+        ColumnSumCuda.Apply(sums, parts, columns, dbias, store: false);
     }
 
     private static int Blocks(long count, int each) => (int)((count + each - 1) / each);

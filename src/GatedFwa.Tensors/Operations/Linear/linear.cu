@@ -18,13 +18,3 @@ extern "C" __global__ void column_sums(const ELEMENT *matrix, float *sums, int r
     for (int row = first; row < last; row++) sum += to_float(matrix[(long long)row * columns + column]);
     sums[(long long)blockIdx.y * columns + column] = sum;
 }
-
-// total[column] += the parts, in order.
-extern "C" __global__ void add_column_sums(const float *sums, float *total, int parts, int columns)
-{
-    int column = blockIdx.x * blockDim.x + threadIdx.x;
-    if (column >= columns) return;
-    float sum = 0;
-    for (int part = 0; part < parts; part++) sum += sums[(long long)part * columns + column];
-    total[column] += sum;
-}

@@ -76,7 +76,8 @@ internal static class GatedWindowCuda
         int sumBytes = q.Type == DType.F32 ? sizeof(double) : sizeof(float);
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);
-        using CudaStorage? rows = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.LseCount * sumBytes);
+        // In 16 bits the rows' sums have gone into δ.
+        using CudaStorage? rows = gradients.Dalpha.Tensor is null || q.Type != DType.F32 ? null : device.Memory.Rent(shape.LseCount * sumBytes);
         long queryRows = shape.LseCount;
         Preparation(device, q.Type, "output_dot_gradient").Launch(
             new LaunchShape(checked((int)((queryRows + WarpsPerBlock - 1) / WarpsPerBlock)), Threads),
@@ -90,12 +91,12 @@ internal static class GatedWindowCuda
         var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
         if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
-        if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows!, gradients.Dalpha, device);
+        if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
     }
 
     /// <summary>dα from the sums of dS over queries and over keys.</summary>
     private static void FinishDecayGradient(
-        GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage rows, GradientTarget dalpha, CudaDevice device)
+        GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage? rows, GradientTarget dalpha, CudaDevice device)
     {
         GatedWindowShape shape = problem.Shape;
         int spans = (shape.Positions + Span - 1) / Span, headRows = shape.Batch * shape.Heads;
