@@ -27,7 +27,10 @@ internal sealed class CudaSegments : IDisposable
         Queries = List(device, problem, problem.FirstQuery);
     }
 
-    /// <summary>I32 [B, S]: where each position's segment starts, <see cref="int.MaxValue"/> in padding; none where rows are dense.</summary>
+    /// <summary>
+    /// I32 [B, S]: where each position's segment starts; none where rows are dense. In padding it is the start of the next one (S
+    /// where there is none): nothing lies between that and the position, and a tile whose first row is padding still finds its keys.
+    /// </summary>
     public CudaStorage? Starts { get; }
 
     /// <summary>All tiles.</summary>
@@ -38,13 +41,20 @@ internal sealed class CudaSegments : IDisposable
 
     public void Dispose() => _storage.ForEach(storage => storage.Dispose());
 
-    /// <summary>[B, S]: where each position's segment starts.</summary>
+    /// <summary>[B, S]: where each position's segment starts; in padding, where the next one does.</summary>
     internal static int[] PositionStarts(GatedWindowProblem problem)
     {
-        var starts = new int[(long)problem.Shape.Batch * problem.Shape.Positions];
-        Array.Fill(starts, int.MaxValue);
+        int positions = problem.Shape.Positions;
+        var starts = new int[(long)problem.Shape.Batch * positions];
+        Array.Fill(starts, positions);
+        int batch = -1, covered = 0;
         foreach (Segment segment in problem.Segments)
-            starts.AsSpan((segment.Batch * problem.Shape.Positions) + segment.Start, segment.Length).Fill(segment.Start);
+        {
+            if (segment.Batch != batch) (batch, covered) = (segment.Batch, 0);
+            starts.AsSpan((batch * positions) + covered, segment.End - covered).Fill(segment.Start);
+            covered = segment.End;
+        }
+
         return starts;
     }
 
