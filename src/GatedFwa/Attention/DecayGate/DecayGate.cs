@@ -20,7 +20,8 @@ public static class DecayGate
     /// <param name="epsilon">Keeps the division by β finite.</param>
     /// <returns>F32 [B, T, H]: α ≥ 0.</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = DefaultEpsilon) =>
+    public static Tensor Apply(
+        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = DefaultEpsilon) =>
         Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix: null);
 
     /// <summary>The same on the CPU, and fills the prefix sums of α in the same pass.</summary>

@@ -61,7 +61,14 @@ internal static class DecayGateCuda
     /// <param name="gradients">Where they go.</param>
     /// <param name="storeDx">Whether the gradient of x is not set yet.</param>
     public static void Backward(
-        Tensor x, Tensor weights, Tensor gateBias, Tensor projections, float epsilon, Tensor dalpha, DecayGateGradients gradients, bool storeDx)
+        Tensor x,
+        Tensor weights,
+        Tensor gateBias,
+        Tensor projections,
+        float epsilon,
+        Tensor dalpha,
+        DecayGateGradients gradients,
+        bool storeDx)
     {
         CudaDevice device = x.Cuda;
         (int tokens, int heads) = (projections.Shape[0], gateBias.Shape[0]);
@@ -76,13 +83,18 @@ internal static class DecayGateCuda
 
         CudaMatrix upstream = CudaMatrix.Of(dprojections);
         if (gradients.X is { } dx)
-            CudaMatrixProduct.Multiply(device, upstream, CudaMatrix.Of(weights).RowRange(0, 2 * heads), CudaMatrix.Of(dx), accumulate: !storeDx);
+        {
+            CudaMatrix rounded = CudaMatrix.Of(weights).RowRange(0, 2 * heads);
+            CudaMatrixProduct.Multiply(device, upstream, rounded, CudaMatrix.Of(dx), accumulate: !storeDx);
+        }
+
         if (gradients.GateWeight is null && gradients.AmplitudeWeight is null) return;
         // One product, so that x is read once; the two gradients lie apart.
         using Tensor dweights = Tensor.Empty([2 * heads, x.Shape[2]], DType.F32, x.Device);
         CudaMatrixProduct.Multiply(device, upstream.Transposed, CudaMatrix.Of(x), CudaMatrix.Of(dweights));
         int count = (int)(dweights.Count / 2);
-        Kernel(dweights, "decay_gate_add", 1, DType.F32).Launch(Elements(count), dweights, gradients.GateWeight, gradients.AmplitudeWeight, count);
+        Kernel(dweights, "decay_gate_add", 1, DType.F32).Launch(
+            Elements(count), dweights, gradients.GateWeight, gradients.AmplitudeWeight, count);
     }
 
     private static int Tiles(int positions) => (positions + TilePositions - 1) / TilePositions;

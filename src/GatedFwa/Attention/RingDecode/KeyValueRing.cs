@@ -145,7 +145,9 @@ public sealed class KeyValueRing : IDisposable
                 $"{k.Type} on {k.Device} and {v.Type} on {v.Device}");
         }
 
-        bool gateMatches = Alpha is null ? alpha is null : alpha is { Type: DType.F32 } && alpha.Device == Keys.Device && alpha.Shape == [_batch, tokens, Alpha.Heads];
+        bool gateMatches = Alpha is null
+            ? alpha is null
+            : alpha is { Type: DType.F32 } && alpha.Device == Keys.Device && alpha.Shape == [_batch, tokens, Alpha.Heads];
         if (!gateMatches)
         {
             throw new OperandException(

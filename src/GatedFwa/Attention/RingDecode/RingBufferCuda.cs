@@ -27,7 +27,9 @@ internal static class RingBufferCuda
             tokens, otherTokens, slots, otherSlots, OneCursor, next, tokens.Shape[1], kept, heads, capacity, units, count);
     }
 
-    /// <summary>Writes the <paramref name="past"/> slots from <paramref name="oldest"/> on and then the tokens to [B, S, heads, size].</summary>
+    /// <summary>
+    /// Writes the <paramref name="past"/> slots from <paramref name="oldest"/> on and then the tokens to [B, S, heads, size].
+    /// </summary>
     public static void Join(Tensor slots, Tensor tokens, Tensor joined, int oldest, int past)
     {
         (int heads, int capacity, int size) = (slots.Shape[1], slots.Shape[2], slots.Shape[3]);
