@@ -11,6 +11,9 @@ public static partial class NarrowerProcess
     private const string ReportVariable = "GATEDFWA_TESTS_WIDTH_REPORT";
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
+    /// <summary>Whether this is such a process: it is about the CPU alone.</summary>
+    public static bool IsThis => Environment.GetEnvironmentVariable(ReportVariable) is not null;
+
     /// <summary>
     /// Runs the tests of some namespaces with an instruction set switched off. The calling test must be among them: in the
     /// other process this method reports the width it finds there and returns, which also ends the recursion.

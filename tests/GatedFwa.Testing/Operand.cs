@@ -2,7 +2,7 @@ using GatedFwa.Tensors;
 
 namespace GatedFwa.Testing;
 
-/// <summary>An input of an operation under test: an activation, in the type of the backend, unless it is made by <see cref="Parameter"/>.</summary>
+/// <summary>An input of an operation under test: an activation, in the type of the backend, or a <see cref="Parameter"/>.</summary>
 /// <param name="Values">Its values, row-major.</param>
 /// <param name="Shape">Its shape.</param>
 /// <param name="IsParameter">Whether it is F32 whatever the activations are.</param>

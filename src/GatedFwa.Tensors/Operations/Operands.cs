@@ -67,7 +67,8 @@ internal static class Operands
                 throw new OperandException(operation, $"activations of {DType.F32}, {DType.BF16} or {DType.F16}", actual);
             default:
                 string name = type == DType.BF16 ? "bfloat16" : "float16";
-                throw new OperandException(operation, $"tensors of {DType.F32}", $"{actual} on the CPU ({name} runs on GPUs; use F32 on the CPU)");
+                actual += $" on the CPU ({name} runs on GPUs; use F32 on the CPU)";
+                throw new OperandException(operation, $"tensors of {DType.F32}", actual);
         }
     }
 }

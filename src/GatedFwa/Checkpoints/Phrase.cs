@@ -6,9 +6,14 @@ namespace GatedFwa.Checkpoints;
 internal static class Phrase
 {
     private const int LongestQuote = 80;
+    private const int MostBytesOfChar = 3; // Four bytes of UTF-8 make two.
 
     /// <summary>The text in quotation marks, cut where it is long, without characters that could upset a terminal.</summary>
     public static string Quote(string text) => $"\"{Printable(text)}\"";
+
+    /// <summary>UTF-8 in quotation marks, likewise; however long it is, only the part that is shown becomes a string.</summary>
+    public static string Quote(ReadOnlySpan<byte> utf8) =>
+        Quote(Encoding.UTF8.GetString(utf8[..Math.Min(utf8.Length, (LongestQuote + 1) * MostBytesOfChar)]));
 
     /// <summary>The text, cut where it is long, without characters that could upset a terminal.</summary>
     public static string Printable(string text)

@@ -5,8 +5,8 @@ using GatedFwa.Tensors;
 namespace GatedFwa.Checkpoints;
 
 /// <summary>
-/// A safetensors file, open for reading. The header is checked in full when the file is opened: from then on every tensor is
-/// known to lie inside the file, and reading one allocates that tensor and nothing more.
+/// A safetensors file, open for reading. The header is checked in full when the file is opened, in the memory of its own size: from
+/// then on every tensor is known to lie inside the file, and reading one allocates that tensor and nothing more.
 /// </summary>
 /// <example>
 /// <code>
@@ -21,7 +21,8 @@ public sealed class SafetensorsFile : IDisposable
 
     private readonly Stream _stream;
     private readonly long _dataStart;
-    private readonly Dictionary<string, SafetensorsEntry> _byName;
+    private readonly SafetensorsTable _table;
+    private Dictionary<string, string>? _metadata;
 
     private SafetensorsFile(Stream stream, string name)
     {
@@ -30,9 +31,8 @@ public sealed class SafetensorsFile : IDisposable
         FileBytes = stream.Length;
         byte[] header = ReadHeader();
         _dataStart = LengthBytes + header.Length;
-        (_byName, Metadata) = SafetensorsHeader.Parse(header);
-        Entries = [.. _byName.Values.OrderBy(entry => entry.Start).ThenBy(entry => entry.End)];
-        CheckLayout(Entries, FileBytes - _dataStart);
+        _table = SafetensorsHeader.Parse(header);
+        _table.CheckLayout(FileBytes - _dataStart);
     }
 
     /// <summary>The path, or what the stream was called.</summary>
@@ -42,17 +42,18 @@ public sealed class SafetensorsFile : IDisposable
     public long FileBytes { get; }
 
     /// <summary>The tensors, in the order of their data.</summary>
-    public IReadOnlyList<SafetensorsEntry> Entries { get; }
+    public IReadOnlyList<SafetensorsEntry> Entries => _table;
 
     /// <summary>The header's <c>__metadata__</c>; empty where there is none.</summary>
-    public IReadOnlyDictionary<string, string> Metadata { get; }
+    public IReadOnlyDictionary<string, string> Metadata => _metadata ??= _table.ReadMetadata();
 
     /// <summary>The entry of a tensor.</summary>
     /// <param name="name">Its name.</param>
     /// <exception cref="InputException">The file has no tensor of that name.</exception>
-    public SafetensorsEntry this[string name] => _byName.TryGetValue(name, out SafetensorsEntry? entry)
-        ? entry
-        : throw new InputException($"{Phrase.Quote(Name)} has no tensor {Phrase.Quote(name)}{Phrase.DidYouMean(name, _byName.Keys)}; add it to the file.");
+    public SafetensorsEntry this[string name] => _table.Find(name) ??
+        throw new InputException(
+            $"{Phrase.Quote(Name)} has no tensor {Phrase.Quote(name)}{Phrase.DidYouMean(name, _table.Select(entry => entry.Name))}; " +
+            "add it to the file.");
 
     /// <summary>Opens a file and checks its header.</summary>
     /// <param name="path">The file.</param>
@@ -86,7 +87,7 @@ public sealed class SafetensorsFile : IDisposable
 
     /// <summary>Whether there is a tensor of that name.</summary>
     /// <param name="name">The name.</param>
-    public bool Contains(string name) => _byName.ContainsKey(name);
+    public bool Contains(string name) => _table.Find(name) is not null;
 
     /// <summary>Reads a tensor of F32, F16, BF16 or F64 elements.</summary>
     /// <param name="name">Its name.</param>
@@ -218,37 +219,6 @@ public sealed class SafetensorsFile : IDisposable
         var header = new byte[length];
         _stream.ReadExactly(header);
         return header;
-    }
-
-    /// <summary>Data must follow on data, from the end of the header to the end of the file, and be of the size its shape says.</summary>
-    private static void CheckLayout(IReadOnlyList<SafetensorsEntry> entries, long dataBytes)
-    {
-        long end = 0;
-        foreach (SafetensorsEntry entry in entries)
-        {
-            if (entry.End < entry.Start) throw Complaint(entry, $"ends at byte {entry.End} before its start at {entry.Start}");
-            if (entry.End > dataBytes) throw Complaint(entry, $"ends at byte {entry.End} of {dataBytes}");
-            if (entry.Start < end) throw Complaint(entry, "overlaps the one before it");
-            if (entry.Start > end) throw Complaint(entry, $"begins after a hole of {entry.Start - end} bytes");
-            if (!HasBytes(entry)) throw Complaint(entry, $"of shape {entry.Shape} and type {entry.Type} cannot take {entry.Bytes} bytes");
-            end = entry.End;
-        }
-
-        if (end != dataBytes) throw new FormatException($"{dataBytes - end} bytes at its end belong to no tensor");
-    }
-
-    private static FormatException Complaint(SafetensorsEntry entry, string about) => new($"its tensor {Phrase.Quote(entry.Name)} {about}");
-
-    private static bool HasBytes(SafetensorsEntry entry)
-    {
-        try
-        {
-            return checked(entry.Shape.Count * entry.Type.Bytes()) == entry.Bytes;
-        }
-        catch (OverflowException)
-        {
-            return false;
-        }
     }
 
     private int ArrayLength(SafetensorsEntry entry) => entry.Shape.Count <= Array.MaxLength

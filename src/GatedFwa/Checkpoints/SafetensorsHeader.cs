@@ -1,9 +1,10 @@
 using System.Text.Json;
-using GatedFwa.Tensors;
 
 namespace GatedFwa.Checkpoints;
 
-/// <summary>Reads the JSON header of a safetensors file without building a document: memory is that of the names.</summary>
+/// <summary>
+/// Reads the JSON header of a safetensors file into a table that takes the place of the JSON, byte by byte behind the reader.
+/// </summary>
 /// <remarks>Everything wrong with it is a <see cref="FormatException"/> whose message is the middle of a sentence.</remarks>
 internal ref struct SafetensorsHeader
 {
@@ -13,23 +14,24 @@ internal ref struct SafetensorsHeader
     private const int MaxDepth = 4;
     private const int MaxRank = 16;
 
-    private readonly ReadOnlySpan<byte> _json;
+    private readonly byte[] _bytes;
     private Utf8JsonReader _reader;
-    private string _tensor = "";
+    private int _packed; // Never beyond what the reader has consumed.
+    private ReadOnlySpan<byte> _tensor;
 
-    private SafetensorsHeader(ReadOnlySpan<byte> json)
+    private SafetensorsHeader(byte[] json)
     {
-        _json = json;
+        _bytes = json;
         _reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = MaxDepth });
     }
 
-    /// <summary>Reads all entries by name, and the metadata.</summary>
-    /// <param name="json">The header.</param>
+    /// <summary>Reads all entries and the metadata.</summary>
+    /// <param name="json">The header. Its bytes become the table's.</param>
     /// <exception cref="FormatException">The header is not one.</exception>
-    public static (Dictionary<string, SafetensorsEntry> Entries, Dictionary<string, string> Metadata) Parse(ReadOnlySpan<byte> json)
+    public static SafetensorsTable Parse(byte[] json)
     {
         // As the reference: a header begins at once, so that no other kind of file passes for one.
-        if (json.IsEmpty || json[0] != (byte)'{') throw new FormatException("its header is not a JSON object");
+        if (json.Length == 0 || json[0] != (byte)'{') throw new FormatException("its header is not a JSON object");
         var header = new SafetensorsHeader(json);
         try
         {
@@ -41,81 +43,91 @@ internal ref struct SafetensorsHeader
         }
     }
 
-    private (Dictionary<string, SafetensorsEntry> Entries, Dictionary<string, string> Metadata) ParseAll()
+    private SafetensorsTable ParseAll()
     {
-        var entries = new Dictionary<string, SafetensorsEntry>();
-        Dictionary<string, string>? metadata = null;
+        int count = 0;
+        Range? metadata = null;
         Read();
-        while (ReadKey() is { } name)
+        while (ReadKey(out ReadOnlySpan<byte> name))
         {
-            if (entries.ContainsKey(name) || (name == MetadataKey && metadata is not null))
-                throw new FormatException($"its header names {Phrase.Quote(name)} twice");
-            if (name == MetadataKey) metadata = ParseMetadata();
-            else entries.Add(name, ParseEntry(name));
+            if (!name.SequenceEqual("__metadata__"u8))
+            {
+                ParseEntry(name);
+                count++;
+                continue;
+            }
+
+            if (metadata is not null) throw new FormatException($"its header names {Phrase.Quote(name)} twice");
+            int start = _packed;
+            ParseMetadata();
+            metadata = start.._packed;
         }
 
         Read(); // Throws where something but white space follows.
-        return (entries, metadata ?? []);
+        return new SafetensorsTable(_bytes, _packed, count, metadata ?? 0..0);
     }
 
-    private Dictionary<string, string> ParseMetadata()
+    private void ParseMetadata()
     {
-        var metadata = new Dictionary<string, string>();
         if (!Read(JsonTokenType.StartObject)) throw new FormatException("its metadata is not an object");
-        while (ReadKey() is { } key)
+        while (ReadKey(out ReadOnlySpan<byte> key))
         {
+            Keep(key);
             if (!Read(JsonTokenType.String)) throw new FormatException($"its metadata {Phrase.Quote(key)} is not a string");
-            if (!metadata.TryAdd(key, Text())) throw new FormatException($"its metadata names {Phrase.Quote(key)} twice");
+            Keep(Text());
         }
-
-        return metadata;
     }
 
-    private SafetensorsEntry ParseEntry(string name)
+    private void ParseEntry(ReadOnlySpan<byte> name)
     {
+        Keep(name);
         _tensor = name;
         SafetensorsType? type = null;
-        Shape? shape = null;
+        int rank = -1;
+        Span<int> extents = stackalloc int[MaxRank];
         (long Start, long End)? offsets = null;
         if (!Read(JsonTokenType.StartObject)) throw Complaint("is not described by an object");
-        while (ReadKey() is { } key)
+        while (ReadKey(out ReadOnlySpan<byte> key))
         {
-            bool again = key switch { "dtype" => type.HasValue, "shape" => shape.HasValue, "data_offsets" => offsets.HasValue, _ => false };
-            if (again) throw Complaint($"has two {key}");
-            switch (key)
+            if (key.SequenceEqual("dtype"u8))
             {
-                case "dtype":
-                    type = ParseType();
-                    break;
-                case "shape":
-                    shape = ParseShape();
-                    break;
-                case "data_offsets":
-                    offsets = ParseOffsets();
-                    break;
-                default:
-                    throw Complaint($"has the unknown property {Phrase.Quote(key)}");
+                if (type is not null) throw Complaint("has two dtype");
+                type = ParseType();
+            }
+            else if (key.SequenceEqual("shape"u8))
+            {
+                if (rank >= 0) throw Complaint("has two shape");
+                rank = ParseShape(extents);
+            }
+            else if (key.SequenceEqual("data_offsets"u8))
+            {
+                if (offsets is not null) throw Complaint("has two data_offsets");
+                offsets = ParseOffsets();
+            }
+            else
+            {
+                throw Complaint($"has the unknown property {Phrase.Quote(key)}");
             }
         }
 
         if (type is not { } t) throw Complaint("has no dtype");
-        if (shape is not { } s) throw Complaint("has no shape");
+        if (rank < 0) throw Complaint("has no shape");
         if (offsets is not { } o) throw Complaint("has no data_offsets");
-        return new SafetensorsEntry(name, t, s, o.Start, o.End);
+        PackedEntry.Put(_bytes, o.Start, o.End, t, extents[..rank], ref _packed);
     }
 
     private SafetensorsType ParseType()
     {
         if (!Read(JsonTokenType.String)) throw Complaint("has a dtype that is not a string");
-        string name = Text();
+        ReadOnlySpan<byte> name = Text();
         return SafetensorsTypes.TryParse(name, out SafetensorsType type)
             ? type
             : throw Complaint($"has the unknown dtype {Phrase.Quote(name)}");
     }
 
-    private Shape ParseShape()
+    /// <summary>Reads extents; gives how many there are.</summary>
+    private int ParseShape(scoped Span<int> extents)
     {
-        Span<int> extents = stackalloc int[MaxRank];
         int rank = 0;
         if (!Read(JsonTokenType.StartArray)) throw Complaint("has a shape that is not a list");
         while (Read() && _reader.TokenType != JsonTokenType.EndArray)
@@ -126,7 +138,7 @@ internal ref struct SafetensorsHeader
             rank++;
         }
 
-        return Shape.Create(extents[..rank]);
+        return rank;
     }
 
     private (long Start, long End) ParseOffsets()
@@ -142,30 +154,36 @@ internal ref struct SafetensorsHeader
         return Read(JsonTokenType.EndArray) ? (offsets[0], offsets[1]) : throw Complaint(Expectation);
     }
 
-    /// <summary>The next property's name, or null at the end of the object.</summary>
-    private string? ReadKey() => Read() && _reader.TokenType == JsonTokenType.PropertyName ? Text() : null;
+    /// <summary>The next property's name, good until the next text; false at the end of the object.</summary>
+    private bool ReadKey(out ReadOnlySpan<byte> key)
+    {
+        bool isKey = Read() && _reader.TokenType == JsonTokenType.PropertyName;
+        key = isKey ? Text() : default;
+        return isKey;
+    }
 
     private bool Read(JsonTokenType expected) => Read() && _reader.TokenType == expected;
 
     private bool Read()
     {
         // No true, false or null belongs here, and the reader's error would copy all that stands in the place of one.
-        ReadOnlySpan<byte> ahead = _json[(int)_reader.BytesConsumed..].TrimStart(" \t\r\n,:"u8);
+        ReadOnlySpan<byte> rest = _bytes.AsSpan((int)_reader.BytesConsumed);
+        ReadOnlySpan<byte> ahead = rest.TrimStart(" \t\r\n,:"u8);
         if (!ahead.IsEmpty && char.IsAsciiLetter((char)ahead[0])) throw NotJson();
         return _reader.Read();
     }
 
-    private string Text()
+    /// <summary>The current token's text, good until the next: it stands where <see cref="Keep"/> would keep it.</summary>
+    private readonly ReadOnlySpan<byte> Text()
     {
-        try
-        {
-            return _reader.GetString()!;
-        }
-        catch (InvalidOperationException e)
-        {
-            throw new FormatException($"its header holds text that is not valid Unicode at byte {_reader.TokenStartIndex}", e);
-        }
+        Span<byte> target = _bytes.AsSpan(_packed);
+        return JsonText.TryUnescape(_reader.ValueSpan, target, out int length)
+            ? target[..length]
+            : throw new FormatException($"its header holds text that is not valid Unicode at byte {_reader.TokenStartIndex}");
     }
+
+    /// <summary>Makes the last text part of the table.</summary>
+    private void Keep(ReadOnlySpan<byte> text) => PackedBytes.EndText(_bytes, text.Length, ref _packed);
 
     private readonly FormatException Complaint(string about) => new($"its tensor {Phrase.Quote(_tensor)} {about}");
 

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Text;
 
 namespace GatedFwa.Checkpoints;
 
@@ -61,7 +62,8 @@ public enum SafetensorsType
 /// <summary>Facts about <see cref="SafetensorsType"/>.</summary>
 public static class SafetensorsTypes
 {
-    private static readonly Dictionary<string, SafetensorsType> ByName = Enum.GetValues<SafetensorsType>().ToDictionary(type => type.ToString());
+    private static readonly (byte[] Name, SafetensorsType Type)[] Names =
+        [.. Enum.GetValues<SafetensorsType>().Select(type => (Encoding.ASCII.GetBytes(type.ToString()), type))];
 
     /// <summary>Bytes of one element.</summary>
     /// <param name="type">The element type.</param>
@@ -74,5 +76,15 @@ public static class SafetensorsTypes
     };
 
     /// <summary>The type with a header's name for it; false where the format knows none.</summary>
-    internal static bool TryParse(string name, out SafetensorsType type) => ByName.TryGetValue(name, out type);
+    internal static bool TryParse(ReadOnlySpan<byte> name, out SafetensorsType type)
+    {
+        foreach ((byte[] known, SafetensorsType itsType) in Names)
+        {
+            type = itsType;
+            if (name.SequenceEqual(known)) return true;
+        }
+
+        type = default;
+        return false;
+    }
 }

@@ -37,13 +37,13 @@ internal sealed class AttentionLayer
         k = Prepare(tape, k, _keyNorm, _config.KeyHeads, pass);
         Tensor v = Shift(tape, x, _value, _valueShift, pass, pass.State?.PreviousValue);
         v = Heads(tape, v, _config.KeyHeads);
-        Tensor? alpha = _gate is null ? null : DecayGate.Apply(tape, x, _gate, _gateBias!, _gateAmplitude!);
+        (Tensor? alpha, DecayGatePrefix? prefix) = Gate(tape, x, pass);
 
-        Tensor o = Attend(tape, q, k, v, alpha, pass);
+        Tensor o = Attend(tape, q, k, v, alpha, prefix, pass);
         return Linear.Apply(tape, tape.View(o, x.Shape), _output);
     }
 
-    private Tensor Attend(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, ForwardPass pass)
+    private Tensor Attend(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, ForwardPass pass)
     {
         var options = new AttentionOptions { Window = _config.Window, Layout = pass.Layout };
         if (pass.State?.Ring is { } ring)
@@ -57,7 +57,16 @@ internal sealed class AttentionLayer
             (k, v, alpha) = ring.Extend(tape, k, v, alpha);
         }
 
-        return GatedWindowAttention.Apply(tape, q, k, v, alpha, options);
+        return GatedWindowAttention.Apply(tape, q, k, v, alpha, prefix, options);
+    }
+
+    /// <summary>The decays, and on a GPU their prefix, unless a text's past is yet to come before them.</summary>
+    private (Tensor? Alpha, DecayGatePrefix? Prefix) Gate(Tape tape, Tensor x, ForwardPass pass)
+    {
+        if (_gate is null) return default;
+        if (x.Device.IsCpu || pass.State is not null) return (DecayGate.Apply(tape, x, _gate, _gateBias!, _gateAmplitude!), null);
+        DecayGatePrefix prefix = DecayGatePrefix.On(tape, x.Shape[0], x.Shape[1], _config.Heads, x.Device);
+        return (DecayGate.ApplyOnCuda(tape, x, _gate, _gateBias!, _gateAmplitude!, DecayGate.DefaultEpsilon, prefix), prefix);
     }
 
     /// <summary>A projection of x, each key head of it mixed with that of the token before.</summary>

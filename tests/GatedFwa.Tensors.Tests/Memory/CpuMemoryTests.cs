@@ -1,3 +1,4 @@
+using GatedFwa.Tensors.Cuda;
 using GatedFwa.Tensors.Memory;
 using GatedFwa.Testing;
 
@@ -107,10 +108,11 @@ public sealed unsafe class CpuMemoryTests : TensorTest
     }
 
     [Fact]
-    public void A_device_without_a_backend_says_so() =>
-        Assert.Equal(
-            "This build has no cuda:0 backend; use Device.Cpu.",
-            Assert.Throws<NotSupportedException>(() => Tensor.Zeros([1], device: new(DeviceKind.Cuda, 0))).Message);
+    public void A_GPU_that_is_not_there_says_so_and_what_to_do()
+    {
+        string message = Assert.Throws<CudaException>(() => Tensor.Zeros([1], device: new(DeviceKind.Cuda, 99))).Message;
+        Assert.Matches("^There is no (NVIDIA driver|GPU 99) here.*--device", message);
+    }
 
     private sealed class Forgetful : TensorTest
     {

@@ -31,7 +31,8 @@ public abstract class AddSuite(TestBackend backend) : TensorTest(backend)
     [InlineData(100_003)]
     public void Follows_the_reference_in_both_directions(int count)
     {
-        float[] a = Backend.Round(Samples.Normal(count, 1)), b = Backend.Round(Samples.Normal(count, 2)), dy = Backend.Round(Samples.Normal(count, 3));
+        float[] a = Backend.Round(Samples.Normal(count, 1)), b = Backend.Round(Samples.Normal(count, 2));
+        float[] dy = Backend.Round(Samples.Normal(count, 3));
         using var tape = new Tape();
         Tensor ta = tape.Watch(tape.Own(Backend.Activation(a, [count]))), tb = tape.Watch(tape.Own(Backend.Activation(b, [count])));
         Tensor y = Add.Apply(tape, ta, tb);

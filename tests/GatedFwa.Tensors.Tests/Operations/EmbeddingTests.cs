@@ -85,7 +85,8 @@ public abstract class EmbeddingSuite(TestBackend backend) : TensorTest(backend)
         Differentiated.Run(
             Backend,
             dy,
-            (tape, inputs) => Embedding.Apply(tape, tape.Own(Tensor.From(tokens, [tokens.Length], Backend.Device)), inputs[0], Backend.Activations),
+            (tape, inputs) =>
+                Embedding.Apply(tape, tape.Own(Tensor.From(tokens, [tokens.Length], Backend.Device)), inputs[0], Backend.Activations),
             Operand.Parameter(table, [vocabulary, width]));
 
     [Fact]

@@ -49,7 +49,10 @@ public abstract class ReduceSuite(TestBackend backend) : TensorTest(backend)
     public void Adds_to_a_gradient_that_another_use_of_x_left()
     {
         Differentiated twice = Differentiated.Run(
-            Backend, [2f], (tape, inputs) => Add.Apply(tape, Reduce.Sum(tape, inputs[0]), Reduce.Mean(tape, inputs[0])), (new float[8], [8]));
+            Backend,
+            [2f],
+            (tape, inputs) => Add.Apply(tape, Reduce.Sum(tape, inputs[0]), Reduce.Mean(tape, inputs[0])),
+            (new float[8], [8]));
         Assert.All(twice.Gradients[0], value => Assert.Equal(2.25f, value));
     }
 

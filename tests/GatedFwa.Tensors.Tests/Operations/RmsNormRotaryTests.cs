@@ -82,7 +82,9 @@ public abstract class RmsNormRotarySuite(TestBackend backend) : TensorTest(backe
     }
 
     protected (float[] X, float[] Weight, float[] Dy) Case(Shape shape) =>
-        (Backend.Round(Samples.Normal(shape.Count, 1)), Samples.Normal(shape[2] * shape[3], 2), Backend.Round(Samples.Normal(shape.Count, 3)));
+        (Backend.Round(Samples.Normal(shape.Count, 1)),
+            Samples.Normal(shape[2] * shape[3], 2),
+            Backend.Round(Samples.Normal(shape.Count, 3)));
 
     private Differentiated Run(float[] x, float[] weight, float[] dy, Shape shape, long firstPosition) =>
         Differentiated.Run(

@@ -71,5 +71,10 @@ public abstract class SwiGluSuite(TestBackend backend) : TensorTest(backend)
         (Backend.Round(Samples.Normal(count, 1, scale)), Backend.Round(Samples.Normal(count, 2)), Backend.Round(Samples.Normal(count, 3)));
 
     protected Differentiated Run(float[] gate, float[] value, float[] dy) =>
-        Differentiated.Run(Backend, dy, (tape, inputs) => SwiGlu.Apply(tape, inputs[0], inputs[1]), (gate, [gate.Length]), (value, [value.Length]));
+        Differentiated.Run(
+            Backend,
+            dy,
+            (tape, inputs) => SwiGlu.Apply(tape, inputs[0], inputs[1]),
+            (gate, [gate.Length]),
+            (value, [value.Length]));
 }

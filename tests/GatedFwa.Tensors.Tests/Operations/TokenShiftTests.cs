@@ -147,7 +147,8 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         Tensor Zeros(Shape shape) => tape.Own(Backend.Activation(new float[shape.Count], shape));
     }
 
-    protected sealed record Case(TestBackend Backend, Shape Shape, SequenceLayout Layout, float[] X, float[] Mix, float[] Dy, float[]? Previous)
+    protected sealed record Case(
+        TestBackend Backend, Shape Shape, SequenceLayout Layout, float[] X, float[] Mix, float[] Dy, float[]? Previous)
     {
         internal Segment[] Segments => Layout.Segments("test", Shape[0], Shape[1]);
 

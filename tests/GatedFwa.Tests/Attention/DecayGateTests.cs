@@ -128,6 +128,27 @@ public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(b
         }
     }
 
+    [Theory]
+    [InlineData(2, 197, 3)]
+    [InlineData(1, 128, 8)]
+    public void The_prefix_is_what_attention_would_sum_up_itself(int batch, int tokens, int heads)
+    {
+        const int Size = 16;
+        Case c = NewCase(batch, tokens, heads, 8, 1);
+        float[] qkv = Samples.Normal((long)batch * tokens * heads * Size, 7);
+        float[] Attend(bool ready)
+        {
+            using var tape = new Tape(recording: false);
+            Tensor q = tape.Own(Backend.Activation(qkv, [batch, tokens, heads, Size])), x = tape.Own(Backend.Activation(c.X, c.Shape));
+            Tensor weight = tape.Own(Backend.Parameter(c.GateWeight, [heads, 8])), bias = tape.Own(Backend.Parameter(c.GateBias, [heads]));
+            DecayGatePrefix prefix = DecayGatePrefix.On(tape, batch, tokens, heads, Backend.Device);
+            Tensor alpha = DecayGate.ApplyOnCuda(tape, x, weight, bias, weight, Epsilon, prefix);
+            return GatedWindowAttention.Apply(tape, q, q, q, alpha, ready ? prefix : null, new AttentionOptions { Window = 70 }).ToArray();
+        }
+
+        Assert.Equal(Attend(ready: false), Attend(ready: true));
+    }
+
     [Fact]
     public void Sums_begin_anew_at_every_document()
     {

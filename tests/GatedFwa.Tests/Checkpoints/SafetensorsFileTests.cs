@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
 using GatedFwa.Checkpoints;
+using GatedFwa.Tensors;
 using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Checkpoints;
@@ -101,25 +102,71 @@ public sealed class SafetensorsFileTests
     }
 
     [Fact]
-    public void A_huge_header_takes_memory_in_proportion_and_garbage_takes_none()
+    public void Garbage_takes_no_memory_beyond_its_size()
     {
-        const int Tensors = 100_000;
-        var header = new StringBuilder("{");
-        for (int i = 0; i < Tensors; i++)
-            header.Append(CultureInfo.InvariantCulture, $"\"{i}\":{{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[{i},{i + 1}]}},");
-        header[^1] = '}';
-        byte[] many = SafetensorsBytes.Of(header.ToString(), new byte[Tensors]);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        SafetensorsBytes.Open(many).Dispose();
-        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8L * many.Length);
-
-        foreach (string garbage in (string[])["{\"a\":" + new string('n', 4_000_000), "{\"a\":{\"shape\":[" + new string('1', 4_000_000), "{\"a\":{\"shape\":[t" + new string('1', 4_000_000), new string('{', 4_000_000)])
+        foreach (string garbage in (string[])["{\"a\":" + new string('n', 4_000_000), "{\"a\":{\"shape\":[" + new string('1', 4_000_000), "{\"a\":{\"shape\":[t" + new string('1', 4_000_000), new string('{', 4_000_000), "{\"" + new string('a', 4_000_000) + "\":{}}", "{\"a\":{\"" + new string('b', 4_000_000) + "\":1}}", "{\"a\":{\"dtype\":\"" + new string('F', 4_000_000) + "\"}}"])
         {
             byte[] bytes = SafetensorsBytes.Of(garbage, 0);
-            before = GC.GetAllocatedBytesForCurrentThread();
+            long before = GC.GetAllocatedBytesForCurrentThread();
             Assert.Throws<InputException>(() => SafetensorsBytes.Open(bytes));
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, bytes.Length + (64 * 1024));
         }
+    }
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("a b/c", "a b/c")]
+    [InlineData("\\u0061\\u00e4\\u20AC", "aä€")]
+    [InlineData("ä€😀", "ä€😀")]
+    [InlineData("x\\ud83d\\uDE00y", "x😀y")]
+    [InlineData("\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000", "\"\\/\b\f\n\r\t\0")]
+    public void A_name_and_metadata_say_what_their_JSON_says(string json, string text)
+    {
+        string header = $$$"""{"__metadata__":{"{{{json}}}":"{{{json}}}{{{json}}}"},"{{{json}}}":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}""";
+        using SafetensorsFile file = SafetensorsBytes.Open(SafetensorsBytes.Of(header, 1));
+        Assert.Equal(new SafetensorsEntry(text, SafetensorsType.U8, [], 0, 1), Assert.Single(file.Entries));
+        Assert.Equal(file.Entries[0], file[text]);
+        Assert.Equal(new KeyValuePair<string, string>(text, text + text), Assert.Single(file.Metadata));
+    }
+
+    [Fact]
+    public void A_name_is_the_same_however_it_is_escaped()
+    {
+        const string Entry = """{"dtype":"U8","shape":[],"data_offsets":[0,1]}""";
+        Refused(SafetensorsBytes.Of($$"""{"ab":{{Entry}},"b":{{Entry}},"a\u0062":{{Entry}}}""", 1), "its header names \"ab\" twice");
+        Refused(SafetensorsBytes.Of("""{"__metadata__":{"ab":"","b":"","\u0061b":""}}""", 0), "its metadata names \"ab\" twice");
+        Refused(SafetensorsBytes.Of("""{"__metadata__":{},"__met\u0061data__":{}}""", 0), "its header names \"__metadata__\" twice");
+    }
+
+    [Theory]
+    [InlineData("\\ud83d")]
+    [InlineData("\\ud83dx")]
+    [InlineData("\\ud83d\\n")]
+    [InlineData("\\ud83d\\u0061")]
+    [InlineData("\\ude00\\ud83d")]
+    public void Half_a_surrogate_pair_is_refused(string json) =>
+        Refused(SafetensorsBytes.Of($$$"""{"{{{json}}}":{}}""", 0), "not valid Unicode at byte 1");
+
+    [Fact]
+    public void Numbers_of_any_size_and_tensors_without_data_keep_their_place()
+    {
+        var header = new StringBuilder("{");
+        var expected = new List<SafetensorsEntry>();
+        long end = 0;
+        foreach (int extent in (int[])[0, 1, 127, 128, 16_383, 0, 0, 16_384, 2_097_151, 2_097_152, int.MaxValue])
+        {
+            Shape shape = extent == int.MaxValue ? [extent, 0, extent] : [1, extent];
+            expected.Add(new SafetensorsEntry($"t{expected.Count}", SafetensorsType.I8, shape, end, end += shape.Count));
+            header.Append(CultureInfo.InvariantCulture, $"\"{expected[^1].Name}\":{{\"dtype\":\"I8\",\"shape\":{shape},\"data_offsets\":[{expected[^1].Start},{end}]}},");
+        }
+
+        header[^1] = '}';
+        using SafetensorsFile file = SafetensorsBytes.Open(SafetensorsBytes.Of(header.ToString(), new byte[end]));
+        Assert.Equal(expected, file.Entries);
+        Assert.All(expected, entry => Assert.Equal(entry, file[entry.Name]));
+        Assert.False(file.Contains("t"));
+        Assert.False(file.Contains("t11"));
+        Assert.False(file.Contains("zz"));
     }
 
     [Fact]

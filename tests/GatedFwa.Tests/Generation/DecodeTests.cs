@@ -80,7 +80,23 @@ public sealed class DecodeTests() : DecodeSuite(TestBackend.Cpu)
 
 public sealed class DecodeCudaTests() : DecodeSuite(TestBackend.CudaFloat32);
 
-public sealed class DecodeCudaBFloat16Tests() : DecodeSuite(TestBackend.CudaBFloat16);
+public sealed class DecodeCudaBFloat16Tests() : DecodeSuite(TestBackend.CudaBFloat16)
+{
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void Token_by_token_is_as_exact_as_one_pass_of_the_same_precision(string name)
+    {
+        using LanguageModel model = Lively(TinyModels.All[name]);
+        int[] tokens = TinyModels.Tokens(Length);
+        double[] expected = [.. new ReferenceModel(model).Logits(tokens).SelectMany(scores => scores)];
+        using DecodeState state = model.NewState();
+        float[] stepwise = [.. tokens.SelectMany(token => Advance(model, state, token))];
+        using var tape = new Tape(recording: false);
+        float[] atOnce = model.Logits(tape, tape.Own(Tensor.From(tokens, [1, Length], Backend.Device))).ToArray();
+        // Other roundings, but as many.
+        Assert.InRange(ErrorNorm.Relative(stepwise, expected), 0, 1.5 * ErrorNorm.Relative(atOnce, expected));
+    }
+}
 
 public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
 {

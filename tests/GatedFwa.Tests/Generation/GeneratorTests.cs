@@ -10,7 +10,7 @@ namespace GatedFwa.Tests.Generation;
 
 public sealed class GeneratorTests : TensorTest
 {
-    private static readonly GenerationOptions Greedy = new() { MaxTokens = 100, Sampling = new() { Temperature = 0 } };
+    internal static readonly GenerationOptions Greedy = new() { MaxTokens = 100, Sampling = new() { Temperature = 0 } };
 
     private readonly LanguageModel _lively;
 
@@ -18,14 +18,14 @@ public sealed class GeneratorTests : TensorTest
 
     protected override void Cleanup() => _lively.Dispose();
 
-    private static string Generate(LanguageModel model, string prompt, GenerationOptions options) =>
+    internal static string Generate(LanguageModel model, string prompt, GenerationOptions options) =>
         string.Concat(new Generator(model, new ByteTokenizer()).Generate(prompt, options));
 
     /// <summary>
     /// A model that knows one text by heart: after each of its bytes (all different) comes the next, then the boundary, then the
     /// first.
     /// </summary>
-    private static LanguageModel Reciting(string text)
+    internal static LanguageModel Reciting(string text)
     {
         const int Width = 264; // at least a feature for each token
         var model = new LanguageModel(TinyModels.All["bare"] with

@@ -128,6 +128,13 @@ template <int count> __device__ __forceinline__ void settle(float (&d)[count])
     for (int i = 0; i < count; i++) asm volatile("" : "+f"(d[i])::"memory");
 }
 
+// The same for operands in registers, which a product reads until the wait.
+template <int steps> __device__ __forceinline__ void settle(unsigned (&a)[steps][4])
+{
+#pragma unroll
+    for (int i = 0; i < 4 * steps; i++) asm volatile("" : "+r"(a[i / 4][i % 4])::"memory");
+}
+
 // d [64, N] (+)= a b, K = 16. Warp w of the four holds rows 16 w to 16 w + 15; with g = lane / 4, t = lane % 4 and column block c
 // of 8, d[4 c + {0, 1, 2, 3}] are (g, 8c + 2t), (g, 8c + 2t + 1), (g + 8, 8c + 2t), (g + 8, 8c + 2t + 1).
 // a lies in shared memory (`product`) or, as in mma_16x8x16, in registers (`product_registers`).

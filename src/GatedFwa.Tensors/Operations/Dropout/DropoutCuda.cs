@@ -6,7 +6,8 @@ internal static class DropoutCuda
 {
     private static readonly KernelSource Source = new(typeof(DropoutCuda), "dropout.cu");
 
-    public static void Forward(Tensor x, float probability, CounterRandom random, Tensor y) => Launch(x, probability, random, y, store: true);
+    public static void Forward(Tensor x, float probability, CounterRandom random, Tensor y) =>
+        Launch(x, probability, random, y, store: true);
 
     public static void Backward(Tensor dy, float probability, CounterRandom random, Tensor dx, bool storeDx) =>
         Launch(dy, probability, random, dx, storeDx);

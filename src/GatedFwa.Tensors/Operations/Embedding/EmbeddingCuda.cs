@@ -5,7 +5,7 @@ namespace GatedFwa.Tensors.Operations;
 internal static class EmbeddingCuda
 {
     private const int Warp = 32;
-    private const int TokensPerPiece = 32; // As in embedding.cu.
+    private const int TokensPerPiece = 32;
 
     private static readonly KernelSource Source = new(typeof(EmbeddingCuda), "embedding.cu");
 
@@ -31,10 +31,11 @@ internal static class EmbeddingCuda
         using var sorted = new SortedTokens(tokens, vocabulary);
         using CudaStorage shares = device.Memory.Rent(2L * pieces * width * sizeof(float));
         KernelDefine[] defines = Defines(dy.Type, width);
-        device.Kernel(Source, "embedding_backward", defines).Launch(shape, sorted.Tokens, sorted.Order, dy, dtable, shares, count, vocabulary);
+        device.Kernel(Source, "embedding_backward", defines).Launch(
+            shape, sorted.Tokens, sorted.Order, dy, dtable, shares, count, vocabulary);
         device.Kernel(Source, "embedding_backward_join", defines).Launch(shape, sorted.Tokens, dtable, shares, count, vocabulary);
     }
 
     private static KernelDefine[] Defines(DType type, int width) =>
-        [KernelDefine.Element(type), ("WIDTH", width), ("PACK", RowLaunch.PackOf(type, width))];
+        [KernelDefine.Element(type), ("WIDTH", width), ("PACK", RowLaunch.PackOf(type, width)), ("PIECE", TokensPerPiece)];
 }

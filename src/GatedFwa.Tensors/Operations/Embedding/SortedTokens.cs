@@ -17,13 +17,17 @@ internal sealed class SortedTokens : IDisposable
     {
         CudaDevice device = tokens.Cuda;
         int count = checked((int)tokens.Count), blocks = RowLaunch.Quotient(count, KeysPerBlock);
-        CudaKernel counting = device.Kernel(Source, "sort_count"), offsets = device.Kernel(Source, "sort_offsets"), moving = device.Kernel(Source, "sort_move");
+        KernelDefine keysPerBlock = ("KEYS", KeysPerBlock);
+        CudaKernel counting = device.Kernel(Source, "sort_count", keysPerBlock);
+        CudaKernel offsets = device.Kernel(Source, "sort_offsets", keysPerBlock);
+        CudaKernel moving = device.Kernel(Source, "sort_move", keysPerBlock);
         using CudaStorage counts = device.Memory.Rent((long)Digits * blocks * sizeof(int));
         KernelArgument keys = tokens, order = default(Tensor);
         int bits = BitOperations.Log2((uint)vocabulary) + 1;
         for (int shift = 0; shift < bits; shift += BitsPerPass)
         {
-            CudaStorage movedKeys = device.Memory.Rent((long)count * sizeof(int)), movedOrder = device.Memory.Rent((long)count * sizeof(int));
+            CudaStorage movedKeys = device.Memory.Rent((long)count * sizeof(int));
+            CudaStorage movedOrder = device.Memory.Rent((long)count * sizeof(int));
             var shape = new LaunchShape(blocks, Digits);
             counting.Launch(shape, keys, count, vocabulary, shift, counts);
             offsets.Launch(new LaunchShape(1, OffsetThreads), counts, Digits * blocks);

@@ -3,7 +3,7 @@
 // to one block alone.
 #include "packs.cuh"
 
-constexpr int piece = 32;
+constexpr int piece = PIECE;
 constexpr int batch = 4; // Rows of dy on the way at once.
 
 extern "C" __global__ void __launch_bounds__(256) embedding_forward(

@@ -1,9 +1,9 @@
 // Sorts positions by their tokens, equal ones by position: a radix sort, 8 bits a pass. A block has 256 threads, one for each digit,
-// and 1024 neighbouring keys.
+// and KEYS neighbouring keys.
 #include "warp.cuh"
 
 constexpr int digits = 256;
-constexpr int keys_per_block = 1024;
+constexpr int keys_per_block = KEYS;
 constexpr int warps = digits / 32;
 
 // Tokens outside the vocabulary come last.

@@ -13,7 +13,8 @@ internal static class ReduceCuda
     {
         CudaDevice device = x.Cuda;
         KernelDefine element = KernelDefine.Element(x.Type);
-        long part = RowLaunch.Quotient(Math.Max(RowLaunch.Quotient(x.Count, MostParts), LeastElementsPerPart), RowLaunch.Threads) * RowLaunch.Threads;
+        long part = Math.Max(RowLaunch.Quotient(x.Count, MostParts), LeastElementsPerPart);
+        part = RowLaunch.Quotient(part, RowLaunch.Threads) * RowLaunch.Threads; // Parts begin on 16 bytes.
         int parts = (int)RowLaunch.Quotient(x.Count, part);
         using CudaStorage sums = device.Memory.Rent(Math.Max(1, parts) * sizeof(double));
         device.Kernel(Source, "reduce_parts", element).Launch(new LaunchShape(parts, RowLaunch.Threads), x, sums, x.Count, part);
@@ -22,7 +23,8 @@ internal static class ReduceCuda
 
     /// <summary>Stores or adds factor · dy everywhere.</summary>
     public static void Spread(Tensor dy, double factor, Tensor dx, bool storeDx) =>
-        dx.Cuda.Kernel(Source, "reduce_spread", KernelDefine.Element(dx.Type)).Launch(RowLaunch.Packs(dx), dy, Double(factor), dx, dx.Count, storeDx);
+        dx.Cuda.Kernel(Source, "reduce_spread", KernelDefine.Element(dx.Type)).Launch(
+            RowLaunch.Packs(dx), dy, Double(factor), dx, dx.Count, storeDx);
 
     private static KernelArgument Double(double value) => BitConverter.DoubleToUInt64Bits(value);
 }

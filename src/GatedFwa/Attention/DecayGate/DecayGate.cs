@@ -9,6 +9,8 @@ namespace GatedFwa.Attention;
 /// </summary>
 public static class DecayGate
 {
+    internal const float DefaultEpsilon = 1e-3f;
+
     /// <summary>Computes α from token features.</summary>
     /// <param name="tape">Owns the result and records the operation.</param>
     /// <param name="x">[B, T, C], F32, or on a GPU BF16 or F16: token features.</param>
@@ -18,7 +20,7 @@ public static class DecayGate
     /// <param name="epsilon">Keeps the division by β finite.</param>
     /// <returns>F32 [B, T, H]: α ≥ 0.</returns>
     /// <exception cref="OperandException">The shapes do not match.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = 1e-3f) =>
+    public static Tensor Apply(Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon = DefaultEpsilon) =>
         Apply(tape, x, gateWeight, gateBias, amplitudeWeight, epsilon, prefix: null);
 
     /// <summary>The same on the CPU, and fills the prefix sums of α in the same pass.</summary>

@@ -1,4 +1,5 @@
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
 
 namespace GatedFwa.Attention;
 
@@ -49,6 +50,15 @@ internal sealed record DecayGatePrefix(Tensor Local, Tensor Totals) : IDisposabl
         }
 
         return u;
+    }
+
+    /// <summary>The same, to go with a tape.</summary>
+    public static DecayGatePrefix On(Tape tape, int batch, int positions, int heads, Device device)
+    {
+        DecayGatePrefix prefix = Empty(batch, positions, heads, device);
+        tape.Own(prefix.Local);
+        tape.Own(prefix.Totals);
+        return prefix;
     }
 
     /// <summary>Both floats of each number in one.</summary>

@@ -21,14 +21,19 @@ public static unsafe partial class GatedWindowAttention
     /// <returns>Of q's type, [B, T, H, D]; 0 where a query sees nothing.</returns>
     /// <exception cref="OperandException">The shapes do not match, D is not a multiple of 8 in 8 … 256, or the window is below
     /// 1.</exception>
-    public static Tensor Apply(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, AttentionOptions options, Tensor? lse = null)
+    public static Tensor Apply(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, AttentionOptions options, Tensor? lse = null) =>
+        Apply(tape, q, k, v, alpha, prefix: null, options, lse);
+
+    /// <summary>The same with the prefix that <see cref="DecayGate"/> made along with α; it lives as long as the tape.</summary>
+    internal static Tensor Apply(
+        Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, AttentionOptions options, Tensor? lse = null)
     {
         GatedWindowProblem problem = GatedWindowProblem.Check(q, k, v, alpha, lse, options);
         Tensor o = tape.Allocate(q.Shape, q.Type, q.Device);
         // The backward pass needs it too, and the caller may do as they like with theirs.
         bool records = tape.NeedsGradient(q, k, v, alpha);
         Tensor sums = lse is not null && !records ? lse : tape.Allocate([q.Shape[0], q.Shape[2], q.Shape[1]], DType.F32, q.Device);
-        Forward(problem, q, k, v, alpha, o, sums);
+        Forward(problem, q, k, v, alpha, prefix, o, sums);
         if (lse is not null && lse != sums) lse.CopyFrom(sums);
         if (records)
         {
@@ -36,7 +41,7 @@ public static unsafe partial class GatedWindowAttention
             {
                 var gradients = new AttentionGradients(
                     GradientTarget.Of(tape, q), GradientTarget.Of(tape, k), GradientTarget.Of(tape, v), GradientTarget.Of(tape, alpha));
-                Backward(problem, q, k, v, alpha, o, sums, outputGradient, gradients);
+                Backward(problem, q, k, v, alpha, prefix, o, sums, outputGradient, gradients);
             });
         }
 
@@ -44,11 +49,11 @@ public static unsafe partial class GatedWindowAttention
     }
 
     // The next two are all that knows of devices.
-    private static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse)
+    private static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, Tensor o, Tensor lse)
     {
         if (!q.Device.IsCpu)
         {
-            GatedWindowCuda.Forward(problem, q, k, v, alpha, o, lse);
+            GatedWindowCuda.Forward(problem, q, k, v, alpha, prefix, o, lse);
             return;
         }
 
@@ -63,6 +68,7 @@ public static unsafe partial class GatedWindowAttention
         Tensor k,
         Tensor v,
         Tensor? alpha,
+        DecayGatePrefix? prefix,
         Tensor o,
         Tensor lse,
         Tensor outputGradient,
@@ -70,7 +76,7 @@ public static unsafe partial class GatedWindowAttention
     {
         if (!q.Device.IsCpu)
         {
-            GatedWindowCuda.Backward(problem, q, k, v, alpha, o, lse, outputGradient, gradients);
+            GatedWindowCuda.Backward(problem, q, k, v, alpha, prefix, o, lse, outputGradient, gradients);
             return;
         }
 

@@ -7,12 +7,13 @@ using GatedFwa.Tensors.Cpu;
 namespace GatedFwa.Attention;
 
 /// <summary>
-/// Walks a ring from the newest key to the oldest in blocks of 64 with an online softmax: decays only lower the scores on the way,
+/// Walks a ring from the newest key to the oldest in blocks of 256 with an online softmax: decays only lower the scores on the way,
 /// so the running maximum seldom changes, and scratch does not grow with the window.
 /// </summary>
 internal static unsafe class RingDecodeCpu
 {
-    private const int BlockKeys = 64;
+    // Keys and values are streams of memory that begin anew with every block: long enough to be worth beginning (docs/log.md).
+    private const int BlockKeys = 256;
 
     /// <summary>Query heads of a group that share one reading of their keys; the rest of a large group is another thread's work.</summary>
     private const int HeadsPerItem = 4;

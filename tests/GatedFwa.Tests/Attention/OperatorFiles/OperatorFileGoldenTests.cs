@@ -1,5 +1,6 @@
 using GatedFwa.Attention;
 using GatedFwa.Checkpoints;
+using GatedFwa.Tensors;
 using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Attention.OperatorFiles;
@@ -107,13 +108,26 @@ public abstract class OperatorFileGoldenSuite(TestBackend backend) : TensorTest(
     {
         using Golden golden = Golden.Open(name);
         using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
-        foreach (string tensor in tensors.Where(golden.Has))
+        Dictionary<string, double[]> expected = Expected(golden, tensors);
+        foreach ((string tensor, double[] values) in expected)
         {
             Assert.Equal(golden.Shape(tensor), file[tensor].Shape);
-            double error = ErrorNorm.Relative(file.ReadFloats(tensor), golden.Floats(tensor));
+            double error = ErrorNorm.Relative(file.ReadFloats(tensor), values);
             Assert.True(error <= tolerance, $"{name}, {tensor}: the error is {error:e2}.");
-            Assert.True(ErrorNorm.Relative(new float[file[tensor].Shape.Count], golden.Floats(tensor)) > tolerance || golden.Floats(tensor).All(value => value == 0));
+            Assert.True(ErrorNorm.Relative(new float[values.Length], values) > tolerance || values.All(value => value == 0));
         }
+    }
+
+    /// <summary>
+    /// The oracle's results. Where 16 bits round attention's inputs, the scores, some of them in the hundreds, are of other inputs than
+    /// the oracle's: then those of the reference.
+    /// </summary>
+    private Dictionary<string, double[]> Expected(Golden golden, string[] tensors)
+    {
+        if (Backend.Activations == DType.F32 || golden.Kind != OperatorFile.AttentionKind)
+            return tensors.Where(golden.Has).ToDictionary(tensor => tensor, tensor => Samples.Widen(golden.Floats(tensor)));
+        Dictionary<string, double[]> reference = GatedWindowGoldenSuite.Reference(golden, Backend);
+        return tensors.Where(golden.Has).ToDictionary(tensor => tensor, tensor => reference[tensor]);
     }
 
     /// <summary>A golden file with some tensors only, or other metadata.</summary>

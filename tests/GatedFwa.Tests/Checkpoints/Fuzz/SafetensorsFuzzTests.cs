@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Globalization;
+using System.Text;
 using GatedFwa.Checkpoints;
 using GatedFwa.Testing;
 
@@ -39,6 +41,62 @@ public sealed class SafetensorsFuzzTests
         Assert.InRange(readable, Cases / 100, Cases / 2);
         string[] expected = ["overlaps", "hole", "belong to no tensor", "cannot take", "before its start", "twice", "not valid JSON", "claims a header", "unknown dtype", "unknown property", "not valid Unicode", "not a string", "not two whole", "whole number from", "checksum", "JSON object", "has two", "has no"];
         Assert.Equal([], expected.Where(part => !complaints.Any(complaint => complaint.Contains(part, StringComparison.Ordinal))));
+    }
+
+    /// <summary>Well-formed, and all header: whatever is kept of a tensor must fit what the header says of it.</summary>
+    [Theory]
+    [InlineData("U8", "", 1, 0)]
+    [InlineData("U8", "0", 0, 0)]
+    [InlineData("BF16", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1", 2, 0)]
+    [InlineData("F64", "0,2147483647", 0, 0)]
+    [InlineData("F32", "", 4, 100_000)]
+    public void Very_many_tiny_tensors_take_no_memory_beyond_the_file(string type, string shape, int bytes, int metadata)
+    {
+        const int Tensors = 100_000;
+        var header = new StringBuilder("{\"__metadata__\":{");
+        header.AppendJoin(',', Enumerable.Range(0, metadata).Select(i => $"\"{i:X}\":\"\"")).Append('}');
+        // Data from last to first, so that neither order is that of the header.
+        for (int i = Tensors - 1; i >= 0; i--)
+            header.Append(CultureInfo.InvariantCulture, $",\"{i:X}\":{{\"dtype\":\"{type}\",\"shape\":[{shape}],\"data_offsets\":[{i * bytes},{(i + 1) * bytes}]}}");
+        byte[] many = SafetensorsBytes.Of(header.Append('}').ToString(), new byte[Tensors * bytes]);
+
+        long before = GC.GetAllocatedBytesForCurrentThread(), start = Stopwatch.GetTimestamp();
+        using SafetensorsFile file = SafetensorsBytes.Open(many);
+        AssertAllocated(before, many.Length + OpeningAllowanceBytes);
+        Assert.True(Stopwatch.GetElapsedTime(start) < Limit, $"Opening took {Stopwatch.GetElapsedTime(start)}.");
+
+        Assert.Equal((Tensors, metadata), (file.Entries.Count, file.Metadata.Count));
+        for (int i = 0; i < Tensors; i += 997) Assert.Equal(i * bytes, file[i.ToString("X", CultureInfo.InvariantCulture)].Start);
+    }
+
+    /// <summary>Nothing to spare: the shortest entries there can be, alone.</summary>
+    [Fact]
+    public void The_table_has_room_in_every_header()
+    {
+        for (int count = 0; count < 300; count++)
+        {
+            IEnumerable<string> names = Enumerable.Range(0, count).Select(i => $"\"{(i == 0 ? "" : i.ToString("X", CultureInfo.InvariantCulture))}\"");
+            string tensors = string.Join(',', names.Select(name => name + """:{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"""));
+            string metadata = string.Join(',', names.Select(name => name + ":\"\""));
+            using SafetensorsFile allTensors = SafetensorsBytes.Open(SafetensorsBytes.Of("{" + tensors + "}", 0));
+            using SafetensorsFile allMetadata = SafetensorsBytes.Open(SafetensorsBytes.Of("{\"__metadata__\":{" + metadata + "}}", 0));
+            Assert.Equal((count, count), (allTensors.Entries.Count, allMetadata.Metadata.Count));
+            Assert.Equal(count, allTensors.Entries.Select(entry => entry.Name).Distinct().Count());
+        }
+    }
+
+    [Theory]
+    [InlineData("{\"__metadata__\":{\"k\":\"", "\"}}")]
+    [InlineData("{\"", "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}")]
+    public void Very_long_text_takes_no_memory_beyond_the_file(string before, string after)
+    {
+        foreach (string letter in (string[])["x", "ä", "\\n", "\\u00e4", "\\ud83d\\ude00"])
+        {
+            byte[] file = SafetensorsBytes.Of(before + string.Concat(Enumerable.Repeat(letter, 500_000)) + after, 0);
+            long allocated = GC.GetAllocatedBytesForCurrentThread();
+            SafetensorsBytes.Open(file).Dispose();
+            AssertAllocated(allocated, file.Length + OpeningAllowanceBytes);
+        }
     }
 
     /// <summary>Null where everything could be read, else the sentence; any other exception fails the test.</summary>

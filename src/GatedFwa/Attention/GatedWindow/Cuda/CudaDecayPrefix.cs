@@ -24,6 +24,16 @@ internal sealed class CudaDecayPrefix : IDisposable
     /// <summary>F32 [2, B, H, chunks].</summary>
     public CudaStorage Totals { get; }
 
+    /// <summary>What the gate has summed up already, where it has and rows are one segment each; else sums the decay up.</summary>
+    public static CudaDecayPrefix? Of(Tensor? alpha, DecayGatePrefix? ready, CudaSegments segments)
+    {
+        if (alpha is null) return null;
+        if (ready is null || segments.Starts is not null) return Of(alpha, segments);
+        ready.Local.Storage.Retain();
+        ready.Totals.Storage.Retain();
+        return new((CudaStorage)ready.Local.Storage, (CudaStorage)ready.Totals.Storage);
+    }
+
     /// <summary>Sums the decay up.</summary>
     /// <param name="alpha">F32 [B, S, H].</param>
     /// <param name="segments">Where sums start anew.</param>

@@ -23,15 +23,16 @@ internal static class GatedWindowCuda
     /// <param name="k">[B, S, Hkv, D].</param>
     /// <param name="v">[B, S, Hkv, D].</param>
     /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="ready">The prefix of alpha, where the gate has made it.</param>
     /// <param name="o">[B, T, H, D].</param>
     /// <param name="lse">F32 [B, H, T].</param>
-    public static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor o, Tensor lse)
+    public static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? ready, Tensor o, Tensor lse)
     {
         GatedWindowShape shape = problem.Shape;
         if (shape.QueryCount == 0) return;
         CudaDevice device = q.Cuda;
         using var segments = new CudaSegments(problem, device);
-        using CudaDecayPrefix? prefix = alpha is null ? null : CudaDecayPrefix.Of(alpha, segments);
+        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
         if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
         {
             GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
@@ -49,6 +50,7 @@ internal static class GatedWindowCuda
     /// <param name="k">[B, S, Hkv, D].</param>
     /// <param name="v">[B, S, Hkv, D].</param>
     /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="ready">The prefix of alpha, where the gate has made it.</param>
     /// <param name="o">What the forward pass gave.</param>
     /// <param name="lse">What the forward pass gave.</param>
     /// <param name="outputGradient">[B, T, H, D].</param>
@@ -59,6 +61,7 @@ internal static class GatedWindowCuda
         Tensor k,
         Tensor v,
         Tensor? alpha,
+        DecayGatePrefix? ready,
         Tensor o,
         Tensor lse,
         Tensor outputGradient,
@@ -69,11 +72,12 @@ internal static class GatedWindowCuda
         CudaDevice device = q.Cuda;
         gradients = gradients.ClearedUnless(problem.CoversEverything);
         using var segments = new CudaSegments(problem, device);
-        using CudaDecayPrefix? prefix = alpha is null ? null : CudaDecayPrefix.Of(alpha, segments);
+        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
         int sumBytes = q.Type == DType.F32 ? sizeof(double) : sizeof(float);
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);
-        using CudaStorage? rows = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.LseCount * sumBytes);
+        // In 16 bits the rows' sums have gone into δ.
+        using CudaStorage? rows = gradients.Dalpha.Tensor is null || q.Type != DType.F32 ? null : device.Memory.Rent(shape.LseCount * sumBytes);
         long queryRows = shape.LseCount;
         Preparation(device, q.Type, "output_dot_gradient").Launch(
             new LaunchShape(checked((int)((queryRows + WarpsPerBlock - 1) / WarpsPerBlock)), Threads),
@@ -87,12 +91,12 @@ internal static class GatedWindowCuda
         var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
         if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
-        if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows!, gradients.Dalpha, device);
+        if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
     }
 
     /// <summary>dα from the sums of dS over queries and over keys.</summary>
     private static void FinishDecayGradient(
-        GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage rows, GradientTarget dalpha, CudaDevice device)
+        GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage? rows, GradientTarget dalpha, CudaDevice device)
     {
         GatedWindowShape shape = problem.Shape;
         int spans = (shape.Positions + Span - 1) / Span, headRows = shape.Batch * shape.Heads;

@@ -52,7 +52,7 @@ internal static class GatedWindowPortable
             problem.Window);
     }
 
-    /// <summary>Writes or adds the gradients of q, k and v, and the sums of dS.</summary>
+    /// <summary>Writes or adds the gradients of q, k and v, and the column sums of dS.</summary>
     public static void Backward(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands)
     {
         GatedWindowShape shape = problem.Shape;
@@ -75,6 +75,31 @@ internal static class GatedWindowPortable
             ("HAS_GATE", operands.Prefix is not null));
 
         (GradientTarget dq, GradientTarget dk, GradientTarget dv, _) = operands.Gradients;
+        // Always: it corrects δ for the other one.
+        CudaTiles queries = segments.Queries;
+        Kernel("portable_backward_queries").Launch(
+            new LaunchShape(queries.Count, Threads, Bytes(passing), BlocksY: shape.Heads),
+            operands.Q,
+            operands.K,
+            operands.V,
+            operands.OutputGradient,
+            operands.Lse,
+            operands.Delta,
+            operands.Prefix?.Local,
+            operands.Prefix?.Totals,
+            dq.Tensor,
+            !dq.IsFresh,
+            queries.List,
+            queries.First,
+            queries.PerRow,
+            problem.Scale,
+            shape.Tokens,
+            shape.Positions,
+            shape.Batch * shape.Heads,
+            shape.Heads,
+            shape.GroupSize,
+            problem.Window);
+
         if (operands.WantsKeys)
         {
             CudaTiles tiles = segments.Keys;
@@ -93,35 +118,6 @@ internal static class GatedWindowPortable
                 !dk.IsFresh,
                 !dv.IsFresh,
                 operands.ColumnSums,
-                tiles.List,
-                tiles.First,
-                tiles.PerRow,
-                problem.Scale,
-                shape.Tokens,
-                shape.Positions,
-                shape.Batch * shape.Heads,
-                shape.Heads,
-                shape.GroupSize,
-                problem.Window);
-        }
-
-        if (operands.WantsQueries)
-        {
-            CudaTiles tiles = segments.Queries;
-            Kernel("portable_backward_queries").Launch(
-                // A stage of keys takes no more than one of queries.
-                new LaunchShape(tiles.Count, Threads, Bytes(passing) - (passing.Stages * passing.Rows * (RowTermsBytes - DecayBytes)), BlocksY: shape.Heads),
-                operands.Q,
-                operands.K,
-                operands.V,
-                operands.OutputGradient,
-                operands.Lse,
-                operands.Delta,
-                operands.Prefix?.Local,
-                operands.Prefix?.Totals,
-                dq.Tensor,
-                !dq.IsFresh,
-                operands.RowSums,
                 tiles.List,
                 tiles.First,
                 tiles.PerRow,

@@ -25,8 +25,8 @@ extern "C" __global__ void __launch_bounds__(256) output_dot_gradient(
 }
 
 // dalpha_s = -C(s), C(s) the sum of dS_ij over j < s <= i: what the keys before s have given out less what the queries before s
-// have taken, summed from the segment's start. Row sums of dS are zero but for rounding; taking them as they came lets that
-// rounding cancel. Spans of 1024 positions are summed first and then walked again from what the spans before leave behind.
+// have taken, summed from the segment's start. Row sums of dS are zero but for rounding; taking them as they came, where they are
+// given, lets that rounding cancel. Spans of 1024 positions are summed first and then walked again from what the spans before leave behind.
 
 constexpr int span_threads = 256, per_thread = 4, span = span_threads * per_thread;
 
@@ -43,7 +43,7 @@ __device__ __forceinline__ Crossing operator+(Crossing before, Crossing next)
 
 struct Sums
 {
-    const SUM *columns, *rows; // [B, H, S], [B, H, T]
+    const SUM *columns, *rows; // [B, H, S]; [B, H, T], or none
     const int *segment_start;  // [B, S], or none
     int tokens, positions, heads;
 
@@ -55,7 +55,7 @@ struct Sums
         if (start > position) return {0, 1}; // padding
         double sum = columns[(long long)head_row * positions + position];
         int token = position - (positions - tokens);
-        if (token >= 0) sum -= rows[(long long)head_row * tokens + token];
+        if (rows && token >= 0) sum -= rows[(long long)head_row * tokens + token];
         return {sum, start == position};
     }
 };

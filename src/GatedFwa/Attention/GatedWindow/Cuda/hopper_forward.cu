@@ -315,6 +315,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
                 online_softmax(s, scale_log2, rows, shrink);
                 product_wait<0>();
                 settle(o);
+                settle(p);
                 release(&shared.values_empty[value_ring.stage]);
                 value_ring.next();
 #pragma unroll
@@ -325,6 +326,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             start_outputs(o, p, shared.values[value_ring.stage]);
             product_wait<0>();
             settle(o);
+            settle(p);
             release(&shared.values_empty[value_ring.stage]);
             value_ring.next();
         }

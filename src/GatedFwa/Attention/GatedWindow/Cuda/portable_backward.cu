@@ -1,6 +1,6 @@
-// Gated window attention on the tensor cores of sm_80 and later, backward, in two kernels without atomics: one keeps 64 keys and
-// lets the queries that see them go past (dk, dv, column sums of dS), one keeps 64 queries and lets their keys go past (dq, row
-// sums of dS). Both form P = 2^(score - lse) and dS = P (dP - delta) anew.
+// Gated window attention on the tensor cores of sm_80 and later, backward, in two kernels without atomics: one keeps 64 queries
+// and lets their keys go past (dq), one keeps 64 keys and lets the queries that see them go past (dk, dv, column sums of dS). Both
+// form P = 2^(score - lse) and dS = P (dP - delta) anew. The one for dq comes first: it corrects delta.
 //
 // Defines: ELEMENT, HEAD_SIZE, COLUMNS (the head size rounded up to 16 SPLITS), SPLITS (blocks that share the columns of dk and
 // dv, which would not fit into one's registers), ROWS (of a block that goes past), STAGES, HAS_GATE.
@@ -9,6 +9,7 @@
 #include "online_softmax.cuh"
 #include "tile_products.cuh"
 #include "visible_blocks.cuh"
+#include "warp.cuh"
 
 constexpr int warps = 4, threads = 32 * warps, kept_rows = 16 * warps;
 constexpr int stride = row_stride<COLUMNS>;
@@ -217,7 +218,13 @@ extern "C" __global__ void __launch_bounds__(threads) portable_backward_keys(
     }
 }
 
-// ---- dq and row sums ------------------------------------------------------------------------------------------------------
+// ---- dq -------------------------------------------------------------------------------------------------------------------
+//
+// delta comes from outputs that were rounded to 16 bits. Where a row hardly weighs but one key, dP - delta is a small difference
+// and that rounding is most of it. The row sums of dS tell: they are zero but for the error of delta. What they say corrects delta
+// for the kernel that keeps keys; dq goes past the keys again where it would matter.
+
+constexpr float negligible = 1.0f / 512; // of the sums of |dS|
 
 struct KeyStage
 {
@@ -228,12 +235,15 @@ struct KeyStage
 struct SharedOfQueries
 {
     ELEMENT queries[kept_rows * stride], gradients[kept_rows * stride];
-    KeyStage stage[STAGES];
+    KeyStage stage[STAGES]; // smaller than the other kernel's by more than what follows
+    float errors[warps], sizes[warps];
 };
 
+static_assert(sizeof(SharedOfQueries) <= sizeof(SharedOfKeys), "both kernels are launched with as much");
+
 extern "C" __global__ void __launch_bounds__(threads) portable_backward_queries(
-    const ELEMENT *q, const ELEMENT *k, const ELEMENT *v, const ELEMENT *gradient, const float *lse, const float *delta,
-    const float *local, const float *totals, ELEMENT *dq, int add_dq, float *row_sums,
+    const ELEMENT *q, const ELEMENT *k, const ELEMENT *v, const ELEMENT *gradient, const float *lse, float *delta,
+    const float *local, const float *totals, ELEMENT *dq, int add_dq,
     const int *tile_list, int first_tile, int tiles_per_row, float scale,
     int tokens, int positions, int rows_of_heads, int heads, int group, int window)
 {
@@ -282,34 +292,65 @@ extern "C" __global__ void __launch_bounds__(threads) portable_backward_queries(
     for (int r = 0; r < 2; r++)
         terms[r] = rows[r] >= first_row && rows[r] < end_row ? row_terms(at, row_decay[r], rows[r], is_strong) : no_row();
 
-    float query_gradients[COLUMNS / 8][4], sums[2] = {0, 0};
+    float query_gradients[COLUMNS / 8][4], sums[2] = {0, 0}, sizes[2] = {0, 0};
     clear(query_gradients);
-    bring(last_block, 0);
-    int index = 0;
-    for (int block = last_block; block >= first_block; block -= ROWS, index++)
+    for (int pass = 0; pass < 2; pass++)
     {
-        if (STAGES > 1) bring(block - ROWS, index + 1);
-        copy_async_wait<(STAGES > 1 ? 1 : 0)>();
-        __syncthreads();
-        KeyStage &stage = shared.stage[index % STAGES];
-        float p[ROWS / 8][4], ds[ROWS / 8][4];
-        multiply_rows<COLUMNS, ROWS>(p, shared.queries + warp_row * stride, stage.keys);
-        multiply_rows<COLUMNS, ROWS>(ds, shared.gradients + warp_row * stride, stage.values);
-        bool masked = !is_whole(tile.first + warp_row, 16, block, ROWS, window);
+        bring(last_block, 0);
+        int index = 0;
+        for (int block = last_block; block >= first_block; block -= ROWS, index++)
+        {
+            if (STAGES > 1) bring(block - ROWS, index + 1);
+            copy_async_wait<(STAGES > 1 ? 1 : 0)>();
+            __syncthreads();
+            KeyStage &stage = shared.stage[index % STAGES];
+            float p[ROWS / 8][4], ds[ROWS / 8][4];
+            multiply_rows<COLUMNS, ROWS>(p, shared.queries + warp_row * stride, stage.keys);
+            if (pass == 0) multiply_rows<COLUMNS, ROWS>(ds, shared.gradients + warp_row * stride, stage.values);
+            bool masked = !is_whole(tile.first + warp_row, 16, block, ROWS, window);
 #pragma unroll
-        for (int c = 0; c < ROWS / 8; c++)
+            for (int c = 0; c < ROWS / 8; c++)
 #pragma unroll
-            for (int i = 0; i < 4; i++)
-            {
-                int r = i / 2, key = 8 * c + 2 * (lane % 4) + i % 2;
-                float x = weight(p[c][i], scale * (float)decay_log2_e, stage.decay[key], terms[r], is_strong);
-                if (masked && !is_visible(rows[r], block + key, window)) x = 0;
-                ds[c][i] = x * (ds[c][i] - terms[r].delta);
-                sums[r] += ds[c][i];
-            }
-        multiply_columns<COLUMNS, ROWS, COLUMNS>(query_gradients, ds, stage.keys);
+                for (int i = 0; i < 4; i++)
+                {
+                    int r = i / 2, key = 8 * c + 2 * (lane % 4) + i % 2;
+                    float x = weight(p[c][i], scale * (float)decay_log2_e, stage.decay[key], terms[r], is_strong);
+                    if (masked && !is_visible(rows[r], block + key, window)) x = 0;
+                    if (pass == 0)
+                    {
+                        ds[c][i] = x * (ds[c][i] - terms[r].delta);
+                        sums[r] += ds[c][i];
+                        sizes[r] += fabsf(ds[c][i]);
+                    }
+                    else ds[c][i] = -x * sums[r];
+                }
+            multiply_columns<COLUMNS, ROWS, COLUMNS>(query_gradients, ds, stage.keys);
+            __syncthreads();
+            if (STAGES == 1) bring(block - ROWS, index + 1);
+        }
+        if (pass == 1) break;
+
+        float error = 0, size = 0;
+        for (int r = 0; r < 2; r++)
+        {
+            sums[r] = row_sum(sums[r]);
+            sizes[r] = row_sum(sizes[r]);
+            error += sums[r] * sums[r];
+            size += sizes[r] * sizes[r];
+            if (rows[r] >= first_row && rows[r] < end_row && lane % 4 == 0)
+                delta[(long long)head_row * tokens + rows[r] - prefix] = terms[r].delta + sums[r];
+        }
+        error = warp_sum(error);
+        size = warp_sum(size);
+        if (lane == 0)
+        {
+            shared.errors[threadIdx.x / 32] = error;
+            shared.sizes[threadIdx.x / 32] = size;
+        }
         __syncthreads();
-        if (STAGES == 1) bring(block - ROWS, index + 1);
+        error = shared.errors[0] + shared.errors[1] + shared.errors[2] + shared.errors[3];
+        size = shared.sizes[0] + shared.sizes[1] + shared.sizes[2] + shared.sizes[3];
+        if (!dq || error <= negligible * negligible * size) break;
     }
 
     ELEMENT *targets[2];
@@ -317,8 +358,6 @@ extern "C" __global__ void __launch_bounds__(threads) portable_backward_queries(
     {
         bool is_query = rows[r] >= first_row && rows[r] < end_row;
         targets[r] = is_query && dq ? dq + (at.q - q) + rows[r] * at.query_stride : nullptr;
-        float sum = row_sum(sums[r]);
-        if (HAS_GATE && row_sums && is_query && lane % 4 == 0) row_sums[(long long)head_row * tokens + rows[r] - prefix] = sum;
     }
     store_fragment<COLUMNS>(targets[0], targets[1], query_gradients, scale, scale, 0, HEAD_SIZE, add_dq);
 }
