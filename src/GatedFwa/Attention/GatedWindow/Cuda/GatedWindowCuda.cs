@@ -35,7 +35,7 @@ internal static class GatedWindowCuda
         using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
         if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
         {
-            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
+            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Bounds?.First, o, lse);
             return;
         }
 
@@ -90,6 +90,7 @@ internal static class GatedWindowCuda
             shape.HeadSize);
         var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
         if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
+        else if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
         if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
     }

@@ -1,5 +1,6 @@
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cuda;
+using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Attention;
 
@@ -9,11 +10,12 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class GatedWindowHopper
 {
-    private const int Hopper = 90, Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128;
+    private const int Hopper = 90, Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, BackwardRows = 128;
     private const double Log2E = 1.4426950408889634;
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
     private static readonly KernelSource BackwardSource = new(typeof(GatedWindowHopper), "hopper_backward.cu");
+    private static readonly KernelSource CorrectionSource = new(typeof(GatedWindowHopper), "delta_correction.cu");
 
     /// <summary>Whether these kernels take a problem.</summary>
     public static bool Takes(CudaDevice device, GatedWindowProblem problem, DType type) =>
@@ -50,10 +52,10 @@ internal static class GatedWindowHopper
             ("HAS_SEGMENTS", segmentStarts is not null));
         kernel.Launch(
             new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages)),
-            Tiles(q, GroupRows),
-            Tiles(k, KeyRows),
-            Tiles(v, KeyRows),
-            Tiles(o, GroupRows),
+            Boxes(q, GroupRows),
+            Boxes(k, KeyRows),
+            Boxes(v, KeyRows),
+            Boxes(o, GroupRows),
             prefix?.Local,
             prefix?.Totals,
             segmentStarts,
@@ -68,80 +70,41 @@ internal static class GatedWindowHopper
             tiles);
     }
 
-    /// <summary>Gradients; what another pass has left there is replaced.</summary>
-    /// <param name="problem">What has passed the door.</param>
-    /// <param name="inputs">q [B, T, H, D], k and v [B, S, Hkv, D], and the gradient of o.</param>
-    /// <param name="prefix">The decay's two-level prefix, or none.</param>
-    /// <param name="segments">First position and one past the last of each position's segment, I32 [B, S]; none where every row is
-    /// one sequence.</param>
-    /// <param name="lse">F32 [B, H, T].</param>
-    /// <param name="delta">F32 [B, H, T]: Σ o · dO.</param>
-    /// <param name="gradients">Of q, k and v.</param>
-    /// <param name="sums">F32 Σ_i dS_ij [B, H, S] and Σ_j dS_ij [B, H, T]; with a gate only.</param>
-    public static void Backward(
-        GatedWindowProblem problem,
-        (Tensor Q, Tensor K, Tensor V, Tensor OutputGradient) inputs,
-        (CudaStorage Local, CudaStorage Totals)? prefix,
-        (CudaStorage Starts, CudaStorage Ends)? segments,
-        Tensor lse,
-        CudaStorage delta,
-        (Tensor Q, Tensor K, Tensor V) gradients,
-        (CudaStorage Columns, CudaStorage Rows)? sums)
+    /// <summary>
+    /// Gradients. The pass that keeps queries comes first: its row sums correct δ, which it received from rounded outputs, for the
+    /// other, and say for which tiles it must run again.
+    /// </summary>
+    public static void Backward(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands)
     {
         GatedWindowShape shape = problem.Shape;
-        CudaDevice device = inputs.Q.Cuda;
-        int panels = (shape.HeadSize + Panel - 1) / Panel;
-        (int buffers, int stages) = panels == 1 ? (2, 4) : (1, 4);
-        TensorMap q = Tiles(inputs.Q, GroupRows), k = Tiles(inputs.K, GroupRows), v = Tiles(inputs.V, GroupRows);
-        TensorMap outputGradient = Tiles(inputs.OutputGradient, GroupRows);
-        Pass(rowsAreKeys: true, k, v, q, outputGradient, Tiles(gradients.K, GroupRows), Tiles(gradients.V, GroupRows), sums?.Columns);
-        TensorMap dq = Tiles(gradients.Q, GroupRows);
-        Pass(rowsAreKeys: false, q, outputGradient, k, v, dq, dq, sums?.Rows);
+        CudaDevice device = operands.Q.Cuda;
+        int tilesPerSequence = Tiles(shape.Tokens, BackwardRows), tiles = tilesPerSequence * shape.Batch * shape.Heads;
+        using CudaStorage sums = device.Memory.Rent(shape.LseCount * sizeof(float)), sizes = device.Memory.Rent(shape.LseCount * sizeof(float));
+        using CudaStorage repeat = device.Memory.Rent((long)tiles * sizeof(int));
+        using var dq = new Replaced(operands.Gradients.Dq, operands.Q);
+        using var dk = new Replaced(operands.Gradients.Dk, operands.K);
+        using var dv = new Replaced(operands.Gradients.Dv, operands.V);
+        TensorMap q = Boxes(operands.Q, GroupRows), k = Boxes(operands.K, GroupRows), v = Boxes(operands.V, GroupRows);
+        TensorMap upstream = Boxes(operands.OutputGradient, GroupRows), dqBoxes = Boxes(dq.Tensor, GroupRows);
 
-        void Pass(bool rowsAreKeys, TensorMap x, TensorMap y, TensorMap cx, TensorMap cy, TensorMap dx, TensorMap dy, CudaStorage? rowSums)
+        var queries = new BackwardPass(q, upstream, k, v, dqBoxes, dqBoxes, sums, sizes);
+        queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat: null);
+        device.Kernel(CorrectionSource, "delta_correction").Launch(
+            new LaunchShape(tilesPerSequence, BackwardRows, BlocksY: shape.Batch * shape.Heads), sums, sizes, operands.Delta, repeat, shape.Tokens);
+        if (operands.Gradients.Dq.Tensor is not null) queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat);
+        if (operands.WantsKeys)
         {
-            const int TileRows = 2 * GroupRows;
-            int tilesPerSequence = ((rowsAreKeys ? shape.Positions : shape.Tokens) + TileRows - 1) / TileRows;
-            int tiles = checked(tilesPerSequence * shape.Batch * (rowsAreKeys ? shape.KeyHeads : shape.Heads));
-            CudaKernel kernel = device.Kernel(
-                BackwardSource,
-                "hopper_backward",
-                KernelDefine.Element(inputs.Q.Type),
-                ("PANELS", panels),
-                ("STAGES", stages),
-                ("ROW_BUFFERS", buffers),
-                ("ROWS_ARE_KEYS", rowsAreKeys),
-                ("HAS_GATE", prefix is not null),
-                ("HAS_SEGMENTS", segments is not null));
-            kernel.Launch(
-                new LaunchShape(Math.Min(tiles, device.Multiprocessors), 3 * GroupThreads, BackwardSharedBytes(panels, buffers, stages)),
-                x,
-                y,
-                cx,
-                cy,
-                dx,
-                dy,
-                prefix?.Local,
-                prefix?.Totals,
-                lse,
-                delta,
-                segments?.Starts,
-                segments?.Ends,
-                rowSums,
-                problem.Scale,
-                (float)(problem.Scale * Log2E),
-                shape.Tokens,
-                shape.Positions,
-                shape.Heads,
-                shape.KeyHeads,
-                problem.Window,
-                tilesPerSequence,
-                tiles);
+            new BackwardPass(k, v, q, upstream, Boxes(dk.Tensor, GroupRows), Boxes(dv.Tensor, GroupRows), operands.ColumnSums, null)
+                .Launch(problem, segments, operands, rowsAreKeys: true, repeat: null);
         }
+
+        dq.Finish();
+        dk.Finish();
+        dv.Finish();
     }
 
     /// <summary>Boxes of one head's rows, a panel wide.</summary>
-    private static TensorMap Tiles(Tensor tensor, int rows)
+    private static TensorMap Boxes(Tensor tensor, int rows)
     {
         (int batch, int positions, int heads, int size) = (tensor.Shape[0], tensor.Shape[1], tensor.Shape[2], tensor.Shape[3]);
         return new TensorMap(
@@ -153,14 +116,6 @@ internal static class GatedWindowHopper
             swizzled: true);
     }
 
-    /// <summary>The size of the backward kernel's <c>Shared</c>.</summary>
-    private static int BackwardSharedBytes(int panels, int buffers, int stages)
-    {
-        const int RowBytes = 128, BarrierBytes = 8;
-        int block = GroupRows * panels * RowBytes;
-        return (4 * buffers * block) + (2 * stages * block) + (2 * stages * GroupRows * sizeof(float)) + (2 * (buffers + stages) * BarrierBytes);
-    }
-
     /// <summary>The size of the forward kernel's <c>Shared</c>.</summary>
     private static int SharedBytes(int panels, int groups, int stages)
     {
@@ -168,5 +123,81 @@ internal static class GatedWindowHopper
         int queries = 2 * groups * GroupRows * panels * RowBytes;
         int keysAndValues = 2 * stages * KeyRows * panels * RowBytes;
         return queries + keysAndValues + (stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
+    }
+
+    private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
+
+    /// <summary>A gradient that the kernels write whole: the accumulator itself, or one that is added to it afterwards.</summary>
+    private sealed class Replaced(GradientTarget target, Tensor input) : IDisposable
+    {
+        private readonly Tensor? _own = target is { Tensor: not null, IsFresh: true } ? null : Tensor.Empty(input.Shape, input.Type, input.Device);
+
+        public Tensor Tensor => _own ?? target.Tensor!;
+
+        public void Finish()
+        {
+            if (_own is not null && target.Tensor is not null) AddCuda.Accumulate(_own, target.Tensor);
+        }
+
+        public void Dispose() => _own?.Dispose();
+    }
+
+    /// <summary>One of the two passes of the backward kernel: operands of rows, of columns, and what becomes of them.</summary>
+    private sealed record BackwardPass(
+        TensorMap X, TensorMap Y, TensorMap ColumnX, TensorMap ColumnY, TensorMap Dx, TensorMap Dy, CudaStorage? Sums, CudaStorage? Sizes)
+    {
+        public void Launch(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands, bool rowsAreKeys, CudaStorage? repeat)
+        {
+            GatedWindowShape shape = problem.Shape;
+            CudaDevice device = operands.Q.Cuda;
+            int panels = Tiles(shape.HeadSize, Panel);
+            (int buffers, int stages) = panels == 1 ? (2, 4) : (1, 4);
+            int tilesPerSequence = Tiles(rowsAreKeys ? shape.Positions : shape.Tokens, BackwardRows);
+            int tiles = checked(tilesPerSequence * shape.Batch * (rowsAreKeys ? shape.KeyHeads : shape.Heads));
+            CudaKernel kernel = device.Kernel(
+                BackwardSource,
+                "hopper_backward",
+                KernelDefine.Element(operands.Q.Type),
+                ("PANELS", panels),
+                ("STAGES", stages),
+                ("ROW_BUFFERS", buffers),
+                ("ROWS_ARE_KEYS", rowsAreKeys),
+                ("HAS_GATE", operands.Prefix is not null),
+                ("HAS_SEGMENTS", segments.Bounds is not null));
+            kernel.Launch(
+                new LaunchShape(Math.Min(tiles, device.Multiprocessors), 3 * GroupThreads, SharedBytes(panels, buffers, stages)),
+                X,
+                Y,
+                ColumnX,
+                ColumnY,
+                Dx,
+                Dy,
+                operands.Prefix?.Local,
+                operands.Prefix?.Totals,
+                operands.Lse,
+                operands.Delta,
+                segments.Bounds?.First,
+                segments.Bounds?.End,
+                Sums,
+                Sizes,
+                repeat,
+                problem.Scale,
+                (float)(problem.Scale * Log2E),
+                shape.Tokens,
+                shape.Positions,
+                shape.Heads,
+                shape.KeyHeads,
+                problem.Window,
+                tilesPerSequence,
+                tiles);
+        }
+
+        /// <summary>The size of the kernel's <c>Shared</c>.</summary>
+        private static int SharedBytes(int panels, int buffers, int stages)
+        {
+            const int RowBytes = 128, BarrierBytes = 8;
+            int block = GroupRows * panels * RowBytes;
+            return (4 * buffers * block) + (2 * stages * block) + (2 * stages * GroupRows * sizeof(float)) + (2 * (buffers + stages) * BarrierBytes);
+        }
     }
 }

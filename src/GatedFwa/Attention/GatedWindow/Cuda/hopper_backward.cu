@@ -26,11 +26,13 @@ struct Problem
 {
     const float *local, *totals, *lse, *delta; // [B, H, S], [B, H, chunks], twice [B, H, T]
     const int *segment_start, *segment_end;    // [B, S]
-    float *sums;                               // of dS along each row: [B, H, S] or [B, H, T]
+    float *sums, *sizes;                       // of dS along each row, [B, H, S] or [B, H, T]; of |dS| where rows are queries
+    const int *repeat;                         // rows are queries: which tiles to compute; null for all
     float scale_log2;
     int tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles;
 
     __device__ int prefix() const { return positions - tokens; }
+    __device__ bool skips(int tile) const { return !ROWS_ARE_KEYS && repeat && !repeat[tile]; }
     __device__ int chunks() const { return (positions + chunk_positions - 1) / chunk_positions; }
 };
 
@@ -92,8 +94,9 @@ __device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x
 {
     Ring<ROW_BUFFERS> rows;
     Ring<STAGES> columns;
-    for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x, rows.next())
+    for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
+        if (p.skips(tile)) continue;
         RowTile at(tile, p);
         int row = ROWS_ARE_KEYS ? at.first : at.first - p.prefix();
         barrier_wait(&shared.rows_empty[rows.stage], rows.phase ^ 1);
@@ -117,6 +120,7 @@ __device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x
                     copy_tile(shared.cy[columns.stage] + panel * panel_bytes, &cy, &shared.columns_full[columns.stage], panel * 64, head, column, at.batch);
                 }
             }
+        rows.next();
     }
 }
 
@@ -143,6 +147,7 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
     float units = log2_e / p.scale_log2; // scores begin in units of q k
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
+        if (p.skips(tile)) continue;
         RowTile at(tile, p);
         for (int n = 0; n < at.heads_met(p); n++)
         {
@@ -181,7 +186,8 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
 struct Rows
 {
     int first[2], last[2];              // visible columns
-    float bias[2], start[2], sum[2];    // log2 units; where dP begins; of dS over this thread's columns
+    float bias[2], start[2];            // log2 units; where dP begins
+    float sum[2], size[2];              // of dS and |dS| over this thread's columns
 };
 
 __device__ __forceinline__ void hide(float (&s)[32], const Rows &rows, int first_column)
@@ -264,7 +270,7 @@ __device__ __forceinline__ void load_rows(Rows &rows, const Problem &p, const Ro
             decay = p.local[row * p.positions + position];
             for (int chunk = base; chunk < position / chunk_positions; chunk++) decay += p.totals[row * p.chunks() + chunk];
         }
-        rows.sum[r] = rows.start[r] = 0;
+        rows.sum[r] = rows.size[r] = rows.start[r] = 0;
         rows.bias[r] = log2_e * decay;
         if (ROWS_ARE_KEYS) continue;
         bool inside = token < p.tokens;
@@ -274,16 +280,24 @@ __device__ __forceinline__ void load_rows(Rows &rows, const Problem &p, const Ro
     }
 }
 
+// Over the four threads that share a row.
+__device__ __forceinline__ float sum_of_four(float x)
+{
+    x += __shfl_xor_sync(0xffffffffu, x, 1);
+    return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
 __device__ __forceinline__ void store_sums(const Rows &rows, const Problem &p, const RowTile &at, int head, int own)
 {
     long long row = (long long)at.batch * p.heads + head;
 #pragma unroll
     for (int r = 0; r < 2; r++)
     {
-        float sum = rows.sum[r] + __shfl_xor_sync(0xffffffffu, rows.sum[r], 1);
-        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        float sum = sum_of_four(rows.sum[r]), size = ROWS_ARE_KEYS ? 0 : sum_of_four(rows.size[r]);
         int length = ROWS_ARE_KEYS ? p.positions : p.tokens, at_row = at.first + own + 8 * r - (ROWS_ARE_KEYS ? 0 : p.prefix());
-        if (threadIdx.x % 4 == 0 && at_row < length) p.sums[row * length + at_row] = sum;
+        if (threadIdx.x % 4 != 0 || at_row >= length) continue;
+        p.sums[row * length + at_row] = sum;
+        if (!ROWS_ARE_KEYS) p.sizes[row * length + at_row] = size;
     }
 }
 
@@ -308,8 +322,9 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
     bool leader = threadIdx.x % 128 == 0;
     Ring<ROW_BUFFERS> row_ring;
     Ring<STAGES> columns;
-    for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x, row_ring.next())
+    for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
+        if (p.skips(tile)) continue;
         RowTile at(tile, p);
         Rows rows;
 #pragma unroll
@@ -416,6 +431,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 {
                     g[j] *= s[j];
                     rows.sum[j / 2 % 2] += g[j];
+                    if (!ROWS_ARE_KEYS) rows.size[j / 2 % 2] += fabsf(g[j]);
                 }
                 pack(gradients, g);
                 product_fence();
@@ -430,7 +446,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
             settle(gradients);
             if (before >= 0) release(&shared.columns_empty[before]);
             for (; i < blocks; i++, columns.next()) pass_by(shared, columns);
-            if (HAS_GATE) store_sums(rows, p, at, at.head(p, n), own);
+            if (p.sums) store_sums(rows, p, at, at.head(p, n), own);
         }
 
         stage_gradient(x_tile, dx, scale);
@@ -449,6 +465,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
             bulk_wait_read<0>();
             barrier_arrive(&shared.rows_empty[row_ring.stage]);
         }
+        row_ring.next();
     }
     if (leader) bulk_wait<0>();
 }
@@ -456,12 +473,12 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
 extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backward(
     const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y, const __grid_constant__ TensorMap cx, const __grid_constant__ TensorMap cy,
     const __grid_constant__ TensorMap dx, const __grid_constant__ TensorMap dy,
-    const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end, float *sums,
+    const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end, float *sums, float *sizes, const int *repeat,
     float scale, float scale_log2, int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
-    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles};
+    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles};
     if (threadIdx.x == 0)
     {
         for (int i = 0; i < ROW_BUFFERS; i++)
