@@ -67,6 +67,9 @@ public sealed class TrainRefusalTests : CommandTest
         Refused(["--data", TinyRun.Corpus, "--device", "cuda:99"], "cuda:99");
 
     [Fact]
+    public void A_precision_that_the_CPU_does_not_have_is_refused() => Refused(["--data", TinyRun.Corpus, "--dtype", "bf16"], "--dtype bf16", "f32");
+
+    [Fact]
     public void A_run_is_never_overwritten()
     {
         Succeeded(Run(TinyRun.Train("run", steps: 2)));

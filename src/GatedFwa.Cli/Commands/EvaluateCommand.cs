@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using GatedFwa.Checkpoints;
 using GatedFwa.Models;
+using GatedFwa.Tensors;
 using GatedFwa.Tokenizers;
 using GatedFwa.Training;
 using GatedFwa.Training.Data;
@@ -43,8 +44,8 @@ internal static class EvaluateCommand
             IReadOnlyList<Document> documents = TextFiles.Read(result.GetValue(texts)!);
             TokenStream text = TokenStream.Join([.. documents.Select(document => document.Text)]);
             string path = result.GetValue(model)!;
-            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(
-                path, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
+            Device place = SharedOptions.ParseDevice(result.GetValue(device)!);
+            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(path, place, SharedOptions.ParseType(result.GetValue(type), place));
             using (loaded)
             {
                 long start = Stopwatch.GetTimestamp();

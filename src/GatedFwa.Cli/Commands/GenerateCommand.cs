@@ -4,6 +4,7 @@ using System.Text;
 using GatedFwa.Checkpoints;
 using GatedFwa.Generation;
 using GatedFwa.Models;
+using GatedFwa.Tensors;
 using GatedFwa.Tokenizers;
 
 namespace GatedFwa.Cli.Commands;
@@ -63,8 +64,9 @@ internal static class GenerateCommand
                     Seed = result.GetValue(seed),
                 },
             }.Validate();
-            (LanguageModel loaded, ByteTokenizer tokenizer) = ModelDirectory.Load(
-                result.GetValue(model)!, SharedOptions.ParseDevice(result.GetValue(device)!), SharedOptions.ParseType(result.GetValue(type)));
+            Device place = SharedOptions.ParseDevice(result.GetValue(device)!);
+            DType? activations = SharedOptions.ParseType(result.GetValue(type), place);
+            (LanguageModel loaded, ByteTokenizer tokenizer) = ModelDirectory.Load(result.GetValue(model)!, place, activations);
             using (loaded) Write(new Generator(loaded, tokenizer), Prompt.Read(result.GetValue(prompt)), options, result.GetValue(verbose));
         });
         return command.WithExamples(

@@ -77,6 +77,16 @@ internal static class SharedOptions
         }
     }
 
-    /// <summary>The type of that name, as <see cref="Activations"/> takes it; none where none was given.</summary>
+    /// <summary>The type of that name, as <see cref="Types"/> takes it; none where none was given.</summary>
     public static DType? ParseType(string? name) => name switch { "f32" => DType.F32, "bf16" => DType.BF16, "f16" => DType.F16, _ => null };
+
+    /// <summary>The same for a device that must compute in it.</summary>
+    /// <exception cref="InputException">It does not.</exception>
+    public static DType? ParseType(string? name, Device device)
+    {
+        DType? type = ParseType(name);
+        if (device.IsCpu && type is not (null or DType.F32))
+            throw new InputException($"--dtype {name}: the CPU computes in f32 alone; leave --dtype out, or name a GPU with --device cuda.");
+        return type;
+    }
 }

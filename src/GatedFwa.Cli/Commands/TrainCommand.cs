@@ -1,6 +1,7 @@
 using System.CommandLine;
 using GatedFwa.Cli.Commands.Training;
 using GatedFwa.Models;
+using GatedFwa.Tensors;
 using GatedFwa.Training;
 using GatedFwa.Training.Data;
 
@@ -60,7 +61,8 @@ internal sealed class TrainCommand
     private int Run(ParseResult result)
     {
         using var interruption = new Interruption();
-        var place = new TrainingPlace(SharedOptions.ParseDevice(result.GetValue(_device)!), SharedOptions.ParseType(result.GetValue(_type)));
+        Device device = SharedOptions.ParseDevice(result.GetValue(_device)!);
+        var place = new TrainingPlace(device, SharedOptions.ParseType(result.GetValue(_type), device));
         SharedOptions.UseThreads(result.GetValue(_threads));
         using Trainer trainer = result.GetValue(_resume) ? Resume(result, place) : Start(result, place);
         TrainingResult outcome = TrainingView.Watch(report => trainer.Run(report, interruption.Token));

@@ -12,10 +12,10 @@ public static class LinearCrossEntropy
     /// <param name="tape">Owns the result and records the operation.</param>
     /// <param name="x">[..., C]: final features, N tokens in all; F32, or on a GPU BF16 or F16.</param>
     /// <param name="weight">F32 [V, C], read in x's type.</param>
-    /// <param name="targets">I32, N elements; a negative target is ignored.</param>
+    /// <param name="targets">I32, N elements; a negative target is ignored. On the CPU they are checked, wherever x lies.</param>
     /// <param name="perToken">F32, N elements: receives each token's loss (0 where ignored), when given.</param>
     /// <returns>F32 scalar, shape []: the mean over targets that are not ignored (0 where all are).</returns>
-    /// <remarks>A GPU is not waited for only to look at its targets: there one that is not below V makes the loss NaN.</remarks>
+    /// <remarks>A GPU is not waited for only to look at targets: one there that is not below V makes the loss NaN.</remarks>
     /// <exception cref="OperandException">The shapes, types or devices do not match, or a target is not below V.</exception>
     public static Tensor Apply(Tape tape, Tensor x, Tensor weight, Tensor targets, Tensor? perToken = null)
     {
@@ -41,6 +41,7 @@ public static class LinearCrossEntropy
             return loss;
         }
 
+        if (targets.Device.IsCpu) targets = tape.Own(Tensor.From(targets.AsIntegerSpan(), targets.Shape, x.Device));
         Tensor share = tape.Allocate([], DType.F32, x.Device);
         LinearCrossEntropyCuda.Forward(x, weight, targets, perToken, loss, share, dx, dweight);
         if (records)
@@ -60,7 +61,7 @@ public static class LinearCrossEntropy
         const string Name = nameof(LinearCrossEntropy);
         Operands.RequireActivations(Name, x);
         Operands.RequireFloats(Name, weight, perToken);
-        Operands.RequireOneDevice(Name, x, weight, targets, perToken);
+        Operands.RequireOneDevice(Name, x, weight, targets.Device.IsCpu ? null : targets, perToken);
         if (weight.Shape.Rank != 2) throw new OperandException(Name, "a weight [vocabulary, width]", $"{weight.Shape}");
         if (x.Shape.Rank == 0 || x.Shape[^1] != weight.Shape[1])
             throw new OperandException(Name, $"features [..., {weight.Shape[1]}] for the weight {weight.Shape}", $"{x.Shape}");
@@ -69,6 +70,6 @@ public static class LinearCrossEntropy
             throw new OperandException(Name, $"{tokens} I32 targets for the features {x.Shape}", $"{targets.Type} {targets.Shape}");
         if (perToken is not null && perToken.Count != tokens)
             throw new OperandException(Name, $"room for the losses of {tokens} tokens", $"{perToken.Shape}");
-        if (x.Device.IsCpu) LinearCrossEntropyCpu.CheckTargets(targets, weight.Shape[0]);
+        if (targets.Device.IsCpu) LinearCrossEntropyCpu.CheckTargets(targets, weight.Shape[0]);
     }
 }
