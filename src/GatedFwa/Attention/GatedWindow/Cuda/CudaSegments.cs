@@ -23,8 +23,7 @@ internal sealed class CudaSegments : IDisposable
         }
 
         Starts = Upload(device, PositionStarts(problem));
-        (int[] first, int[] end) = PositionBounds(problem);
-        Bounds = (Upload(device, first), Upload(device, end));
+        Ends = Upload(device, PositionEnds(problem));
         Keys = List(device, problem, 0);
         Queries = List(device, problem, problem.FirstQuery);
     }
@@ -35,12 +34,8 @@ internal sealed class CudaSegments : IDisposable
     /// </summary>
     public CudaStorage? Starts { get; }
 
-    /// <summary>
-    /// I32 [B, S]: the first position of each position's segment, and one past its last; none where rows are dense. Padding belongs
-    /// to nothing, but begins where the text behind it does: along a row neither ever decreases, so that a tile's bounds are those of
-    /// its first and last rows.
-    /// </summary>
-    public (CudaStorage First, CudaStorage End)? Bounds { get; }
+    /// <summary>I32 [B, S]: one past the last position of each position's segment; none where rows are dense.</summary>
+    public CudaStorage? Ends { get; }
 
     /// <summary>All tiles.</summary>
     public CudaTiles Keys { get; }
@@ -67,21 +62,13 @@ internal sealed class CudaSegments : IDisposable
         return starts;
     }
 
-    /// <summary>[B, S]: see <see cref="Bounds"/>.</summary>
-    internal static (int[] First, int[] End) PositionBounds(GatedWindowProblem problem)
+    /// <summary>[B, S]: one past the last position of each position's segment; 0 in padding.</summary>
+    internal static int[] PositionEnds(GatedWindowProblem problem)
     {
-        int positions = problem.Shape.Positions;
-        int[] first = new int[(long)problem.Shape.Batch * positions], end = new int[first.Length];
-        Array.Fill(first, positions);
+        var ends = new int[(long)problem.Shape.Batch * problem.Shape.Positions];
         foreach (Segment segment in problem.Segments)
-        {
-            Span<int> row = first.AsSpan(segment.Batch * positions, positions);
-            for (int i = segment.Start - 1; i >= 0 && row[i] == positions; i--) row[i] = segment.Start;
-            row[segment.Start..segment.End].Fill(segment.Start);
-            end.AsSpan((segment.Batch * positions) + segment.Start, segment.Length).Fill(segment.End);
-        }
-
-        return (first, end);
+            ends.AsSpan((segment.Batch * problem.Shape.Positions) + segment.Start, segment.Length).Fill(segment.End);
+        return ends;
     }
 
     /// <summary>Batch, start, end and first position of every tile with a position from <paramref name="first"/> on.</summary>

@@ -35,7 +35,7 @@ internal static class GatedWindowCuda
         using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
         if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
         {
-            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Bounds?.First, o, lse);
+            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
             return;
         }
 

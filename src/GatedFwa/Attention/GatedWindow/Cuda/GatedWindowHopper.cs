@@ -17,9 +17,16 @@ internal static class GatedWindowHopper
     private static readonly KernelSource BackwardSource = new(typeof(GatedWindowHopper), "hopper_backward.cu");
     private static readonly KernelSource CorrectionSource = new(typeof(GatedWindowHopper), "delta_correction.cu");
 
-    /// <summary>Whether these kernels take a problem.</summary>
+    /// <summary>
+    /// Whether these kernels take a problem. Their tiles count from the start of a row: of packed documents one would hold two, whose
+    /// NaN could meet and whose bits would depend on their neighbours.
+    /// </summary>
     public static bool Takes(CudaDevice device, GatedWindowProblem problem, DType type) =>
-        device.Architecture == Hopper && type is DType.BF16 or DType.F16 && problem.Shape.HeadSize <= MaxHeadSize && problem.Scale > 0;
+        device.Architecture == Hopper &&
+        type is DType.BF16 or DType.F16 &&
+        problem.Shape.HeadSize <= MaxHeadSize &&
+        problem.Scale > 0 &&
+        Array.TrueForAll(problem.Segments, segment => segment.End == problem.Shape.Positions);
 
     /// <summary>Outputs and lse.</summary>
     /// <param name="problem">What has passed the door.</param>
@@ -163,7 +170,7 @@ internal static class GatedWindowHopper
                 ("ROW_BUFFERS", buffers),
                 ("ROWS_ARE_KEYS", rowsAreKeys),
                 ("HAS_GATE", operands.Prefix is not null),
-                ("HAS_SEGMENTS", segments.Bounds is not null));
+                ("HAS_SEGMENTS", segments.Starts is not null));
             kernel.Launch(
                 new LaunchShape(Math.Min(tiles, device.Multiprocessors), 3 * GroupThreads, SharedBytes(panels, buffers, stages)),
                 X,
@@ -176,8 +183,8 @@ internal static class GatedWindowHopper
                 operands.Prefix?.Totals,
                 operands.Lse,
                 operands.Delta,
-                segments.Bounds?.First,
-                segments.Bounds?.End,
+                segments.Starts,
+                segments.Ends,
                 Sums,
                 Sizes,
                 repeat,
