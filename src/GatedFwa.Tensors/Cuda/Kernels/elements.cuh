@@ -34,8 +34,9 @@ template <> __device__ __forceinline__ f16 from_float<f16>(float x)
     return y;
 }
 
-// Two neighbours in one register, the first in the low half: what the tensor cores read.
-template <class E> __device__ __forceinline__ unsigned pack2(float first, float second);
+// Two neighbours in one register, the first in the low half: what the tensor cores read. There is no pair of floats: the general
+// case is for branches that a kernel for float compiles and never takes.
+template <class E> __device__ __forceinline__ unsigned pack2(float, float) { return 0; }
 template <> __device__ __forceinline__ unsigned pack2<bf16>(float first, float second)
 {
     unsigned pair;

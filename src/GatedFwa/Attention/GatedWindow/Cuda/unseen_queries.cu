@@ -1,3 +1,5 @@
+#include "elements.cuh"
+
 // lse of queries in no segment: the logarithm of nothing.
 extern "C" __global__ void unseen_queries(float *lse, long long count)
 {
