@@ -118,7 +118,9 @@ public abstract class GatedWindowEqualitySuite(TestBackend backend) : TensorTest
         const int start = 130;
         int row = Shape.Heads * Shape.HeadSize;
         float[] alone = c.Part(start, start, Shape.Tokens).With(options: Options).Run().O;
-        AssertSameBits(alone, packed.O[(start * row)..]);
+        // In 16 bits a GPU may serve dense rows and packed documents with different kernels.
+        if (Backend.Activations == DType.F32) AssertSameBits(alone, packed.O[(start * row)..]);
+        else ErrorNorm.Require(packed.O.AsSpan(start * row), Samples.Widen(alone), Backend.Forward(AttentionCase.ForwardTolerance));
     }
 
     [Fact]

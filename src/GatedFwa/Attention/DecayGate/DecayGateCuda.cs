@@ -109,5 +109,5 @@ internal static class DecayGateCuda
     private static int Parts(DType type) => type == DType.BF16 ? 2 : 1;
 
     private static CudaKernel Kernel(Tensor tensor, string function, int lanes, DType type) =>
-        tensor.Cuda.Kernel(Source, function, KernelDefine.Element(type), ("PARTS", Parts(type)), ("LANES", lanes));
+        tensor.Cuda.Kernel(Source, function, KernelDefine.Element(type), ("PARTS", Parts(type)), ("LANES", lanes), CudaDecayPrefix.Most(type));
 }

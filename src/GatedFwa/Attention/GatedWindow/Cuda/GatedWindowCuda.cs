@@ -32,7 +32,7 @@ internal static class GatedWindowCuda
         if (shape.QueryCount == 0) return;
         CudaDevice device = q.Cuda;
         using var segments = new CudaSegments(problem, device);
-        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
+        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments, q.Type);
         if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
         {
             GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
@@ -72,7 +72,7 @@ internal static class GatedWindowCuda
         CudaDevice device = q.Cuda;
         gradients = gradients.ClearedUnless(problem.CoversEverything);
         using var segments = new CudaSegments(problem, device);
-        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments);
+        using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments, q.Type);
         int sumBytes = q.Type == DType.F32 ? sizeof(double) : sizeof(float);
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);

@@ -6,7 +6,8 @@
 // sums start anew at each: the differences that a reader forms lie inside one, and a NaN stays in its document.
 
 constexpr int chunk_positions = 64;
-constexpr double most_decay = 1e4; // a token: beyond it nothing is left of the past in any case
+// A token's decay in a sum: more cuts the past off as well as infinity does, and would blur what follows it (CudaDecayPrefix.Most).
+constexpr double most_decay = MOST_DECAY;
 
 struct Sum
 {
