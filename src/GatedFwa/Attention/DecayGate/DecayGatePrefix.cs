@@ -12,8 +12,12 @@ namespace GatedFwa.Attention;
 /// <param name="Totals">F32 [2, B, H, chunks]: Σ α of each chunk.</param>
 internal sealed record DecayGatePrefix(Tensor Local, Tensor Totals) : IDisposable
 {
-    /// <summary>More than this cuts the past off as well as infinity does; a decay counts as at most so much.</summary>
-    public const float MostDecay = 1e4f;
+    /// <summary>
+    /// The most that a token adds to a prefix. Sums are kept to the digits of what lies before a cut, too: in 16 bits 64, which
+    /// leaves 1.6e-28 of the past, spares them more than products keep; in F32 no score reaches over 10,000.
+    /// </summary>
+    /// <param name="activations">The type of queries and keys.</param>
+    public static float MostDecay(DType activations) => activations == DType.F32 ? 1e4f : 64;
 
     private const int Floats = 2;
 

@@ -14,7 +14,7 @@ constexpr int positions_per_lane = chunk_positions / lanes_per_head;
 // 66: four heads further is eight banks further, so the eight positions and four quads of a warp meet in no bank.
 constexpr int tile_stride = chunk_positions + 2;
 
-// A token's decay in a sum: more cuts the past off as well as infinity does, and would blur what follows it (CudaDecayPrefix.Most).
+// A token's decay in a sum: more cuts the past off as well as infinity does, and would blur what follows it (DecayGatePrefix.MostDecay).
 constexpr float most_decay = MOST_DECAY;
 
 __device__ __forceinline__ void load_heads(const float *source, float *values)

@@ -24,12 +24,9 @@ internal sealed class CudaDecayPrefix : IDisposable
     /// <summary>F32 [2, B, H, chunks].</summary>
     public CudaStorage Totals { get; }
 
-    /// <summary>
-    /// The most that a token adds to a prefix. Sums are kept to the digits of what lies before a cut, too: in 16 bits 64, which
-    /// leaves 1.6e-28 of the past, spares them more than products keep; in F32 no score reaches over 10,000.
-    /// </summary>
+    /// <summary>MOST_DECAY, for kernels that sum decays up.</summary>
     /// <param name="activations">The type of queries and keys.</param>
-    public static KernelDefine Most(DType activations) => ("MOST_DECAY", activations == DType.F32 ? "1e4" : "64");
+    public static KernelDefine Most(DType activations) => ("MOST_DECAY", (int)DecayGatePrefix.MostDecay(activations));
 
     /// <summary>What the gate has summed up already, where it has and rows are one segment each; else sums the decay up.</summary>
     public static CudaDecayPrefix? Of(Tensor? alpha, DecayGatePrefix? ready, CudaSegments segments, DType activations)

@@ -6,7 +6,7 @@
 // sums start anew at each: the differences that a reader forms lie inside one, and a NaN stays in its document.
 
 constexpr int chunk_positions = 64;
-// A token's decay in a sum: more cuts the past off as well as infinity does, and would blur what follows it (CudaDecayPrefix.Most).
+// A token's decay in a sum: more cuts the past off as well as infinity does, and would blur what follows it (DecayGatePrefix.MostDecay).
 constexpr double most_decay = MOST_DECAY;
 
 struct Sum
