@@ -16,7 +16,7 @@ public sealed class Tape : IDisposable
     private readonly List<Node> _nodes = [];
     private readonly List<Tensor> _withGradient = [];
     private readonly HashSet<Tensor> _watched = [];
-    private readonly Dictionary<object, Tensor> _shared = [];
+    private Dictionary<object, Tensor>? _shared; // Made when first asked for: most tapes share nothing.
     private bool _closed;
 
     /// <summary>Opens a tape.</summary>
@@ -52,6 +52,7 @@ public sealed class Tape : IDisposable
     internal Tensor Shared(object key, Func<Tensor> make)
     {
         ObjectDisposedException.ThrowIf(_closed, this);
+        _shared ??= [];
         if (!_shared.TryGetValue(key, out Tensor? tensor)) _shared[key] = tensor = make();
         return tensor;
     }
@@ -218,9 +219,9 @@ public sealed class Tape : IDisposable
         _closed = true;
         foreach (Tensor tensor in _withGradient) tensor.Gradient = null;
         foreach (Tensor tensor in _owned) tensor.Dispose();
-        foreach (Tensor tensor in _shared.Values) tensor.Dispose();
+        foreach (Tensor tensor in _shared?.Values ?? Enumerable.Empty<Tensor>()) tensor.Dispose();
         _owned.Clear();
-        _shared.Clear();
+        _shared = null;
         _nodes.Clear();
         _withGradient.Clear();
         _watched.Clear();

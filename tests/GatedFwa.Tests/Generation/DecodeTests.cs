@@ -57,7 +57,7 @@ public sealed class DecodeTests() : DecodeSuite(TestBackend.Cpu)
         long early = BytesPerToken();
         for (int i = 0; i < 10; i++) BytesPerToken();
         Assert.InRange(BytesPerToken(), 0, early + 64);
-        Assert.InRange(early, 0, 44_000);
+        Assert.InRange(early, 0, 40_000);
     }
 
     [Fact]

@@ -37,6 +37,12 @@ public static class RmsNormRotary
             return Rotary.Apply(tape, tape.View(normalised, x.Shape), firstPosition, frequencyBase);
         }
 
+        return ApplyFused(tape, x, rows, weight, firstPosition, frequencyBase, epsilon);
+    }
+
+    // By itself, so that the way past it makes no room for what its gradient needs.
+    private static Tensor ApplyFused(Tape tape, Tensor x, Tensor rows, Tensor weight, long firstPosition, float frequencyBase, float epsilon)
+    {
         var rotation = new RmsNormCuda.HeadRotation(RotaryCuda.Table(tape, x.Cuda, x.Shape[1], x.Shape[3], firstPosition, frequencyBase));
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
         RmsNormCuda.ForwardRotated(rows, weight, epsilon, rotation, y);
