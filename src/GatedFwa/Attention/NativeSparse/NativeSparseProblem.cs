@@ -62,9 +62,6 @@ internal sealed record NativeSparseProblem(GatedWindowProblem Window, int BlockS
         return problem;
     }
 
-    /// <summary>What to throw where a device has no kernels.</summary>
-    public static OperandException NoKernels(Device device) => Refuse("tensors on the CPU", $"tensors on {device}");
-
     /// <summary>The options of the window branch.</summary>
     public static AttentionOptions WindowOptions(NativeSparseOptions options) =>
         new() { Window = options.Window, Scale = options.Scale, Layout = options.Layout };

@@ -15,14 +15,14 @@ internal static class BlockPooling
     {
         Tensor pooled = tape.Allocate(problem.PooledShape, x.Type, x.Device);
         if (x.Device.IsCpu) BlockPoolingCpu.Forward(problem, x, pooled);
-        else throw NativeSparseProblem.NoKernels(x.Device);
+        else BlockPoolingCuda.Forward(problem, x, pooled);
         if (tape.NeedsGradient(x))
         {
             tape.Record(nameof(BlockPooling), pooled, dPooled =>
             {
                 GradientTarget dx = GradientTarget.Of(tape, x);
                 if (x.Device.IsCpu) BlockPoolingCpu.Backward(problem, dPooled, dx);
-                else throw NativeSparseProblem.NoKernels(x.Device);
+                else BlockPoolingCuda.Backward(problem, dPooled, dx);
             });
         }
 

@@ -21,7 +21,7 @@ internal static class BlockSelection
     {
         Tensor indices = tape.Allocate(problem.IndicesShape, DType.I32, q.Device);
         if (q.Device.IsCpu) BlockSelectionCpu.Select(problem, q, pooledK, lse, indices);
-        else throw NativeSparseProblem.NoKernels(q.Device);
+        else BlockSelectionCuda.Select(problem, q, pooledK, lse, indices);
         return indices;
     }
 }

@@ -18,7 +18,7 @@ internal static class BranchMix
         var branches = new Branches(compressed, selected, window);
         Tensor o = tape.Allocate(compressed.Shape, compressed.Type, compressed.Device);
         if (o.Device.IsCpu) BranchMixCpu.Forward(gates, branches, o);
-        else throw NativeSparseProblem.NoKernels(o.Device);
+        else BranchMixCuda.Forward(gates, branches, o);
         if (tape.NeedsGradient(gates.Compressed, gates.Selected, gates.Window, compressed, selected, window))
         {
             tape.Record(nameof(BranchMix), o, dO =>
@@ -28,7 +28,7 @@ internal static class BranchMix
                 var branchGradients = new BranchGradients(
                     GradientTarget.Of(tape, compressed), GradientTarget.Of(tape, selected), GradientTarget.Of(tape, window));
                 if (o.Device.IsCpu) BranchMixCpu.Backward(gates, branches, dO, gateGradients, branchGradients);
-                else throw NativeSparseProblem.NoKernels(o.Device);
+                else BranchMixCuda.Backward(gates, branches, dO, gateGradients, branchGradients);
             });
         }
 

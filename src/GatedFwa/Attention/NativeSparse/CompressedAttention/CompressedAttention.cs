@@ -20,14 +20,14 @@ internal static class CompressedAttention
         Tensor o = tape.Allocate(q.Shape, q.Type, q.Device), sums = tape.Allocate(problem.LseShape, DType.F32, q.Device);
         lse = sums;
         if (q.Device.IsCpu) CompressedAttentionCpu.Forward(problem, q, pooledK, pooledV, o, sums);
-        else throw NativeSparseProblem.NoKernels(q.Device);
+        else CompressedAttentionCuda.Forward(problem, q, pooledK, pooledV, o, sums);
         if (tape.NeedsGradient(q, pooledK, pooledV))
         {
             tape.Record(nameof(CompressedAttention), o, dO =>
             {
                 QkvGradients gradients = QkvGradients.Of(tape, q, pooledK, pooledV);
                 if (q.Device.IsCpu) CompressedAttentionCpu.Backward(problem, q, pooledK, pooledV, o, sums, dO, gradients);
-                else throw NativeSparseProblem.NoKernels(q.Device);
+                else CompressedAttentionCuda.Backward(problem, q, pooledK, pooledV, o, sums, dO, gradients);
             });
         }
 

@@ -1,14 +1,14 @@
 // Attention of each query to a list of keys of its own, backward to the keys: a block keeps up to KEYS keys of a block of tokens (or
-// pooled rows) and lets only the queries that chose them (or that come late enough to see them) go past, 32 rows at a time. Long lists
+// pooled rows) and lets only the queries that chose them (or that come late enough to see them) go past, ROWS rows at a time. Long lists
 // are cut, and what the pieces leave side by side is added in order.
 //
 // Defines: ELEMENT, HEAD_SIZE, COLUMNS (the head size rounded up to 16 SPLITS), SPLITS (blocks that share the columns of dk and dv),
-// GROUP (heads that share a key head), KEYS, STAGES, SELECTED, PIECE (entries of a list that a block takes).
+// GROUP (heads that share a key head), KEYS, ROWS (that go past at a time), STAGES, SELECTED, PIECE (entries of a list that a block takes).
 #include "sparse_terms.cuh"
 #include "sparse_tiles.cuh"
 #include "warp.cuh"
 
-constexpr int warps = KEYS / 16, threads = 32 * warps, passing_rows = 32;
+constexpr int warps = KEYS / 16, threads = 32 * warps, passing_rows = ROWS;
 constexpr int stride = row_stride<COLUMNS>, width = COLUMNS / SPLITS;
 
 // What a block of threads works on.

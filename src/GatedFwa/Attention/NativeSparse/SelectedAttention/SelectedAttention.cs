@@ -18,14 +18,14 @@ internal static class SelectedAttention
     {
         Tensor o = tape.Allocate(q.Shape, q.Type, q.Device), lse = tape.Allocate(problem.LseShape, DType.F32, q.Device);
         if (q.Device.IsCpu) SelectedAttentionCpu.Forward(problem, q, k, v, indices, o, lse);
-        else throw NativeSparseProblem.NoKernels(q.Device);
+        else SelectedAttentionCuda.Forward(problem, q, k, v, indices, o, lse);
         if (tape.NeedsGradient(q, k, v))
         {
             tape.Record(nameof(SelectedAttention), o, dO =>
             {
                 QkvGradients gradients = QkvGradients.Of(tape, q, k, v);
                 if (q.Device.IsCpu) SelectedAttentionCpu.Backward(problem, q, k, v, indices, o, lse, dO, gradients);
-                else throw NativeSparseProblem.NoKernels(q.Device);
+                else SelectedAttentionCuda.Backward(problem, q, k, v, indices, o, lse, dO, gradients);
             });
         }
 
