@@ -4,21 +4,18 @@ namespace GatedFwa.Attention;
 
 internal static class SelectedAttentionCpu
 {
+    /// <summary>Writes o and lse.</summary>
     public static void Forward(NativeSparseProblem problem, Tensor q, Tensor k, Tensor v, Tensor indices, Tensor o, Tensor lse)
     {
-        (double[] output, double[] sums) = SelectedAttentionReference.Forward(
-            problem, Interim.Doubles(q), Interim.Doubles(k), Interim.Doubles(v), indices.AsIntegerSpan().ToArray());
-        Interim.Store(output, o);
-        Interim.Store(sums, lse);
+        using var pattern = new SelectedPattern(problem, indices);
+        SparseAttentionCpu.Forward(problem, pattern, q, k, v, o, lse);
     }
 
+    /// <summary>Adds to the gradients of q, k and v.</summary>
     public static void Backward(
         NativeSparseProblem problem, Tensor q, Tensor k, Tensor v, Tensor indices, Tensor o, Tensor lse, Tensor dO, QkvGradients gradients)
     {
-        (double[] dq, double[] dk, double[] dv) = SelectedAttentionReference.Backward(
-            problem, Interim.Doubles(q), Interim.Doubles(k), Interim.Doubles(v), indices.AsIntegerSpan().ToArray(), Interim.Doubles(dO));
-        Interim.Add(dq, gradients.Dq);
-        Interim.Add(dk, gradients.Dk);
-        Interim.Add(dv, gradients.Dv);
+        using var pattern = new SelectedPattern(problem, indices);
+        SparseAttentionCpu.Backward(problem, pattern, q, k, v, o, lse, dO, gradients);
     }
 }
