@@ -12,15 +12,17 @@ internal static class BenchCommand
     private static readonly IBenchmark[] Benchmarks = [new MatMulBench(), new GateBench(), new AttentionBench(), new TrainBench(), new DecodeBench()];
 
     private static readonly IGpuBenchmark[] GpuBenchmarks =
-        [new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuTrainBench(), new GpuDecodeBench()];
+        [new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuNativeSparseBench(), new GpuTrainBench(), new GpuDecodeBench()];
+
+    private static readonly string[] Kinds = [.. Benchmarks.Select(benchmark => benchmark.Name).Union(GpuBenchmarks.Select(benchmark => benchmark.Name))];
 
     public static Command Create()
     {
         var kind = new Argument<string>("kind")
         {
-            Description = $"What to measure: {string.Join(", ", Benchmarks.Select(benchmark => benchmark.Name))}.",
+            Description = $"What to measure: {string.Join(", ", Kinds)}.",
         };
-        kind.AcceptOnlyFromAmong([.. Benchmarks.Select(benchmark => benchmark.Name)]);
+        kind.AcceptOnlyFromAmong(Kinds);
         var threads = new Option<int[]>("--threads")
         {
             Description = $"Numbers of threads to measure, one after the other. [default: 1 and all {Environment.ProcessorCount}]",
@@ -52,7 +54,8 @@ internal static class BenchCommand
                 return;
             }
 
-            IBenchmark benchmark = Benchmarks.Single(benchmark => benchmark.Name == name);
+            IBenchmark benchmark = Benchmarks.SingleOrDefault(benchmark => benchmark.Name == name)
+                ?? throw new InputException($"The bench {name} is for a GPU; add --device cuda.");
             int[] counts = result.GetValue(threads) is { Length: > 0 } given ? given : [1, Environment.ProcessorCount];
             Run(benchmark, [.. counts.Distinct()], result.GetValue(json));
         });

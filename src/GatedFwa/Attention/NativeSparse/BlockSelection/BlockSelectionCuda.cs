@@ -7,7 +7,7 @@ namespace GatedFwa.Attention;
 internal static class BlockSelectionCuda
 {
     private const double Log2E = Kernels.Units.Log2E;
-    private const int Warps = 4, ChunkStep = 64;
+    private const int Warps = ListedAttentionCuda.Warps, ChunkStep = 64;
     private const long ImportanceBytes = 64 << 20; // Of a chunk of queries: it fits the second-level cache, or nearly.
 
     private static readonly KernelSource Source = new(typeof(BlockSelectionCuda), "block_selection.cu");

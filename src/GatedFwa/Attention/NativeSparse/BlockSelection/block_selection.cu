@@ -1,10 +1,10 @@
 // The choice of blocks: what each block counts for a query, then the best. Chunks of queries, so that the numbers between the two stay
 // few.
 //
-// Defines: ELEMENT, BLOCKS (of a multiprocessor that registers must suffice for), and those of sparse_walk.cuh (compressed).
+// Defines: ELEMENT, WARPS (of a block), BLOCKS (of a multiprocessor: for so many registers must suffice), and those of sparse_walk.cuh (compressed).
 #include "sparse_walk.cuh"
 
-constexpr int warps = 4, threads = 32 * warps;
+constexpr int threads = 32 * WARPS;
 
 // The largest x with at least `wanted` of `count` numbers that are not smaller, as bits: floats that are not negative are ordered
 // as their bits are.
@@ -28,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) block_importance(
     DYNAMIC_SHARED(memory);
     Extents e = {tokens, positions, key_rows, heads, block_size};
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, batch = blockIdx.z, key_head = blockIdx.y;
-    int first_token = first_query + (blockIdx.x * warps + warp) * queries_per_tile;
+    int first_token = first_query + (blockIdx.x * WARPS + warp) * queries_per_tile;
     int end_token = min(first_query + chunk, tokens);
     if (first_token >= end_token) return;
     KeptRows<ELEMENT, columns> queries(memory + warp * KeptRows<ELEMENT, columns>::bytes);
@@ -94,7 +94,7 @@ extern "C" __global__ void __launch_bounds__(threads) block_choice(
     const float *importance, const int4 *documents, int *chosen,
     int first_query, int chunk, int width, int tokens, int positions, int key_heads, int block_size, int count)
 {
-    int lane = threadIdx.x % 32, token = first_query + blockIdx.x * warps + threadIdx.x / 32, key_head = blockIdx.y, batch = blockIdx.z;
+    int lane = threadIdx.x % 32, token = first_query + blockIdx.x * WARPS + threadIdx.x / 32, key_head = blockIdx.y, batch = blockIdx.z;
     if (token >= min(first_query + chunk, tokens)) return;
     int at = positions - tokens + token;
     Document document(documents, batch, at, positions, block_size);

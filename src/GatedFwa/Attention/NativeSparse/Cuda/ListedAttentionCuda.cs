@@ -10,8 +10,11 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class ListedAttentionCuda
 {
+    /// <summary>Of a block of threads whose warps walk along lists: neighbouring queries, which share the first-level cache.</summary>
+    public const int Warps = 4;
+
     private const double Log2E = Kernels.Units.Log2E;
-    private const int Warps = 4, Threads = 32 * Warps, RowsOfProduct = 16, TermsBytes = 16, TermThreads = 256, SumThreads = 256, Padding = 8;
+    private const int Threads = 32 * Warps, RowsOfProduct = 16, TermsBytes = 16, TermThreads = 256, SumThreads = 256, Padding = 8;
 
     private static readonly KernelSource ForwardSource = new(typeof(ListedAttentionCuda), "sparse_forward.cu");
     private static readonly KernelSource QueriesSource = new(typeof(ListedAttentionCuda), "sparse_backward.cu");
@@ -178,7 +181,7 @@ internal static class ListedAttentionCuda
         return
         [
             KernelDefine.Element(type), ("HEAD_SIZE", shape.HeadSize), ("GROUP", shape.GroupSize), ("ROW_GROUP", RowGroup(shape, isSelected)),
-            ("SELECTED", isSelected), ("BLOCKS", blocks),
+            ("SELECTED", isSelected), ("WARPS", Warps), ("BLOCKS", blocks),
         ];
     }
 

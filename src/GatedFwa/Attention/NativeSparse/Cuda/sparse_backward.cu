@@ -1,10 +1,10 @@
 // Attention of each query to a list of keys of its own, backward to the queries: P = 2^(score - lse) and dS = P (dP - delta) are formed
 // anew, along the walk of the forward pass.
 //
-// Defines: ELEMENT, BLOCKS (of a multiprocessor that registers must suffice for), and those of sparse_walk.cuh.
+// Defines: ELEMENT, WARPS (of a block), BLOCKS (of a multiprocessor: for so many registers must suffice), and those of sparse_walk.cuh.
 #include "sparse_walk.cuh"
 
-constexpr int warps = 4, threads = 32 * warps;
+constexpr int threads = 32 * WARPS;
 
 // o, gradient [B, T, H, D], lse [B, H, T] → terms [B, T, H], a warp a row
 extern "C" __global__ void __launch_bounds__(256) sparse_terms(
@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_backward_qu
     Extents e = {tokens, positions, key_rows, heads, block_size};
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, batch = blockIdx.z;
     int key_head = blockIdx.y / parts, part = blockIdx.y % parts;
-    int first_token = ((gridDim.x - 1 - blockIdx.x) * warps + warp) * queries_per_tile;
+    int first_token = ((gridDim.x - 1 - blockIdx.x) * WARPS + warp) * queries_per_tile;
     if (first_token >= tokens) return;
     Row rows[2] = {
         Row(e, documents, batch, key_head, part, first_token, lane / 4), Row(e, documents, batch, key_head, part, first_token, lane / 4 + 8)};

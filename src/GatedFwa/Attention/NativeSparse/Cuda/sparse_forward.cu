@@ -1,11 +1,11 @@
 // Attention of each query to a list of keys of its own, forward. A warp takes the heads of one query that share a key head (or of a
 // few neighbouring queries, where fewer than 16 do and all see the same keys); 16 keys go past at a time, the next ones on their way.
 //
-// Defines: ELEMENT, BLOCKS (of a multiprocessor that registers must suffice for), and those of sparse_walk.cuh.
+// Defines: ELEMENT, WARPS (of a block), BLOCKS (of a multiprocessor: for so many registers must suffice), and those of sparse_walk.cuh.
 #include "online_softmax.cuh"
 #include "sparse_walk.cuh"
 
-constexpr int warps = 4, threads = 32 * warps;
+constexpr int threads = 32 * WARPS;
 
 // chosen [B, Hkv, T, count]; documents [B, S], or none
 extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_forward(
@@ -17,7 +17,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_forward(
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, batch = blockIdx.z;
     int key_head = blockIdx.y / parts, part = blockIdx.y % parts;
     // The last queries see most: they begin first. Neighbours run at the same time.
-    int first_token = ((gridDim.x - 1 - blockIdx.x) * warps + warp) * queries_per_tile;
+    int first_token = ((gridDim.x - 1 - blockIdx.x) * WARPS + warp) * queries_per_tile;
     if (first_token >= tokens) return;
     Row rows[2] = {
         Row(e, documents, batch, key_head, part, first_token, lane / 4), Row(e, documents, batch, key_head, part, first_token, lane / 4 + 8)};
