@@ -6,8 +6,9 @@ namespace GatedFwa.Cli.Commands.Bench;
 /// <summary>Inputs that look like activations.</summary>
 internal static class RandomTensor
 {
-    // A large tensor repeats itself after this many numbers: drawing them must not take longer than the measurement.
-    private const int Distinct = 1 << 16;
+    // A large tensor repeats itself after this many numbers: drawing them must not take longer than the measurement. A prime, so
+    // that no row of a power of two repeats another and no block of keys ties with one before.
+    private const int Distinct = 65521;
 
     public static Tensor Normal(Shape shape, ulong seed, Device device = default, DType type = DType.F32) =>
         Make(shape, seed, device, type, (random, i) => random.Normal(i));
