@@ -14,15 +14,13 @@ internal static class BenchCommand
     private static readonly IGpuBenchmark[] GpuBenchmarks =
         [new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuNativeSparseBench(), new GpuTrainBench(), new GpuDecodeBench()];
 
-    private static readonly string[] Kinds = [.. Benchmarks.Select(benchmark => benchmark.Name).Union(GpuBenchmarks.Select(benchmark => benchmark.Name))];
-
     public static Command Create()
     {
         var kind = new Argument<string>("kind")
         {
-            Description = $"What to measure: {string.Join(", ", Kinds)}.",
+            Description = $"What to measure: {string.Join(", ", Benchmarks.Select(benchmark => benchmark.Name))}.",
         };
-        kind.AcceptOnlyFromAmong(Kinds);
+        kind.AcceptOnlyFromAmong([.. Benchmarks.Select(benchmark => benchmark.Name)]);
         var threads = new Option<int[]>("--threads")
         {
             Description = $"Numbers of threads to measure, one after the other. [default: 1 and all {Environment.ProcessorCount}]",
@@ -54,8 +52,7 @@ internal static class BenchCommand
                 return;
             }
 
-            IBenchmark benchmark = Benchmarks.SingleOrDefault(benchmark => benchmark.Name == name)
-                ?? throw new InputException($"The bench {name} is for a GPU; add --device cuda.");
+            IBenchmark benchmark = Benchmarks.Single(benchmark => benchmark.Name == name);
             int[] counts = result.GetValue(threads) is { Length: > 0 } given ? given : [1, Environment.ProcessorCount];
             Run(benchmark, [.. counts.Distinct()], result.GetValue(json));
         });
