@@ -239,6 +239,16 @@ public sealed unsafe class Tensor : IDisposable
             Storage.CopyToHost(MemoryMarshal.AsBytes(Piece(values, start)), start * sizeof(float));
     }
 
+    /// <summary>Copies all I32 elements to the host.</summary>
+    internal int[] ToIntegers()
+    {
+        if (Type != DType.I32) throw new OperandException(nameof(ToIntegers), $"a tensor of {DType.I32}", $"{Type} {Shape}");
+        var values = new int[Count];
+        for (long start = 0; start < values.Length; start += PieceElements)
+            Storage.CopyToHost(MemoryMarshal.AsBytes(Piece(values.AsSpan(), start)), start * sizeof(int));
+        return values;
+    }
+
     /// <summary>The single F32 element of a tensor that has just one (a loss).</summary>
     public float Item() => Count == 1 ? ToArray()[0] : throw new OperandException(nameof(Item), "a tensor of one element", $"{Shape}");
 

@@ -12,7 +12,7 @@ internal sealed class Golden : IDisposable
 
     private Golden(string name) => _file = SafetensorsFile.Open(PathOf(name));
 
-    /// <summary>The operator the file is about: <c>gated_window_attention</c> or <c>decay_gate</c>.</summary>
+    /// <summary>The operator the file is about, such as <c>decay_gate</c>.</summary>
     public string Kind => _file.Metadata["kind"];
 
     /// <summary>Keys a query sees, or none.</summary>
@@ -24,6 +24,9 @@ internal sealed class Golden : IDisposable
     /// <summary>The gate's ε.</summary>
     public float Epsilon => float.Parse(_file.Metadata["epsilon"], CultureInfo.InvariantCulture);
 
+    /// <summary>A whole number of the metadata: <c>block_size</c>.</summary>
+    public int Count(string key) => int.Parse(_file.Metadata[key], CultureInfo.InvariantCulture);
+
     /// <summary>The documents packed into the file's single row, or one document a row.</summary>
     public SequenceLayout Layout => Has("cu_seqlens") ? SequenceLayout.Packed(_file.ReadIntegers("cu_seqlens")) : SequenceLayout.Dense;
 
@@ -32,7 +35,7 @@ internal sealed class Golden : IDisposable
 
     public static string PathOf(string name) => Path.Combine(Folder, name + ".safetensors");
 
-    /// <summary>The names of all files that begin so: <c>attention</c> or <c>gate</c>.</summary>
+    /// <summary>The names of all files that begin so: <c>attention</c>, <c>gate</c> or <c>nsa</c>.</summary>
     public static TheoryData<string> Names(string prefix) =>
         [.. Directory.EnumerateFiles(Folder, prefix + "_*.safetensors").Select(path => Path.GetFileNameWithoutExtension(path)).Order()];
 
@@ -41,6 +44,8 @@ internal sealed class Golden : IDisposable
     public Shape Shape(string tensor) => _file[tensor].Shape;
 
     public float[] Floats(string tensor) => _file.ReadFloats(tensor);
+
+    public int[] Integers(string tensor) => _file.ReadIntegers(tensor);
 
     /// <summary>The tensor, on the CPU; the caller disposes it.</summary>
     public Tensor Tensor(string tensor) => Tensors.Tensor.From(Floats(tensor), Shape(tensor));

@@ -6,7 +6,10 @@ namespace GatedFwa.Tensors.Operations;
 /// <summary>Positions sorted by their tokens, equal tokens by position, on a GPU: scratch, to be disposed.</summary>
 internal sealed class SortedTokens : IDisposable
 {
-    private const int BitsPerPass = 8, Digits = 1 << BitsPerPass, KeysPerBlock = 1024, OffsetThreads = 1024;
+    private const int BitsPerPass = 8, Digits = 1 << BitsPerPass, OffsetThreads = 1024;
+
+    // One block adds up what all blocks have counted: there are not too many of them.
+    private const int FewKeysPerBlock = 1024, ManyKeysPerBlock = 8192, ManyKeys = 1 << 20;
 
     private static readonly KernelSource Source = new(typeof(SortedTokens), "sort_tokens.cu");
 
@@ -16,8 +19,9 @@ internal sealed class SortedTokens : IDisposable
     public SortedTokens(Tensor tokens, int vocabulary)
     {
         CudaDevice device = tokens.Cuda;
-        int count = checked((int)tokens.Count), blocks = RowLaunch.Quotient(count, KeysPerBlock);
-        KernelDefine keysPerBlock = ("KEYS", KeysPerBlock);
+        int count = checked((int)tokens.Count), keysOfBlock = count < ManyKeys ? FewKeysPerBlock : ManyKeysPerBlock;
+        int blocks = RowLaunch.Quotient(count, keysOfBlock);
+        KernelDefine keysPerBlock = ("KEYS", keysOfBlock);
         CudaKernel counting = device.Kernel(Source, "sort_count", keysPerBlock);
         CudaKernel offsets = device.Kernel(Source, "sort_offsets", keysPerBlock);
         CudaKernel moving = device.Kernel(Source, "sort_move", keysPerBlock);

@@ -22,9 +22,13 @@ internal sealed record GatedWindowProblem(GatedWindowShape Shape, int Window, fl
     public VisibleBlocks Visible => new(Window);
 
     /// <summary>Checks extents and options.</summary>
+    /// <param name="shape">The extents.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="operation">Who asks, for the error's sentence: this attention may be a branch of another.</param>
     /// <exception cref="OperandException">They do not fit each other.</exception>
-    public static GatedWindowProblem Check(GatedWindowShape shape, AttentionOptions options)
+    public static GatedWindowProblem Check(GatedWindowShape shape, AttentionOptions options, string operation = Operation)
     {
+        OperandException Refuse(string expected, string actual) => new(operation, expected, actual);
         if (shape.Batch < 0 || shape.Tokens < 0) throw Refuse("a batch and tokens of at least 0", $"B {shape.Batch} and T {shape.Tokens}");
         if (shape.Positions < shape.Tokens)
             throw Refuse($"at least as many key positions as the {shape.Tokens} queries", $"{shape.Positions}");
@@ -34,16 +38,18 @@ internal sealed record GatedWindowProblem(GatedWindowShape Shape, int Window, fl
             throw Refuse("query heads that are a multiple of the key heads", $"{shape.Heads} query heads and {shape.KeyHeads} key heads");
         if (options.Window is < 1) throw Refuse("a window of at least 1 key, the query's own, or none", $"{options.Window}");
         if (options.Scale is { } given && !float.IsFinite(given)) throw Refuse("a finite scale", $"{given}");
-        Segment[] segments = options.Layout.Segments(Operation, shape.Batch, shape.Positions);
+        Segment[] segments = options.Layout.Segments(operation, shape.Batch, shape.Positions);
         int window = Math.Clamp(options.Window ?? int.MaxValue, 1, Math.Max(1, shape.Positions));
         return new(shape, window, options.Scale ?? (float)(1 / Math.Sqrt(shape.HeadSize)), segments, options.Layout.CoversEverything);
     }
 
     /// <summary>Checks the shapes of tensors and the options.</summary>
     /// <exception cref="OperandException">They do not fit each other.</exception>
-    public static GatedWindowProblem Check(Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor? lse, AttentionOptions options)
+    public static GatedWindowProblem Check(
+        Tensor q, Tensor k, Tensor v, Tensor? alpha, Tensor? lse, AttentionOptions options, string operation = Operation)
     {
-        Operands.RequireActivations(Operation, q.Type, q.Device);
+        OperandException Refuse(string expected, string actual) => new(operation, expected, actual);
+        Operands.RequireActivations(operation, q.Type, q.Device);
         foreach ((string name, Tensor? tensor, DType type) in new[]
         {
             ("k", k, q.Type), ("v", v, q.Type), ("alpha", alpha, DType.F32), ("lse", lse, DType.F32),
@@ -62,7 +68,7 @@ internal sealed record GatedWindowProblem(GatedWindowShape Shape, int Window, fl
         Shape alphaShape = [batch, positions, heads], lseShape = [batch, heads, tokens];
         if (alpha is not null && alpha.Shape != alphaShape) throw Refuse($"alpha of shape [B, S, H], {alphaShape}", $"{alpha.Shape}");
         if (lse is not null && lse.Shape != lseShape) throw Refuse($"lse of shape [B, H, T], {lseShape}", $"{lse.Shape}");
-        return Check(new GatedWindowShape(batch, tokens, positions, heads, k.Shape[2], headSize), options);
+        return Check(new GatedWindowShape(batch, tokens, positions, heads, k.Shape[2], headSize), options, operation);
     }
 
     /// <summary>Checks the length of a plain array.</summary>
@@ -70,8 +76,6 @@ internal sealed record GatedWindowProblem(GatedWindowShape Shape, int Window, fl
     public static void CheckLength(string name, long length, long expected, bool optional = false)
     {
         if (length == expected || (optional && length == 0)) return;
-        throw Refuse($"{name} of {expected} elements{(optional ? " or empty" : "")}", $"{length}");
+        throw new OperandException(Operation, $"{name} of {expected} elements{(optional ? " or empty" : "")}", $"{length}");
     }
-
-    private static OperandException Refuse(string expected, string actual) => new(Operation, expected, actual);
 }

@@ -15,7 +15,7 @@ internal abstract unsafe class TileWalk<V, S>
     where V : struct
     where S : struct, ISimd<V>
 {
-    private float* _keyBias, _rowBias;
+    private float* _keyBias, _rowBias, _firstVisible, _lastVisible;
     private DecayPrefix[] _prefixes = [];
 
     protected TileWalk(GatedWindowProblem problem, WorkItem item)
@@ -59,10 +59,12 @@ internal abstract unsafe class TileWalk<V, S>
     /// <param name="alpha">The decay, or missing.</param>
     protected void Walk(HeadRows alpha)
     {
-        using CpuStorage biases = CpuMemory.Rent(Tile.Size + Tile.BlockLanes);
+        using CpuStorage biases = CpuMemory.Rent(Tile.Size + (3 * Tile.BlockLanes));
         using CpuStorage prefixes = CpuMemory.Rent(2 * Group * DecayPrefix.Doubles(KeyTiles));
         _keyBias = biases.Floats;
         _rowBias = _keyBias + Tile.Size;
+        _firstVisible = _rowBias + Tile.BlockLanes;
+        _lastVisible = _firstVisible + Tile.BlockLanes;
         new Span<float>(_rowBias, Tile.BlockLanes).Clear();
         _prefixes = new DecayPrefix[Group];
         for (int member = 0; member < Group; member++)
@@ -122,7 +124,8 @@ internal abstract unsafe class TileWalk<V, S>
     {
         _prefixes[member].KeyBias(row, keyTile, key, vectors * S.Width, _keyBias);
         _prefixes[member].RowBias(row, rows, _rowBias);
-        (int firstVisible, int lastVisible) = Visible.Row(row, keyTile);
+        bool isMasked = !Visible.IsWhole(row, rows, keyTile);
+        if (isMasked) MarkVisible(row, keyTile, key);
         return new()
         {
             HeadSize = HeadSize,
@@ -131,10 +134,17 @@ internal abstract unsafe class TileWalk<V, S>
             KeysTransposed = keysTransposed + key,
             KeyBias = _keyBias,
             RowBias = _rowBias,
-            IsMasked = !Visible.IsWhole(row, rows, keyTile),
-            FirstVisible = firstVisible - key,
-            LastVisible = lastVisible - key,
+            IsMasked = isMasked,
+            FirstVisible = _firstVisible,
+            LastVisible = _lastVisible,
         };
+    }
+
+    /// <summary>What each row of a block sees of a run: every further row sees one key later.</summary>
+    private void MarkVisible(int row, int keyTile, int key)
+    {
+        (int first, int last) = Visible.Row(row, keyTile);
+        for (int i = 0; i < Tile.BlockRows; i++) (_firstVisible[i], _lastVisible[i]) = (first - key + i, last - key + i);
     }
 
     /// <summary>The position in its row of the batch of a position of the segment.</summary>

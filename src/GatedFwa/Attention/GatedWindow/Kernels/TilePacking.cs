@@ -21,15 +21,19 @@ internal static unsafe class TilePacking<V, S>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(float* source, nint stride, int rows, int headSize, float factor, float* tile)
     {
-        V times = S.Create(factor);
-        int padded = Tile.PaddedSize(headSize, S.Width), whole = headSize / S.Width * S.Width;
-        for (int row = 0; row < rows; row++, source += stride, tile += padded)
-        {
-            for (int d = 0; d < whole; d += S.Width) S.Store(S.Multiply(S.Load(source + d), times), tile + d);
-            if (whole < headSize) S.Store(S.Multiply(S.Load(source + whole, headSize - whole), times), tile + whole);
-        }
-
+        int padded = Tile.PaddedSize(headSize, S.Width);
+        for (int row = 0; row < rows; row++, source += stride, tile += padded) PackRow(source, headSize, factor, tile);
         new Span<float>(tile, (Tile.Size - rows) * padded).Clear();
+    }
+
+    /// <summary>packed = factor · row, and zeros up to whole vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PackRow(float* row, int headSize, float factor, float* packed)
+    {
+        V times = S.Create(factor);
+        int whole = headSize / S.Width * S.Width;
+        for (int d = 0; d < whole; d += S.Width) S.Store(S.Multiply(S.Load(row + d), times), packed + d);
+        if (whole < headSize) S.Store(S.Multiply(S.Load(row + whole, headSize - whole), times), packed + whole);
     }
 
     /// <summary>target = factor · row of a tile.</summary>

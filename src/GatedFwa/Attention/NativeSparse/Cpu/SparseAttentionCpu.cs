@@ -1,0 +1,71 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cpu;
+using GatedFwa.Tensors.Memory;
+
+namespace GatedFwa.Attention;
+
+/// <summary>Softmax attention of every query to the keys that a pattern lets it see: picks the vector width.</summary>
+internal static unsafe class SparseAttentionCpu
+{
+    /// <summary>Writes o and lse.</summary>
+    public static void Forward(NativeSparseProblem problem, SparsePattern pattern, Tensor q, Tensor k, Tensor v, Tensor o, Tensor lse)
+    {
+        if (!problem.CoversEverything)
+        {
+            o.Clear();
+            lse.AsSpan().Fill(float.NegativeInfinity);
+        }
+
+        var operands = new SparseOperands(problem.Shape, q, k, v, o, lse);
+        if (Simd.Width == 16) SparseForwardCpu<Vector512<float>, Simd512>.Run(problem, pattern, operands);
+        else if (Simd.Width == 8) SparseForwardCpu<Vector256<float>, Simd256>.Run(problem, pattern, operands);
+        else SparseForwardCpu<Vector128<float>, Simd128>.Run(problem, pattern, operands);
+    }
+
+    /// <summary>Adds to the gradients.</summary>
+    public static void Backward(
+        NativeSparseProblem problem,
+        SparsePattern pattern,
+        Tensor q,
+        Tensor k,
+        Tensor v,
+        Tensor o,
+        Tensor lse,
+        Tensor dO,
+        QkvGradients targets)
+    {
+        using CpuStorage delta = CpuMemory.Rent(problem.Shape.LseCount);
+        int size = problem.Shape.HeadSize;
+        RowKernel.Run(new DeltaKernel(o.Floats, dO.Floats, size, delta.Floats), problem.Shape.LseCount, RowKernel.RowsPerBlock(size));
+
+        var operands = new SparseOperands(problem.Shape, q, k, v, o, lse);
+        var gradients = new SparseGradients(problem.Shape, dO, delta.Floats, targets.Cleared());
+        if (Simd.Width == 16) SparseBackwardCpu<Vector512<float>, Simd512>.Run(problem, pattern, operands, gradients);
+        else if (Simd.Width == 8) SparseBackwardCpu<Vector256<float>, Simd256>.Run(problem, pattern, operands, gradients);
+        else SparseBackwardCpu<Vector128<float>, Simd128>.Run(problem, pattern, operands, gradients);
+    }
+
+    /// <summary>δ = o·dO of each row.</summary>
+    private readonly struct DeltaKernel(float* o, float* dO, int size, float* delta) : IRowKernel
+    {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run<V, S>(long first, long last)
+            where V : struct
+            where S : struct, ISimd<V>
+        {
+            for (long row = first; row < last; row++)
+            {
+                V sum = S.Zero;
+                for (int d = 0; d < size; d += S.Width)
+                {
+                    int lanes = Math.Min(S.Width, size - d);
+                    sum = S.MultiplyAdd(S.Load(o + (row * size) + d, lanes), S.Load(dO + (row * size) + d, lanes), sum);
+                }
+
+                delta[row] = S.Sum(sum);
+            }
+        }
+    }
+}
