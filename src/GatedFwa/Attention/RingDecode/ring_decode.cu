@@ -1,14 +1,16 @@
 // One query a text and head over the keys of a ring. Ages count from the newest position (0): a tile is the 32 keys of 32 ages, a
-// warp walks a stretch of tiles from newer to older, a block is four warps whose stretches follow one another, and the window is
+// warp walks a stretch of tiles from newer to older, a block is WARPS whose stretches follow one another, and the window is
 // split over blocks so that one text fills the GPU. All query heads of a group, up to HEADS, share one reading of their keys.
 //
 // A decay is the sum of alpha over the newer ages. It is added up anew at every step: inside a tile by a scan, from tile to tile in
 // a running sum, both in double. A warp knows only its own stretch, so its scores lack the newer stretches' decays, a constant; it
 // hands its own sum on, and whoever joins stretches subtracts what lies between.
 #include "elements.cuh"
+#include "programmatic.cuh"
 #include "warp.cuh"
 
-constexpr int warps = 4;
+constexpr int warps = WARPS;
+constexpr int join_warps = 4;
 constexpr int tile_keys = 32;
 constexpr double log2_e = 1.4426950408889634;
 
@@ -72,6 +74,8 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     const int row = blockIdx.z / key_heads, split = blockIdx.x, splits = gridDim.x;
     const int first_in_group = blockIdx.y * HEADS, head_count = min(HEADS, group - first_in_group);
     const long long first_head = (long long)blockIdx.z * group + first_in_group;
+    let_next_kernel_begin();
+    wait_for_earlier_kernels();
     if (cursors)
     {
         next = cursors[row].x;
@@ -232,7 +236,7 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     }
     __syncthreads();
 
-    // The four stretches become one.
+    // The warps' stretches become one.
     for (int h = 0; h < head_count; h++)
     {
         Stretch all;
@@ -269,13 +273,15 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
 }
 
 // The splits become the result, at most 128 of them, always in the same order. A block a row and head.
-extern "C" __global__ void __launch_bounds__(32 * warps)
+extern "C" __global__ void __launch_bounds__(32 * join_warps)
 ring_combine(const float *partial_o, const Stretch *stretches, ELEMENT *o, int splits)
 {
-    __shared__ float factors[32 * warps];
-    __shared__ float scratch[warps];
-    __shared__ double decays[warps];
+    __shared__ float factors[32 * join_warps];
+    __shared__ float scratch[join_warps];
+    __shared__ double decays[join_warps];
     const long long head = blockIdx.x, first = head * splits;
+    let_next_kernel_begin();
+    wait_for_earlier_kernels();
     const int split = threadIdx.x, warp = threadIdx.x / 32;
     const bool exists = split < splits;
 
@@ -289,7 +295,7 @@ ring_combine(const float *partial_o, const Stretch *stretches, ELEMENT *o, int s
     factors[split] = factor / sum;
     __syncthreads();
 
-    for (int d = threadIdx.x; d < HEAD_SIZE; d += 32 * warps)
+    for (int d = threadIdx.x; d < HEAD_SIZE; d += 32 * join_warps)
     {
         const float *source = partial_o + first * HEAD_SIZE + d;
         float x = 0;
