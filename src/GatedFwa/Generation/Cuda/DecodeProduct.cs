@@ -17,10 +17,10 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <summary>Features are read eight at a time.</summary>
     public const int Alignment = 8;
 
-    private const int Warps = 8, TileColumns = 8, MostWeights = 5, DotRows = 8;
-
     /// <summary>Rows up to which a block has one tile of columns: more blocks read at once.</summary>
-    private const int FewRows = 16;
+    public const int FewRows = 16;
+
+    private const int Warps = 8, TileColumns = 8, MostWeights = 5, DotRows = 8;
 
     /// <summary>Columns from which on blocks of more rows have four tiles, so that x is read less often.</summary>
     private const int ManyColumns = 2048;

@@ -90,9 +90,7 @@ internal sealed class DecodeStep : IDisposable
         foreach (LayerState layer in _state.Layers) layer.Ring.MoveOn(1);
         _state.MoveOn(1);
         _cursors.MovedOn(_state.Position, _state.Layers[0].Ring);
-        Tensor logits = tape.Allocate([_state.Batch, _config.VocabularySize], DType.F32, Model.Device);
-        _product.Store(_x, _norm, [_head], null, logits);
-        return logits;
+        return Scores(tape);
     }
 
     /// <inheritdoc/>
@@ -104,6 +102,24 @@ internal sealed class DecodeStep : IDisposable
         _angles.Dispose();
         _scratch?.Dispose();
         foreach (Tensor tensor in (Tensor[])[_x, _projections, _query, _attended, _hidden]) tensor.Dispose();
+    }
+
+    /// <summary>The output projection, which for more than a few texts is a matrix product worth the name.</summary>
+    private Tensor Scores(Tape tape)
+    {
+        if (_state.Batch > DecodeProduct.FewRows)
+        {
+            return tape.Scoped(() =>
+            {
+                Tensor x = tape.Allocate(_x.Shape, _type, Model.Device);
+                Cast.Copy(_x, x);
+                return Linear.Apply(tape, RmsNorm.Apply(tape, x, _norm, _config.NormEpsilon), _head, resultType: DType.F32);
+            });
+        }
+
+        Tensor logits = tape.Allocate([_state.Batch, _config.VocabularySize], DType.F32, Model.Device);
+        _product.Store(_x, _norm, [_head], null, logits);
+        return logits;
     }
 
     private void Begin(Tensor tokens) => _device.Kernel(Source, "decode_begin").Launch(
