@@ -37,29 +37,29 @@ internal static class RingDecodeCuda
     /// <summary>Attends to a ring whose newest position the host knows.</summary>
     public static void Forward(Tensor q, KeyValueRing ring, float scale, Tensor o)
     {
-        var plan = new Plan(q, ring, ring.Count);
+        var plan = new Plan(q.Cuda, ring, ring.Count);
         using CudaStorage? scratch = plan.ScratchBytes == 0 ? null : q.Cuda.Memory.Rent(plan.ScratchBytes);
-        plan.Launch(scale, o, cursors: 0, scratch);
+        plan.Launch([q], [("PREPARES", false)], scale, o, cursors: 0, scratch);
     }
 
     /// <summary>How a ring is dealt to blocks.</summary>
     internal sealed class Plan
     {
-        private readonly Tensor _q;
+        private readonly CudaDevice _device;
         private readonly KeyValueRing _ring;
         private readonly int _batch, _heads, _size, _keyHeads, _group, _slices, _warps, _splits;
 
         /// <summary>Decides.</summary>
-        /// <param name="q">[B, 1, H, D].</param>
+        /// <param name="device">The ring's GPU.</param>
         /// <param name="ring">The ring.</param>
         /// <param name="positions">The most that it will hold.</param>
-        public Plan(Tensor q, KeyValueRing ring, int positions)
+        public Plan(CudaDevice device, KeyValueRing ring, int positions)
         {
-            (_q, _ring) = (q, ring);
-            (_batch, _heads, _size, _keyHeads) = (q.Shape[0], q.Shape[2], q.Shape[3], ring.Keys.Heads);
+            (_device, _ring) = (device, ring);
+            (_batch, _heads, _size, _keyHeads) = (ring.QueryShape[0], ring.QueryShape[2], ring.QueryShape[3], ring.Keys.Heads);
             _group = _heads / _keyHeads;
             _slices = RowLaunch.Quotient(_group, MostHeads);
-            int blocks = _batch * _keyHeads * _slices, multiprocessors = q.Cuda.Multiprocessors;
+            int blocks = _batch * _keyHeads * _slices, multiprocessors = device.Multiprocessors;
             bool fits = ManyWarps * SliceHeads * _size * sizeof(float) <= MostSharedBytes;
             _warps = blocks <= multiprocessors && fits ? ManyWarps : FewWarps;
             int wanted = BlocksPerMultiprocessor * FewWarps * multiprocessors / (_warps * blocks);
@@ -74,38 +74,31 @@ internal static class RingDecodeCuda
         private long Parts => (long)_batch * _heads * _splits;
 
         /// <summary>Puts the kernels on the stream.</summary>
+        /// <param name="query">The kernel's first arguments: the query, or what it is to be made from.</param>
+        /// <param name="queryDefines">Which of both, and how it is made.</param>
         /// <param name="scale">Of scores.</param>
         /// <param name="o">[B, 1, H, D].</param>
         /// <param name="cursors">Where in GPU memory each text's (next slot, count) lies; 0 where the ring's holds for all.</param>
         /// <param name="scratch">Memory of <see cref="ScratchBytes"/>.</param>
-        public void Launch(float scale, Tensor o, nint cursors, CudaStorage? scratch)
+        public void Launch(
+            ReadOnlySpan<KernelArgument> query, ReadOnlySpan<KernelDefine> queryDefines, float scale, Tensor o, nint cursors, CudaStorage? scratch)
         {
-            ReadOnlySpan<KernelDefine> defines =
+            KernelDefine[] defines =
             [
-                KernelDefine.Element(_q.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null), ("WARPS", _warps),
+                KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null), ("WARPS", _warps),
+                .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : stretches + (nint)(Parts * StretchBytes);
-            _q.Cuda.Kernel(Source, "ring_decode", defines).Launch(
-                new LaunchShape(_splits, Warp * _warps, BlocksY: _slices, BlocksZ: _batch * _keyHeads, Overlaps: true),
-                _q,
-                _ring.Keys.Slots,
-                _ring.Values.Slots,
-                _ring.Alpha?.Slots,
-                cursors,
-                _ring.Next,
-                _ring.Count,
-                _ring.Keys.Capacity,
-                _group,
-                _keyHeads,
-                scale * (float)Units.Log2E,
-                o,
-                partial,
-                stretches);
-            if (_splits > 1)
-            {
-                _q.Cuda.Kernel(Source, "ring_combine", defines).Launch(
-                    new LaunchShape(_batch * _heads, MostSplits, Overlaps: true), partial, stretches, o, _splits);
-            }
+            KernelArgument[] arguments =
+            [
+                .. query, _ring.Keys.Slots, _ring.Values.Slots, _ring.Alpha?.Slots, cursors, _ring.Next, _ring.Count, _ring.Keys.Capacity,
+                _group, _keyHeads, scale * (float)Units.Log2E, o, partial, stretches,
+            ];
+            var shape = new LaunchShape(_splits, Warp * _warps, BlocksY: _slices, BlocksZ: _batch * _keyHeads, Overlaps: true);
+            _device.Kernel(Source, "ring_decode", defines).Launch(shape, arguments);
+            if (_splits == 1) return;
+            _device.Kernel(Source, "ring_combine", defines).Launch(
+                new LaunchShape(_batch * _heads, MostSplits, Overlaps: true), partial, stretches, o, _splits);
         }
     }
 }

@@ -8,6 +8,9 @@
 #include "elements.cuh"
 #include "programmatic.cuh"
 #include "warp.cuh"
+#if PREPARES
+#include "decode_token.cuh"
+#endif
 
 constexpr int warps = WARPS;
 constexpr int join_warps = 4;
@@ -64,9 +67,16 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 // q and o [B, 1, heads, HEAD_SIZE]; keys, values [B, key heads, capacity, HEAD_SIZE]; alpha [B, heads, capacity]. `next` and `count`
 // hold for all rows unless `cursors` gives each its own (next, count). Several splits: partial_o [B * heads, splits, HEAD_SIZE] and
 // stretches [B * heads, splits], newest first; one: o. Blocks: split, slice of a group's heads, row and key head.
+// PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
 extern "C" __global__ void __launch_bounds__(32 * warps)
-ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const float *alpha, const int2 *cursors, int next, int count,
-            int capacity, int group, int key_heads, float scale_log2, ELEMENT *o, float *partial_o, Stretch *stretches)
+#if PREPARES
+ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
+            const ELEMENT *previous_keys, const ELEMENT *previous_values, const float *bias, float decay_epsilon,
+#else
+ring_decode(const ELEMENT *q,
+#endif
+            ELEMENT *keys, ELEMENT *values, float *alpha, const int2 *cursors, int next, int count, int capacity, int group, int key_heads,
+            float scale_log2, ELEMENT *o, float *partial_o, Stretch *stretches)
 {
     __shared__ float shared_o[warps][HEADS][HEAD_SIZE];
     __shared__ Stretch shared_stretches[warps][HEADS];
@@ -75,7 +85,9 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     const int first_in_group = blockIdx.y * HEADS, head_count = min(HEADS, group - first_in_group);
     const long long first_head = (long long)blockIdx.z * group + first_in_group;
     let_next_kernel_begin();
+#if !PREPARES
     wait_for_earlier_kernels();
+#endif
     if (cursors)
     {
         next = cursors[row].x;
@@ -83,6 +95,30 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     }
     keys += (long long)blockIdx.z * capacity * HEAD_SIZE;
     values += (long long)blockIdx.z * capacity * HEAD_SIZE;
+    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = (tiles + splits * warps - 1) / (splits * warps);
+    const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
+    // Ages past the oldest read its slot and weigh nothing.
+    const auto slot_of = [&](int age) {
+        const int slot = next - 1 - min(age, count - 1);
+        return slot < 0 ? slot + capacity : slot;
+    };
+#if PREPARES
+    // The step has moved the cursors on before any layer began; of what is read here only the newest slot is still to be written.
+    if (first_tile < end_tile)
+    {
+        const long long slot = (long long)slot_of(first_tile * tile_keys + lane);
+        prefetch(keys + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
+        prefetch(values + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
+    }
+    __shared__ float prepared[HEADS][HEAD_SIZE];
+    __shared__ float scratch[2][warps];
+    wait_for_earlier_kernels();
+    const Token token = {projections, stride, query_norm, key_norm, epsilon, angles, previous_keys, previous_values, bias, decay_epsilon};
+    const int newest_slot = slot_of(0);
+    token.prepare<32 * warps>(row, blockIdx.z % key_heads, (int)(blockIdx.z % key_heads) * group + first_in_group, head_count, split == 0, prepared,
+                              keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
+                              alpha + first_head * capacity + newest_slot, capacity, scratch);
+#endif
 
     float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];
     double decay[HEADS];
@@ -90,12 +126,17 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     for (int h = 0; h < HEADS; h++)
     {
         // Heads past the group repeat its last; nobody writes them.
-        const ELEMENT *source = q + (first_head + min(h, head_count - 1)) * HEAD_SIZE;
+        const int head = min(h, head_count - 1);
 #pragma unroll
         for (int p = 0; p < packs_per_lane; p++)
         {
             const int feature = (p * key_lanes + part) * pack;
-            if (feature < HEAD_SIZE) Pack16<ELEMENT>::load(source + feature, query[h] + p * pack);
+#if PREPARES
+#pragma unroll
+            for (int i = 0; i < pack; i++) query[h][p * pack + i] = feature < HEAD_SIZE ? prepared[head][feature + i] : 0.0f;
+#else
+            if (feature < HEAD_SIZE) Pack16<ELEMENT>::load(q + (first_head + head) * HEAD_SIZE + feature, query[h] + p * pack);
+#endif
 #pragma unroll
             for (int i = p * pack; i < (p + 1) * pack; i++)
             {
@@ -108,16 +149,9 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
         decay[h] = 0;
     }
 
-    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = (tiles + splits * warps - 1) / (splits * warps);
-    const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
     for (int tile = first_tile; tile < end_tile; tile++)
     {
         const int newest = tile * tile_keys;
-        // Ages past the oldest read its slot and weigh nothing.
-        const auto slot_of = [&](int age) {
-            const int slot = next - 1 - min(age, count - 1);
-            return slot < 0 ? slot + capacity : slot;
-        };
         const bool exists = newest + lane < count;
         const int own_slot = slot_of(newest + lane);
 

@@ -40,8 +40,10 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="weights">Up to five, each [N, C].</param>
     /// <param name="decay">Two F32 weights [H, C] that are not rounded, or none.</param>
     /// <param name="y">F32 [B, ΣN + 2H].</param>
-    public void Store(Tensor x, Tensor norm, ReadOnlySpan<Tensor> weights, (Tensor Gate, Tensor Amplitude)? decay, Tensor y) =>
-        Launch(Epilogue.Store, x, norm, weights, decay, y);
+    /// <param name="overlaps">Whether weights may be read while the kernel before still runs.</param>
+    public void Store(
+        Tensor x, Tensor norm, ReadOnlySpan<Tensor> weights, (Tensor Gate, Tensor Amplitude)? decay, Tensor y, bool overlaps = true) =>
+        Launch(Epilogue.Store, x, norm, weights, decay, y, overlaps: overlaps);
 
     /// <summary>sum += x · weightᵀ.</summary>
     /// <param name="x">[B, K] in the weights' type.</param>
@@ -55,10 +57,19 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="gate">[N, C].</param>
     /// <param name="value">[N, C].</param>
     /// <param name="y">[B, N] in the weights' type.</param>
-    public void SwiGlu(Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y) => Launch(Epilogue.SwiGlu, x, norm, [gate, value], null, y);
+    /// <param name="memory">Keys and values to keep in the same launch, or none.</param>
+    public void SwiGlu(Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y, KeptToken? memory = null) =>
+        Launch(Epilogue.SwiGlu, x, norm, [gate, value], null, y, memory);
 
     private void Launch(
-        Epilogue epilogue, Tensor x, Tensor? norm, ReadOnlySpan<Tensor> weights, (Tensor Gate, Tensor Amplitude)? decay, Tensor y)
+        Epilogue epilogue,
+        Tensor x,
+        Tensor? norm,
+        ReadOnlySpan<Tensor> weights,
+        (Tensor Gate, Tensor Amplitude)? decay,
+        Tensor y,
+        KeptToken? memory = null,
+        bool overlaps = true)
     {
         (int rows, int width) = (x.Shape[0], x.Shape[1]);
         Span<nint> addresses = stackalloc nint[MostWeights];
@@ -90,8 +101,16 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             ("COLUMNS", columns),
             ("NORM", norm is not null),
             ("EPILOGUE", (int)epilogue)).Launch(
-            new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: true),
+            new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
             x, norm, epsilon, addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
-            decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1]);
+            decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1], memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values);
     }
+
+    /// <summary>A token's keys and values, which become those of the token before.</summary>
+    /// <param name="Projections">Where they lie: F32 rows of keys, then values.</param>
+    /// <param name="Stride">From row to row.</param>
+    /// <param name="Width">Of keys.</param>
+    /// <param name="Keys">[B, Hkv, D] in the weights' type.</param>
+    /// <param name="Values">[B, Hkv, D] in the weights' type.</param>
+    internal sealed record KeptToken(nint Projections, int Stride, int Width, Tensor Keys, Tensor Values);
 }

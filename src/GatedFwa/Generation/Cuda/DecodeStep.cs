@@ -9,14 +9,14 @@ using GatedFwa.Tensors.Operations;
 namespace GatedFwa.Generation;
 
 /// <summary>
-/// One token a text on a GPU: six kernels a layer, each of which begins to read its weights while the one before still runs, and a
+/// One token a text on a GPU: five kernels a layer, each of which begins to read its weights while the one before still runs, and a
 /// graph that repeats all layers at one call of the host. Where the texts are and how long, the kernels read from memory.
 /// </summary>
 /// <remarks>The residual stream and the projections stay float32; otherwise it computes what <see cref="Layers.TransformerBlock"/>
 /// does.</remarks>
 internal sealed class DecodeStep : IDisposable
 {
-    private static readonly KernelSource Source = new(typeof(DecodeStep), "decode_token.cu");
+    private static readonly KernelSource Source = new(typeof(DecodeStep), "decode_begin.cu");
 
     private readonly ModelConfig _config;
     private readonly DecodeState _state;
@@ -29,7 +29,7 @@ internal sealed class DecodeStep : IDisposable
     private readonly CudaStorage _frequencies, _angles;
     private readonly CudaStorage? _scratch;
     private readonly RingDecodeCuda.Plan[] _attention;
-    private readonly Tensor _x, _projections, _query, _attended, _hidden;
+    private readonly Tensor _x, _projections, _attended, _hidden;
     private CudaGraph? _graph;
     private bool _ranBefore;
 
@@ -52,9 +52,8 @@ internal sealed class DecodeStep : IDisposable
         _x = Room(_config.Width, DType.F32);
         _projections = Room(_layers[0].ProjectedWidth, DType.F32);
         _hidden = Room(_config.FeedForwardWidth, _type);
-        _query = Tensor.Empty(ring.QueryShape, _type, model.Device);
         _attended = Tensor.Empty(ring.QueryShape, _type, model.Device);
-        _attention = [.. state.Layers.Select(layer => new RingDecodeCuda.Plan(_query, layer.Ring, ring.Keys.Capacity))];
+        _attention = [.. state.Layers.Select(layer => new RingDecodeCuda.Plan(_device, layer.Ring, ring.Keys.Capacity))];
         _scratch = _attention[0].ScratchBytes == 0 ? null : _device.Memory.Rent(_attention[0].ScratchBytes);
         double[] frequencies = RotaryTable.Frequencies(_config.HeadSize, _config.RotaryBase);
         _frequencies = _device.Memory.Rent(frequencies.Length * sizeof(double));
@@ -101,7 +100,7 @@ internal sealed class DecodeStep : IDisposable
         _frequencies.Dispose();
         _angles.Dispose();
         _scratch?.Dispose();
-        foreach (Tensor tensor in (Tensor[])[_x, _projections, _query, _attended, _hidden]) tensor.Dispose();
+        foreach (Tensor tensor in (Tensor[])[_x, _projections, _attended, _hidden]) tensor.Dispose();
     }
 
     /// <summary>The output projection, which for more than a few texts is a matrix product worth the name.</summary>
@@ -141,48 +140,40 @@ internal sealed class DecodeStep : IDisposable
         for (int i = 0; i < _layers.Length; i++)
         {
             DecodeLayer layer = _layers[i];
-            _product.Store(_x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections);
-            Prepare(layer, _state.Layers[i]);
-            _attention[i].Launch(1 / MathF.Sqrt(_config.HeadSize), _attended, _cursors.Slots, _scratch);
+            // The first waits for all that was put on the stream before, so that every kernel finds the cursors moved on.
+            _product.Store(_x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0);
+            Attend(i);
             using (Tensor attended = _attended.View(_x.Shape)) _product.Add(attended, layer.Output, _x);
-            _product.SwiGlu(_x, layer.FeedForwardNorm, layer.FeedForwardGate, layer.FeedForwardValue, _hidden);
+            _product.SwiGlu(_x, layer.FeedForwardNorm, layer.FeedForwardGate, layer.FeedForwardValue, _hidden, Kept(_state.Layers[i]));
             _product.Add(_hidden, layer.FeedForwardOutput, _x);
         }
     }
 
-    /// <summary>From projections to a query and a slot of the ring.</summary>
-    private void Prepare(DecodeLayer layer, LayerState state)
+    /// <summary>From projections to what a query has gathered, by way of a slot of the ring.</summary>
+    private void Attend(int index)
     {
-        const int Warp = 32, MostThreads = 1024;
-        int threads = Math.Min(MostThreads, RowLaunch.Quotient(_config.Width / 2, Warp) * Warp);
-        KeyValueRing ring = state.Ring;
-        _device.Kernel(
-            Source,
-            "decode_prepare",
-            KernelDefine.Element(_type),
-            ("HEADS", _config.Heads),
-            ("KEY_HEADS", _config.KeyHeads),
-            ("HEAD_SIZE", _config.HeadSize),
-            ("SHIFTED", _config.TokenShift),
-            ("NORM", _config.QkNorm),
-            ("ROTARY", _config.Rotary),
-            ("GATED", _config.Gate)).Launch(
-            new LaunchShape(_state.Batch, threads, Overlaps: true),
-            _projections,
-            _projections.Shape[1],
-            layer.QueryNorm?.Value,
-            layer.KeyNorm?.Value,
-            _config.NormEpsilon,
-            _angles,
-            state.PreviousKey,
-            state.PreviousValue,
-            layer.GateBias?.Value,
-            DecayGate.DefaultEpsilon,
+        DecodeLayer layer = _layers[index];
+        LayerState state = _state.Layers[index];
+        _attention[index].Launch(
+            [
+                _projections, _projections.Shape[1], layer.QueryNorm?.Value, layer.KeyNorm?.Value, _config.NormEpsilon, _angles, state.PreviousKey,
+                state.PreviousValue, layer.GateBias?.Value, DecayGate.DefaultEpsilon,
+            ],
+            [
+                ("PREPARES", true), ("QUERY_HEADS", _config.Heads), ("KEY_HEADS", _config.KeyHeads), ("SHIFTED", _config.TokenShift),
+                ("NORM", _config.QkNorm), ("ROTARY", _config.Rotary),
+            ],
+            1 / MathF.Sqrt(_config.HeadSize),
+            _attended,
             _cursors.Slots,
-            ring.Keys.Capacity,
-            _query,
-            ring.Keys.Slots,
-            ring.Values.Slots,
-            ring.Alpha?.Slots);
+            _scratch);
+    }
+
+    /// <summary>What the next token's shift will want of this one.</summary>
+    private DecodeProduct.KeptToken? Kept(LayerState state)
+    {
+        if (state.PreviousKey is null) return null;
+        nint keys = _projections.Address + (_config.Width * sizeof(float));
+        return new(keys, _projections.Shape[1], _config.KeyHeads * _config.HeadSize, state.PreviousKey, state.PreviousValue!);
     }
 }

@@ -4,7 +4,7 @@
 //
 // NORM: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
 // the time they are. EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and
-// second the value.
+// second the value; along with it the layer's keys and values, which its attention has read by then, become those of the token before.
 #include "packs.cuh"
 #include "programmatic.cuh"
 #include "tensor_cores.cuh"
@@ -113,11 +113,13 @@ __device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, fl
     }
 }
 
-// y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any.
+// y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
+// keys and as many values.
 extern "C" __global__ void __launch_bounds__(threads)
 decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
                const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth,
-               const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride)
+               const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride, int kept_width,
+               ELEMENT *previous_keys, ELEMENT *previous_values)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]
@@ -275,4 +277,13 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
         *target = sum_of(column);
 #endif
     }
+#if EPILOGUE == 2
+    if (!kept) return;
+    for (int i = blockIdx.x * threads + threadIdx.x; i < 2 * ROWS * kept_width; i += gridDim.x * threads)
+    {
+        const int row = i / (2 * kept_width), column = i % (2 * kept_width);
+        ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
+        target[(long long)row * kept_width + column] = from_float<ELEMENT>(kept[(long long)row * kept_stride + column]);
+    }
+#endif
 }
