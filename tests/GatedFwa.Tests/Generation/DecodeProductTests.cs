@@ -29,7 +29,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         float[] x = Samples.Normal(rows * width, 1, 3), norm = Samples.Normal(width, 2);
         float[][] weights = [.. outputs.Select((count, i) => Backend.Round(Samples.Normal(count * width, 10 + (ulong)i)))];
         float[] gate = Samples.Normal(Heads * width, 3), amplitude = Samples.Normal(Heads * width, 4);
-        using Tensor xs = F32(x, rows), norms = Backend.Parameter(norm, [width]), gates = F32(gate, Heads), amplitudes = F32(amplitude, Heads);
+        using Tensor xs = F32(x, rows), norms = Backend.Parameter(norm, [width]);
+        using Tensor gates = F32(gate, Heads), amplitudes = F32(amplitude, Heads);
         Tensor[] tensors = [.. weights.Select((weight, i) => F32(weight, outputs[i]))];
         int columns = outputs.Sum() + (2 * Heads);
         using Tensor y = Tensor.Empty([rows, columns], DType.F32, Backend.Device);
@@ -62,7 +63,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     [InlineData(18, 72, 1030)]
     public void Gate_and_value_become_one(int rows, int width, int outputs)
     {
-        float[] x = Samples.Normal(rows * width, 1), norm = Samples.Normal(width, 2), gate = Backend.Round(Samples.Normal(outputs * width, 3, 0.1f));
+        float[] x = Samples.Normal(rows * width, 1), norm = Samples.Normal(width, 2);
+        float[] gate = Backend.Round(Samples.Normal(outputs * width, 3, 0.1f));
         float[] value = Backend.Round(Samples.Normal(outputs * width, 4, 0.1f));
         using Tensor xs = F32(x, rows), norms = Backend.Parameter(norm, [width]), gates = F32(gate, outputs), values = F32(value, outputs);
         using Tensor y = Tensor.Empty([rows, outputs], Backend.Activations, Backend.Device);

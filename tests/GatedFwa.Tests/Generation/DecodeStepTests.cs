@@ -20,7 +20,8 @@ public sealed class DecodeStepCudaFloat16Tests() : DecodeStepSuite(TestBackend.C
 /// </summary>
 public abstract class DecodeStepSuite(TestBackend backend) : TensorTest(backend)
 {
-    public static TheoryData<string> Windowed => [.. TinyModels.All.Where(model => model.Value.Window is not null).Select(model => model.Key)];
+    public static TheoryData<string> Windowed =>
+        [.. TinyModels.All.Where(model => model.Value.Window is not null).Select(model => model.Key)];
 
     [Theory]
     [MemberData(nameof(Windowed))]

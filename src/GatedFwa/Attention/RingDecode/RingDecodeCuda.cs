@@ -23,6 +23,9 @@ internal static class RingDecodeCuda
     /// <summary>Query heads of a group that share one reading of their keys; more do not fit the registers.</summary>
     private const int MostHeads = 4;
 
+    /// <summary>The same for blocks of many warps, which have fewer registers each.</summary>
+    private const int MostHeadsOfManyWarps = 2;
+
     /// <summary>What the joining kernel takes, and its threads.</summary>
     private const int MostSplits = 128;
 
@@ -60,7 +63,7 @@ internal static class RingDecodeCuda
             _group = _heads / _keyHeads;
             _slices = RowLaunch.Quotient(_group, MostHeads);
             int blocks = _batch * _keyHeads * _slices, multiprocessors = device.Multiprocessors;
-            bool fits = ManyWarps * SliceHeads * _size * sizeof(float) <= MostSharedBytes;
+            bool fits = SliceHeads <= MostHeadsOfManyWarps && ManyWarps * SliceHeads * _size * sizeof(float) <= MostSharedBytes;
             _warps = blocks <= multiprocessors && fits ? ManyWarps : FewWarps;
             int wanted = BlocksPerMultiprocessor * FewWarps * multiprocessors / (_warps * blocks);
             _splits = Math.Clamp(wanted, 1, Math.Min(MostSplits, RowLaunch.Quotient(RowLaunch.Quotient(positions, TileKeys), _warps)));
@@ -81,12 +84,17 @@ internal static class RingDecodeCuda
         /// <param name="cursors">Where in GPU memory each text's (next slot, count) lies; 0 where the ring's holds for all.</param>
         /// <param name="scratch">Memory of <see cref="ScratchBytes"/>.</param>
         public void Launch(
-            ReadOnlySpan<KernelArgument> query, ReadOnlySpan<KernelDefine> queryDefines, float scale, Tensor o, nint cursors, CudaStorage? scratch)
+            ReadOnlySpan<KernelArgument> query,
+            ReadOnlySpan<KernelDefine> queryDefines,
+            float scale,
+            Tensor o,
+            nint cursors,
+            CudaStorage? scratch)
         {
             KernelDefine[] defines =
             [
-                KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null), ("WARPS", _warps),
-                .. queryDefines,
+                KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
+                ("WARPS", _warps), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : stretches + (nint)(Parts * StretchBytes);
             KernelArgument[] arguments =

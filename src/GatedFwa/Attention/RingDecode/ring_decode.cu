@@ -115,7 +115,8 @@ ring_decode(const ELEMENT *q,
     wait_for_earlier_kernels();
     const Token token = {projections, stride, query_norm, key_norm, epsilon, angles, previous_keys, previous_values, bias, decay_epsilon};
     const int newest_slot = slot_of(0);
-    token.prepare<32 * warps>(row, blockIdx.z % key_heads, (int)(blockIdx.z % key_heads) * group + first_in_group, head_count, split == 0, prepared,
+    const int key_head = blockIdx.z % key_heads;
+    token.prepare<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0, prepared,
                               keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
                               alpha + first_head * capacity + newest_slot, capacity, scratch);
 #endif

@@ -102,8 +102,10 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             ("NORM", norm is not null),
             ("EPILOGUE", (int)epilogue)).Launch(
             new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
-            x, norm, epsilon, addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
-            decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1], memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values);
+            x, norm, epsilon,
+            addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
+            decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
+            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values);
     }
 
     /// <summary>A token's keys and values, which become those of the token before.</summary>

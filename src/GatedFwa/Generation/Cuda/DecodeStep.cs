@@ -156,8 +156,8 @@ internal sealed class DecodeStep : IDisposable
         LayerState state = _state.Layers[index];
         _attention[index].Launch(
             [
-                _projections, _projections.Shape[1], layer.QueryNorm?.Value, layer.KeyNorm?.Value, _config.NormEpsilon, _angles, state.PreviousKey,
-                state.PreviousValue, layer.GateBias?.Value, DecayGate.DefaultEpsilon,
+                _projections, _projections.Shape[1], layer.QueryNorm?.Value, layer.KeyNorm?.Value, _config.NormEpsilon, _angles,
+                state.PreviousKey, state.PreviousValue, layer.GateBias?.Value, DecayGate.DefaultEpsilon,
             ],
             [
                 ("PREPARES", true), ("QUERY_HEADS", _config.Heads), ("KEY_HEADS", _config.KeyHeads), ("SHIFTED", _config.TokenShift),

@@ -1,5 +1,6 @@
-// How a decoding step begins. The new token's row of the residual stream x [B, width]; cosines and sines of its position [B, 2 half]; and the text is one longer:
-// `positions` counts its tokens, a cursor is (one past the newest slot of its ring, slots in use). A block a text.
+// How a decoding step begins: the new token's row of the residual stream x [B, width]; cosines and sines of its position [B, 2 half];
+// and the text is one longer: `positions` counts its tokens, a cursor is (one past the newest slot of its ring, slots in use). A block
+// a text.
 extern "C" __global__ void __launch_bounds__(256)
 decode_begin(const int *tokens, const float *table, int vocabulary, int width, float *x, const double *frequencies, int half,
              float *angles, long long *positions, int2 *cursors, int capacity)

@@ -87,8 +87,8 @@ __device__ __forceinline__ void load_input(const INPUT *x, int row, int k, const
 
 // The decays' pre-activations: rows of float weights, which are few, by a warp each. Where a product of 16 bits would round the
 // weights, these do not.
-__device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, float epsilon, const float *gate, const float *amplitude, int heads,
-                                           float *y, int stride, int warp_index, int lane)
+__device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, float epsilon, const float *gate, const float *amplitude,
+                                           int heads, float *y, int stride, int warp_index, int lane)
 {
     const int head = warp_index % (2 * heads), first_row = warp_index / (2 * heads) * dot_rows;
     const float *weight = head < heads ? gate + (long long)head * WIDTH : amplitude + (long long)(head - heads) * WIDTH;
@@ -118,8 +118,8 @@ __device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, fl
 extern "C" __global__ void __launch_bounds__(threads)
 decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
                const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth,
-               const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride, int kept_width,
-               ELEMENT *previous_keys, ELEMENT *previous_values)
+               const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride,
+               int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]

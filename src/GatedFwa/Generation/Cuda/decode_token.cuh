@@ -63,8 +63,9 @@ struct Token
     // The queries of some heads to shared memory and, where a block needs it, the token's slot of its key head's ring; `keys`, `values`
     // and `alpha` begin at the slot, alpha's heads are `capacity` apart. `scratch` [2, warps].
     template <int threads>
-    __device__ __forceinline__ void prepare(int row, int key_head, int first_head, int head_count, bool with_slot, float (*query)[HEAD_SIZE],
-                                            ELEMENT *keys, ELEMENT *values, float *alpha, int capacity, float (*scratch)[threads / 32]) const
+    __device__ __forceinline__ void prepare(int row, int key_head, int first_head, int head_count, bool with_slot,
+                                            float (*query)[HEAD_SIZE], ELEMENT *keys, ELEMENT *values, float *alpha, int capacity,
+                                            float (*scratch)[threads / 32]) const
     {
         const float *q = projections + (long long)row * stride, *k = q + query_width, *v = k + key_width;
         const float *key_mix = v + key_width, *value_mix = key_mix + (SHIFTED ? KEY_HEADS : 0);
