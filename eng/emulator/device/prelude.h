@@ -341,4 +341,11 @@ template <class... Arguments> void emulator_launch(void (*kernel)(Arguments...),
     emulator_call(kernel, values, EmulatorIndices<__integer_pack(sizeof...(Arguments))...>());
 }
 
+// The bytes of each argument, for who keeps a launch; 0 ends them.
+template <class... Arguments> const int *emulator_sizes(void (*)(Arguments...))
+{
+    static const int sizes[] = {int(sizeof(Arguments))..., 0};
+    return sizes;
+}
+
 constexpr int emulator_first(int first, int = 0, int = 0) { return first; }

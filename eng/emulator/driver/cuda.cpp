@@ -10,9 +10,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 using namespace emulator;
 
@@ -36,6 +38,19 @@ struct Event
     std::chrono::steady_clock::time_point time;
     bool is_recorded = false;
 };
+
+// Copies and launches that were recorded; a graph and its executable are the same.
+using Graph = std::vector<std::function<int()>>;
+std::unique_ptr<Graph> capture; // while a stream records
+
+// Does it, or keeps it for the graph that is being recorded.
+int now_or_in_graph(std::function<int()> call)
+{
+    ONE_AT_A_TIME;
+    if (capture == nullptr) return call();
+    capture->push_back(std::move(call));
+    return success;
+}
 
 unsigned char *bytes(uint64_t address) { return reinterpret_cast<unsigned char *>(address); }
 
@@ -256,9 +271,20 @@ int cuMemcpyDtoD_v2(uint64_t to, uint64_t from, size_t size)
     return sticky_error;
 }
 
-int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *) { return cuMemcpyHtoD_v2(to, from, size); }
-int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *) { return cuMemcpyDtoH_v2(to, from, size); }
-int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *) { return cuMemcpyDtoD_v2(to, from, size); }
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *)
+{
+    return now_or_in_graph([=] { return cuMemcpyHtoD_v2(to, from, size); });
+}
+
+int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *)
+{
+    return now_or_in_graph([=] { return cuMemcpyDtoH_v2(to, from, size); });
+}
+
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *)
+{
+    return now_or_in_graph([=] { return cuMemcpyDtoD_v2(to, from, size); });
+}
 
 int cuMemcpyPeerAsync(uint64_t to, void *, uint64_t from, void *, size_t size, void *) { return cuMemcpyDtoD_v2(to, from, size); }
 
@@ -278,8 +304,15 @@ int cuMemsetD32_v2(uint64_t to, unsigned value, size_t count)
     return sticky_error;
 }
 
-int cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, void *) { return cuMemsetD8_v2(to, value, count); }
-int cuMemsetD32Async(uint64_t to, unsigned value, size_t count, void *) { return cuMemsetD32_v2(to, value, count); }
+int cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, void *)
+{
+    return now_or_in_graph([=] { return cuMemsetD8_v2(to, value, count); });
+}
+
+int cuMemsetD32Async(uint64_t to, unsigned value, size_t count, void *)
+{
+    return now_or_in_graph([=] { return cuMemsetD32_v2(to, value, count); });
+}
 
 // ---- Streams and events ----
 
@@ -290,16 +323,49 @@ int cuStreamCreate(void **stream, unsigned)
 }
 
 int cuStreamDestroy_v2(void *) { return success; }
-int cuStreamSynchronize(void *) { return cuCtxSynchronize(); }
+int cuStreamSynchronize(void *) { return capture == nullptr ? cuCtxSynchronize() : invalid_value; }
 int cuStreamQuery(void *) { return sticky_error; }
 int cuStreamWaitEvent(void *, void *, unsigned) { return success; }
 
-int cuStreamBeginCapture_v2(void *, int) { return not_supported; }
-int cuStreamEndCapture(void *, void **) { return not_supported; }
-int cuGraphInstantiateWithFlags(void **, void *, uint64_t) { return not_supported; }
-int cuGraphLaunch(void *, void *) { return not_supported; }
-int cuGraphExecDestroy(void *) { return not_supported; }
-int cuGraphDestroy(void *) { return not_supported; }
+// ---- Graphs: the calls of a stream, one after the other ----
+
+int cuStreamBeginCapture_v2(void *, int)
+{
+    ONE_AT_A_TIME;
+    if (capture != nullptr) return invalid_value;
+    capture = std::make_unique<Graph>();
+    return success;
+}
+
+int cuStreamEndCapture(void *, void **graph)
+{
+    ONE_AT_A_TIME;
+    if (capture == nullptr) return invalid_value;
+    *graph = capture.release();
+    return success;
+}
+
+int cuGraphInstantiateWithFlags(void **executable, void *graph, uint64_t)
+{
+    *executable = new Graph(*static_cast<Graph *>(graph));
+    return success;
+}
+
+int cuGraphLaunch(void *executable, void *)
+{
+    ONE_AT_A_TIME;
+    for (auto &call : *static_cast<Graph *>(executable))
+        if (int result = call(); result != success) return result;
+    return success;
+}
+
+int cuGraphDestroy(void *graph)
+{
+    delete static_cast<Graph *>(graph);
+    return success;
+}
+
+int cuGraphExecDestroy(void *executable) { return cuGraphDestroy(executable); }
 
 int cuEventCreate(void **event, unsigned)
 {
@@ -377,6 +443,7 @@ int cuModuleGetFunction(void **function, void *module, const char *name)
         kernel->name = name;
         kernel->run = reinterpret_cast<void (*)(void **)>(launch);
         kernel->static_shared = reinterpret_cast<unsigned char *(*)()>(dlsym(owner.library, "emulator_static_shared"));
+        kernel->argument_bytes = reinterpret_cast<const int *(*)()>(dlsym(owner.library, (std::string(name) + "__sizes").c_str()))();
         kernel->max_threads = reinterpret_cast<int (*)()>(dlsym(owner.library, (std::string(name) + "__threads").c_str()))();
         kernel->static_bytes = static_shared_memory(*kernel).bytes;
     }
@@ -433,7 +500,35 @@ int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned gr
         fprintf(stderr, "emulator: kernel %s: %s\n", kernel.name.c_str(), problem.c_str());
         return result;
     }
+    if (capture != nullptr)
+    {
+        std::vector<std::vector<unsigned char>> kept;
+        for (const int *size = kernel.argument_bytes; *size != 0; size++)
+        {
+            auto *value = static_cast<unsigned char *>(arguments[kept.size()]);
+            kept.emplace_back(value, value + *size);
+        }
+        capture->push_back([=, values = std::move(kept)]() mutable {
+            std::vector<void *> pointers;
+            for (auto &value : values) pointers.push_back(value.data());
+            return cuLaunchKernel(function, grid_x, grid_y, grid_z, block_x, block_y, block_z, dynamic_bytes, nullptr, pointers.data(), nullptr);
+        });
+        return success;
+    }
     Outcome outcome = run_grid(kernel, grid, block, dynamic_bytes, arguments);
     return outcome == Outcome::ok ? success : outcome == Outcome::failed ? launch_failed : illegal_address;
+}
+
+struct LaunchConfig
+{
+    unsigned grid[3], block[3], dynamic_bytes;
+    void *stream, *attributes;
+    unsigned attribute_count;
+};
+
+int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **arguments, void **extra)
+{
+    const unsigned *grid = config->grid, *block = config->block;
+    return cuLaunchKernel(function, grid[0], grid[1], grid[2], block[0], block[1], block[2], config->dynamic_bytes, config->stream, arguments, extra);
 }
 }

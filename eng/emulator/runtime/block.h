@@ -35,6 +35,7 @@ struct Kernel
     std::string name;
     void (*run)(void **arguments) = nullptr;
     unsigned char *(*static_shared)() = nullptr; // an address within the module's static shared memory
+    const int *argument_bytes = nullptr; // of each, then 0
     int max_threads = 1024;
     size_t static_bytes = 0;
     size_t max_dynamic_bytes = 0; // as opted in by cuFuncSetAttribute

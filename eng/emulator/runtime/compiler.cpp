@@ -176,6 +176,7 @@ std::string add_launchers(std::string text)
     text += "\n# 1 \"launchers\"\n";
     for (auto &[name, bound] : kernels)
         text += "extern \"C\" void " + name + "__launch(void **values) { emulator_launch(&" + name + ", values); }\n" +
+                "extern \"C\" const int *" + name + "__sizes() { return emulator_sizes(&" + name + "); }\n" +
                 "extern \"C\" int " + name + "__threads() { return emulator_first(" + bound + "); }\n";
     return text;
 }

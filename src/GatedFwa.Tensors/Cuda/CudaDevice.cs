@@ -81,6 +81,9 @@ internal sealed unsafe class CudaDevice
     /// <summary>Everything runs on it, in order.</summary>
     public nint Stream { get; }
 
+    /// <summary>Whether launches are being recorded for a <see cref="CudaGraph"/>.</summary>
+    public bool IsCapturing { get; set; }
+
     /// <summary>The number of GPUs here.</summary>
     /// <exception cref="CudaException">There is no driver, or it is too old.</exception>
     public static int Count

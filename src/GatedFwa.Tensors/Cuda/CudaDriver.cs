@@ -16,6 +16,12 @@ internal static unsafe partial class CudaDriver
     // CUevent_flags
     public const uint EventDefault = 0, EventWithoutTiming = 2;
 
+    // CUstreamCaptureMode
+    public const int CaptureThisThread = 1;
+
+    // CUlaunchAttributeID
+    public const int ProgrammaticStreamSerialization = 6;
+
     // CUstream_flags
     public const uint NonBlockingStream = 1;
 
@@ -59,6 +65,12 @@ internal static unsafe partial class CudaDriver
     [LibraryImport(Library)] public static partial int cuMemsetD8Async(nint target, byte value, nuint bytes, nint stream);
     [LibraryImport(Library)] public static partial int cuStreamCreate(nint* stream, uint flags);
     [LibraryImport(Library)] public static partial int cuStreamSynchronize(nint stream);
+    [LibraryImport(Library, EntryPoint = "cuStreamBeginCapture_v2")] public static partial int cuStreamBeginCapture(nint stream, int mode);
+    [LibraryImport(Library)] public static partial int cuStreamEndCapture(nint stream, nint* graph);
+    [LibraryImport(Library)] public static partial int cuGraphInstantiateWithFlags(nint* executable, nint graph, ulong flags);
+    [LibraryImport(Library)] public static partial int cuGraphLaunch(nint executable, nint stream);
+    [LibraryImport(Library)] public static partial int cuGraphExecDestroy(nint executable);
+    [LibraryImport(Library)] public static partial int cuGraphDestroy(nint graph);
     [LibraryImport(Library)] public static partial int cuEventCreate(nint* cudaEvent, uint flags);
     [LibraryImport(Library, EntryPoint = "cuEventDestroy_v2")] public static partial int cuEventDestroy(nint cudaEvent);
     [LibraryImport(Library)] public static partial int cuEventRecord(nint cudaEvent, nint stream);
@@ -73,7 +85,26 @@ internal static unsafe partial class CudaDriver
     public static partial int cuLaunchKernel(
         nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, void** parameters, void** extra);
 
+    [LibraryImport(Library)] public static partial int cuLaunchKernelEx(LaunchConfig* config, nint function, void** parameters, void** extra);
+
     [LibraryImport(Library)]
     public static partial int cuTensorMapEncodeTiled(
         void* map, int type, uint rank, nint address, ulong* extents, ulong* strides, uint* box, uint* elementStrides, int interleave, int swizzle, int promotion, int fill);
+
+    /// <summary>CUlaunchConfig.</summary>
+    public struct LaunchConfig
+    {
+        public uint GridX, GridY, GridZ, BlockX, BlockY, BlockZ, SharedBytes;
+        public nint Stream;
+        public LaunchAttribute* Attributes;
+        public uint AttributeCount;
+    }
+
+    /// <summary>CUlaunchAttribute: what it is, then 64 bytes of value, of which an int is used.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 72)]
+    public struct LaunchAttribute
+    {
+        [FieldOffset(0)] public int Id;
+        [FieldOffset(8)] public int Value;
+    }
 }

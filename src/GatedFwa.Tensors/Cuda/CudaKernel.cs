@@ -8,7 +8,9 @@ namespace GatedFwa.Tensors.Cuda;
 /// <param name="SharedBytes">Dynamic shared memory of a block.</param>
 /// <param name="BlocksY">Blocks along y.</param>
 /// <param name="BlocksZ">Blocks along z.</param>
-internal readonly record struct LaunchShape(int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1);
+/// <param name="Overlaps">May begin while the kernel before it runs; then it waits for that kernel itself (<c>programmatic.cuh</c>).</param>
+internal readonly record struct LaunchShape(
+    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false);
 
 /// <summary>A compiled kernel of one GPU.</summary>
 internal sealed unsafe class CudaKernel
@@ -16,6 +18,7 @@ internal sealed unsafe class CudaKernel
     /// <summary>Set to 1 to wait after every launch, so that a failure names the kernel that failed.</summary>
     public const string SynchronousVariable = "GATEDFWA_CUDA_SYNC";
 
+    private const int OverlappingArchitecture = 90; // The first whose kernels can wait for one another.
     private const int FreeSharedBytes = 48 << 10; // More must be asked for.
 
     private static readonly bool IsSynchronous = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";
@@ -50,9 +53,22 @@ internal sealed unsafe class CudaKernel
             next += arguments[i].Write(next);
         }
 
-        int code = cuLaunchKernel(
-            _function, (uint)shape.Blocks, (uint)shape.BlocksY, (uint)shape.BlocksZ, (uint)shape.Threads, 1, 1, (uint)shape.SharedBytes, _device.Stream, pointers, null);
-        if (code == Success && IsSynchronous) code = cuStreamSynchronize(_device.Stream);
+        var attribute = new LaunchAttribute { Id = ProgrammaticStreamSerialization, Value = 1 };
+        var config = new LaunchConfig
+        {
+            GridX = (uint)shape.Blocks,
+            GridY = (uint)shape.BlocksY,
+            GridZ = (uint)shape.BlocksZ,
+            BlockX = (uint)shape.Threads,
+            BlockY = 1,
+            BlockZ = 1,
+            SharedBytes = (uint)shape.SharedBytes,
+            Stream = _device.Stream,
+            Attributes = &attribute,
+            AttributeCount = shape.Overlaps && _device.Architecture >= OverlappingArchitecture ? 1u : 0,
+        };
+        int code = cuLaunchKernelEx(&config, _function, pointers, null);
+        if (code == Success && IsSynchronous && !_device.IsCapturing) code = cuStreamSynchronize(_device.Stream);
         if (code != Success) throw Failed(code, shape, arguments);
     }
 

@@ -11,6 +11,7 @@ namespace GatedFwa.Generation;
 public sealed class DecodeState : IDisposable
 {
     private readonly ModelConfig _config;
+    private DecodeStep? _step; // Made when first asked for.
 
     internal DecodeState(ModelConfig config, int batch, Device device, DType type)
     {
@@ -52,7 +53,17 @@ public sealed class DecodeState : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _step?.Dispose();
+        _step = null;
         foreach (LayerState layer in Layers) layer.Dispose();
+    }
+
+    /// <summary>A model's step from this text on a GPU, kept from one token to the next.</summary>
+    internal DecodeStep StepOf(LanguageModel model)
+    {
+        if (_step?.Model == model) return _step;
+        _step?.Dispose();
+        return _step = new DecodeStep(model, this);
     }
 
     /// <summary>Refuses, before anything is changed, what could not continue this text.</summary>

@@ -116,6 +116,12 @@ public sealed class LanguageModel : IDisposable
     public Tensor Advance(Tape tape, DecodeState state, Tensor tokens)
     {
         ArgumentNullException.ThrowIfNull(state);
+        if (tokens.Shape.Rank == 2 && tokens.Shape[1] == 1 && DecodeStep.Serves(this, state.Batch))
+        {
+            state.CheckContinuation(Config, tape, tokens.Shape, null);
+            return state.StepOf(this).Advance(tape, tokens);
+        }
+
         return tape.Scoped(() => Linear.Apply(tape, LastToken(tape, Features(tape, tokens, null, null, state)), _head, resultType: DType.F32));
     }
 

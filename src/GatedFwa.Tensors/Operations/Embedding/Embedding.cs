@@ -17,21 +17,12 @@ public static class Embedding
     {
         Operands.RequireFloats(nameof(Embedding), table);
         Operands.RequireActivations(nameof(Embedding), type, table.Device);
-        if (tokens.Type != DType.I32) throw new OperandException(nameof(Embedding), $"tokens of {DType.I32}", $"{tokens.Type}");
         if (table.Shape.Rank != 2) throw new OperandException(nameof(Embedding), "a table of shape [V, C]", $"{table.Shape}");
-        if (tokens.Device.IsCpu) RequireRange(tokens.AsIntegerSpan(), table.Shape[0]);
-        else Operands.RequireOneDevice(nameof(Embedding), tokens, table);
+        tokens = OnDevice(tape, tokens, table);
 
         Tensor y = tape.Allocate([.. tokens.Shape, table.Shape[1]], type, table.Device);
-        if (y.Device.IsCpu)
-        {
-            EmbeddingCpu.Forward(tokens, table, y);
-        }
-        else
-        {
-            if (tokens.Device.IsCpu) tokens = tape.Own(Tensor.From(tokens.AsIntegerSpan(), tokens.Shape, table.Device));
-            EmbeddingCuda.Forward(tokens, table, y);
-        }
+        if (y.Device.IsCpu) EmbeddingCpu.Forward(tokens, table, y);
+        else EmbeddingCuda.Forward(tokens, table, y);
 
         if (tape.NeedsGradient(table))
         {
@@ -43,6 +34,15 @@ public static class Embedding
         }
 
         return y;
+    }
+
+    /// <summary>Tokens where their table is; checked while the host can see them.</summary>
+    internal static Tensor OnDevice(Tape tape, Tensor tokens, Tensor table)
+    {
+        if (tokens.Type != DType.I32) throw new OperandException(nameof(Embedding), $"tokens of {DType.I32}", $"{tokens.Type}");
+        if (tokens.Device.IsCpu) RequireRange(tokens.AsIntegerSpan(), table.Shape[0]);
+        else Operands.RequireOneDevice(nameof(Embedding), tokens, table);
+        return tokens.Device == table.Device ? tokens : tape.Own(Tensor.From(tokens.AsIntegerSpan(), tokens.Shape, table.Device));
     }
 
     private static void RequireRange(ReadOnlySpan<int> tokens, int vocabulary)

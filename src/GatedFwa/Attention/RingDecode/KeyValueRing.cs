@@ -40,7 +40,8 @@ public sealed class KeyValueRing : IDisposable
         _limit = window ?? int.MaxValue;
         Window = window;
         QueryShape = [batch, 1, heads, headSize];
-        int capacity = Math.Min(_limit, FirstCapacity);
+        // A GPU repeats its steps at fixed addresses: a window's memory is taken at once there.
+        int capacity = window is { } whole && !device.IsCpu ? whole : Math.Min(_limit, FirstCapacity);
         Keys = new(batch, keyHeads, capacity, headSize, type, device);
         Values = new(batch, keyHeads, capacity, headSize, type, device);
         if (gated) Alpha = new(batch, heads, capacity, 1, DType.F32, device);
@@ -84,6 +85,12 @@ public sealed class KeyValueRing : IDisposable
         Reserve((int)Math.Min(_limit, (long)Count + kept));
         RingBuffer.Write(Keys, k, Values, v, kept, Next);
         Alpha?.Write(alpha!, kept, Next);
+        MoveOn(kept);
+    }
+
+    /// <summary>So many positions have been written from <see cref="Next"/> on.</summary>
+    internal void MoveOn(int kept)
+    {
         Next = (int)(((long)Next + kept) % Keys.Capacity);
         Count = (int)Math.Min(Keys.Capacity, (long)Count + kept);
     }

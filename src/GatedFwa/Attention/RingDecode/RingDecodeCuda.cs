@@ -10,71 +10,103 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class RingDecodeCuda
 {
-    private const int Threads = 128;
+    private const int Warp = 32;
     private const int TileKeys = 32;
-    private const int TilesPerBlock = Threads / 32; // At least: a warp has a tile.
+
+    /// <summary>Warps of a block: few where blocks are many, so that several share a multiprocessor; more where a block has one to
+    /// itself, so that a window of 512 needs no second kernel.</summary>
+    private const int FewWarps = 4, ManyWarps = 16;
+
+    /// <summary>What the warps of a block may leave side by side in shared memory.</summary>
+    private const int MostSharedBytes = 32 << 10;
 
     /// <summary>Query heads of a group that share one reading of their keys; more do not fit the registers.</summary>
     private const int MostHeads = 4;
 
-    /// <summary>What the joining kernel takes.</summary>
-    private const int MostSplits = Threads;
+    /// <summary>The same for blocks of many warps, which have fewer registers each.</summary>
+    private const int MostHeadsOfManyWarps = 2;
 
-    /// <summary>Blocks that keep a multiprocessor's memory requests coming.</summary>
+    /// <summary>What the joining kernel takes, and its threads.</summary>
+    private const int MostSplits = 128;
+
+    /// <summary>Blocks of few warps that keep a multiprocessor's memory requests coming.</summary>
     private const int BlocksPerMultiprocessor = 4;
 
     /// <summary>Decay, highest score and sum of weights of a part.</summary>
     private const int StretchBytes = 16;
 
-    // The kernel can read a cursor a row from the GPU; a ring has one for all.
-    private const long OneCursor = 0;
-
     private static readonly KernelSource Source = new(typeof(RingDecodeCuda), "ring_decode.cu");
 
+    /// <summary>Attends to a ring whose newest position the host knows.</summary>
     public static void Forward(Tensor q, KeyValueRing ring, float scale, Tensor o)
     {
-        CudaDevice device = q.Cuda;
-        int batch = q.Shape[0], heads = q.Shape[2], size = q.Shape[3], keyHeads = ring.Keys.Heads, group = heads / keyHeads;
-        int slices = (group + MostHeads - 1) / MostHeads, sliceHeads = (group + slices - 1) / slices;
-        int splits = Splits(device, ring.Count, batch * keyHeads * slices);
-        ReadOnlySpan<KernelDefine> defines =
-            [KernelDefine.Element(q.Type), ("HEAD_SIZE", size), ("HEADS", sliceHeads), ("GATED", ring.Alpha is not null)];
-        CudaKernel decode = device.Kernel(Source, "ring_decode", defines);
-        var shape = new LaunchShape(splits, Threads, BlocksY: slices, BlocksZ: batch * keyHeads);
-        float scaleLog2 = scale * (float)Units.Log2E;
-        if (splits == 1)
-        {
-            Launch(null, null);
-            return;
-        }
-
-        long parts = (long)batch * heads * splits;
-        using CudaStorage partial = device.Memory.Rent(parts * size * sizeof(float));
-        using CudaStorage stretches = device.Memory.Rent(parts * StretchBytes);
-        Launch(partial, stretches);
-        device.Kernel(Source, "ring_combine", defines).Launch(new LaunchShape(batch * heads, Threads), partial, stretches, o, splits);
-
-        void Launch(CudaStorage? partial, CudaStorage? stretches) => decode.Launch(
-            shape,
-            q,
-            ring.Keys.Slots,
-            ring.Values.Slots,
-            ring.Alpha?.Slots,
-            OneCursor,
-            ring.Next,
-            ring.Count,
-            ring.Keys.Capacity,
-            group,
-            keyHeads,
-            scaleLog2,
-            o,
-            partial,
-            stretches);
+        var plan = new Plan(q.Cuda, ring, ring.Count);
+        using CudaStorage? scratch = plan.ScratchBytes == 0 ? null : q.Cuda.Memory.Rent(plan.ScratchBytes);
+        plan.Launch([q], [("PREPARES", false)], scale, o, cursors: 0, scratch);
     }
 
-    private static int Splits(CudaDevice device, int count, int blocks)
+    /// <summary>How a ring is dealt to blocks.</summary>
+    internal sealed class Plan
     {
-        int tiles = (count + TileKeys - 1) / TileKeys, most = Math.Min(MostSplits, (tiles + TilesPerBlock - 1) / TilesPerBlock);
-        return Math.Clamp(BlocksPerMultiprocessor * device.Multiprocessors / blocks, 1, most);
+        private readonly CudaDevice _device;
+        private readonly KeyValueRing _ring;
+        private readonly int _batch, _heads, _size, _keyHeads, _group, _slices, _warps, _splits;
+
+        /// <summary>Decides.</summary>
+        /// <param name="device">The ring's GPU.</param>
+        /// <param name="ring">The ring.</param>
+        /// <param name="positions">The most that it will hold.</param>
+        public Plan(CudaDevice device, KeyValueRing ring, int positions)
+        {
+            (_device, _ring) = (device, ring);
+            (_batch, _heads, _size, _keyHeads) = (ring.QueryShape[0], ring.QueryShape[2], ring.QueryShape[3], ring.Keys.Heads);
+            _group = _heads / _keyHeads;
+            _slices = RowLaunch.Quotient(_group, MostHeads);
+            int blocks = _batch * _keyHeads * _slices, multiprocessors = device.Multiprocessors;
+            bool fits = SliceHeads <= MostHeadsOfManyWarps && ManyWarps * SliceHeads * _size * sizeof(float) <= MostSharedBytes;
+            _warps = blocks <= multiprocessors && fits ? ManyWarps : FewWarps;
+            int wanted = BlocksPerMultiprocessor * FewWarps * multiprocessors / (_warps * blocks);
+            _splits = Math.Clamp(wanted, 1, Math.Min(MostSplits, RowLaunch.Quotient(RowLaunch.Quotient(positions, TileKeys), _warps)));
+        }
+
+        /// <summary>What <see cref="Launch"/> needs beside the result, before it is all joined.</summary>
+        public long ScratchBytes => _splits == 1 ? 0 : Parts * (StretchBytes + (_size * sizeof(float)));
+
+        private int SliceHeads => RowLaunch.Quotient(_group, _slices);
+
+        private long Parts => (long)_batch * _heads * _splits;
+
+        /// <summary>Puts the kernels on the stream.</summary>
+        /// <param name="query">The kernel's first arguments: the query, or what it is to be made from.</param>
+        /// <param name="queryDefines">Which of both, and how it is made.</param>
+        /// <param name="scale">Of scores.</param>
+        /// <param name="o">[B, 1, H, D].</param>
+        /// <param name="cursors">Where in GPU memory each text's (next slot, count) lies; 0 where the ring's holds for all.</param>
+        /// <param name="scratch">Memory of <see cref="ScratchBytes"/>.</param>
+        public void Launch(
+            ReadOnlySpan<KernelArgument> query,
+            ReadOnlySpan<KernelDefine> queryDefines,
+            float scale,
+            Tensor o,
+            nint cursors,
+            CudaStorage? scratch)
+        {
+            KernelDefine[] defines =
+            [
+                KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
+                ("WARPS", _warps), .. queryDefines,
+            ];
+            nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : stretches + (nint)(Parts * StretchBytes);
+            KernelArgument[] arguments =
+            [
+                .. query, _ring.Keys.Slots, _ring.Values.Slots, _ring.Alpha?.Slots, cursors, _ring.Next, _ring.Count, _ring.Keys.Capacity,
+                _group, _keyHeads, scale * (float)Units.Log2E, o, partial, stretches,
+            ];
+            var shape = new LaunchShape(_splits, Warp * _warps, BlocksY: _slices, BlocksZ: _batch * _keyHeads, Overlaps: true);
+            _device.Kernel(Source, "ring_decode", defines).Launch(shape, arguments);
+            if (_splits == 1) return;
+            _device.Kernel(Source, "ring_combine", defines).Launch(
+                new LaunchShape(_batch * _heads, MostSplits, Overlaps: true), partial, stretches, o, _splits);
+        }
     }
 }

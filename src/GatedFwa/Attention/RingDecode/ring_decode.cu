@@ -1,14 +1,19 @@
 // One query a text and head over the keys of a ring. Ages count from the newest position (0): a tile is the 32 keys of 32 ages, a
-// warp walks a stretch of tiles from newer to older, a block is four warps whose stretches follow one another, and the window is
+// warp walks a stretch of tiles from newer to older, a block is WARPS whose stretches follow one another, and the window is
 // split over blocks so that one text fills the GPU. All query heads of a group, up to HEADS, share one reading of their keys.
 //
 // A decay is the sum of alpha over the newer ages. It is added up anew at every step: inside a tile by a scan, from tile to tile in
 // a running sum, both in double. A warp knows only its own stretch, so its scores lack the newer stretches' decays, a constant; it
 // hands its own sum on, and whoever joins stretches subtracts what lies between.
 #include "elements.cuh"
+#include "programmatic.cuh"
 #include "warp.cuh"
+#if PREPARES
+#include "decode_token.cuh"
+#endif
 
-constexpr int warps = 4;
+constexpr int warps = WARPS;
+constexpr int join_warps = 4;
 constexpr int tile_keys = 32;
 constexpr double log2_e = 1.4426950408889634;
 
@@ -62,9 +67,16 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 // q and o [B, 1, heads, HEAD_SIZE]; keys, values [B, key heads, capacity, HEAD_SIZE]; alpha [B, heads, capacity]. `next` and `count`
 // hold for all rows unless `cursors` gives each its own (next, count). Several splits: partial_o [B * heads, splits, HEAD_SIZE] and
 // stretches [B * heads, splits], newest first; one: o. Blocks: split, slice of a group's heads, row and key head.
+// PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
 extern "C" __global__ void __launch_bounds__(32 * warps)
-ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const float *alpha, const int2 *cursors, int next, int count,
-            int capacity, int group, int key_heads, float scale_log2, ELEMENT *o, float *partial_o, Stretch *stretches)
+#if PREPARES
+ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
+            const ELEMENT *previous_keys, const ELEMENT *previous_values, const float *bias, float decay_epsilon,
+#else
+ring_decode(const ELEMENT *q,
+#endif
+            ELEMENT *keys, ELEMENT *values, float *alpha, const int2 *cursors, int next, int count, int capacity, int group, int key_heads,
+            float scale_log2, ELEMENT *o, float *partial_o, Stretch *stretches)
 {
     __shared__ float shared_o[warps][HEADS][HEAD_SIZE];
     __shared__ Stretch shared_stretches[warps][HEADS];
@@ -72,6 +84,10 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     const int row = blockIdx.z / key_heads, split = blockIdx.x, splits = gridDim.x;
     const int first_in_group = blockIdx.y * HEADS, head_count = min(HEADS, group - first_in_group);
     const long long first_head = (long long)blockIdx.z * group + first_in_group;
+    let_next_kernel_begin();
+#if !PREPARES
+    wait_for_earlier_kernels();
+#endif
     if (cursors)
     {
         next = cursors[row].x;
@@ -79,6 +95,31 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     }
     keys += (long long)blockIdx.z * capacity * HEAD_SIZE;
     values += (long long)blockIdx.z * capacity * HEAD_SIZE;
+    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = (tiles + splits * warps - 1) / (splits * warps);
+    const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
+    // Ages past the oldest read its slot and weigh nothing.
+    const auto slot_of = [&](int age) {
+        const int slot = next - 1 - min(age, count - 1);
+        return slot < 0 ? slot + capacity : slot;
+    };
+#if PREPARES
+    // The step has moved the cursors on before any layer began; of what is read here only the newest slot is still to be written.
+    if (first_tile < end_tile)
+    {
+        const long long slot = (long long)slot_of(first_tile * tile_keys + lane);
+        prefetch(keys + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
+        prefetch(values + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
+    }
+    __shared__ float prepared[HEADS][HEAD_SIZE];
+    __shared__ float scratch[2][warps];
+    wait_for_earlier_kernels();
+    const Token token = {projections, stride, query_norm, key_norm, epsilon, angles, previous_keys, previous_values, bias, decay_epsilon};
+    const int newest_slot = slot_of(0);
+    const int key_head = blockIdx.z % key_heads;
+    token.prepare<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0, prepared,
+                              keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
+                              alpha + first_head * capacity + newest_slot, capacity, scratch);
+#endif
 
     float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];
     double decay[HEADS];
@@ -86,12 +127,17 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     for (int h = 0; h < HEADS; h++)
     {
         // Heads past the group repeat its last; nobody writes them.
-        const ELEMENT *source = q + (first_head + min(h, head_count - 1)) * HEAD_SIZE;
+        const int head = min(h, head_count - 1);
 #pragma unroll
         for (int p = 0; p < packs_per_lane; p++)
         {
             const int feature = (p * key_lanes + part) * pack;
-            if (feature < HEAD_SIZE) Pack16<ELEMENT>::load(source + feature, query[h] + p * pack);
+#if PREPARES
+#pragma unroll
+            for (int i = 0; i < pack; i++) query[h][p * pack + i] = feature < HEAD_SIZE ? prepared[head][feature + i] : 0.0f;
+#else
+            if (feature < HEAD_SIZE) Pack16<ELEMENT>::load(q + (first_head + head) * HEAD_SIZE + feature, query[h] + p * pack);
+#endif
 #pragma unroll
             for (int i = p * pack; i < (p + 1) * pack; i++)
             {
@@ -104,16 +150,9 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
         decay[h] = 0;
     }
 
-    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = (tiles + splits * warps - 1) / (splits * warps);
-    const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
     for (int tile = first_tile; tile < end_tile; tile++)
     {
         const int newest = tile * tile_keys;
-        // Ages past the oldest read its slot and weigh nothing.
-        const auto slot_of = [&](int age) {
-            const int slot = next - 1 - min(age, count - 1);
-            return slot < 0 ? slot + capacity : slot;
-        };
         const bool exists = newest + lane < count;
         const int own_slot = slot_of(newest + lane);
 
@@ -232,7 +271,7 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
     }
     __syncthreads();
 
-    // The four stretches become one.
+    // The warps' stretches become one.
     for (int h = 0; h < head_count; h++)
     {
         Stretch all;
@@ -269,13 +308,15 @@ ring_decode(const ELEMENT *q, const ELEMENT *keys, const ELEMENT *values, const 
 }
 
 // The splits become the result, at most 128 of them, always in the same order. A block a row and head.
-extern "C" __global__ void __launch_bounds__(32 * warps)
+extern "C" __global__ void __launch_bounds__(32 * join_warps)
 ring_combine(const float *partial_o, const Stretch *stretches, ELEMENT *o, int splits)
 {
-    __shared__ float factors[32 * warps];
-    __shared__ float scratch[warps];
-    __shared__ double decays[warps];
+    __shared__ float factors[32 * join_warps];
+    __shared__ float scratch[join_warps];
+    __shared__ double decays[join_warps];
     const long long head = blockIdx.x, first = head * splits;
+    let_next_kernel_begin();
+    wait_for_earlier_kernels();
     const int split = threadIdx.x, warp = threadIdx.x / 32;
     const bool exists = split < splits;
 
@@ -289,7 +330,7 @@ ring_combine(const float *partial_o, const Stretch *stretches, ELEMENT *o, int s
     factors[split] = factor / sum;
     __syncthreads();
 
-    for (int d = threadIdx.x; d < HEAD_SIZE; d += 32 * warps)
+    for (int d = threadIdx.x; d < HEAD_SIZE; d += 32 * join_warps)
     {
         const float *source = partial_o + first * HEAD_SIZE + d;
         float x = 0;

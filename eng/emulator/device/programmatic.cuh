@@ -1,0 +1,6 @@
+// The emulator's programmatic.cuh: kernels run one after the other.
+#pragma once
+
+__device__ __forceinline__ void wait_for_earlier_kernels() {}
+__device__ __forceinline__ void let_next_kernel_begin() {}
+__device__ __forceinline__ void prefetch(const void *, int) {}

@@ -1,0 +1,27 @@
+// Kernels that begin before the one ahead of them on the stream has ended (LaunchShape.Overlaps): what they read that no kernel
+// writes, weights above all, is on its way by then. Launched the ordinary way, both functions do nothing.
+#pragma once
+
+// Until all earlier kernels are done and what they wrote can be read. Every thread calls it, and before it reads anything that they
+// write or writes anything that they read.
+__device__ __forceinline__ void wait_for_earlier_kernels()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// The next kernel may begin as soon as every block has called this or ended.
+__device__ __forceinline__ void let_next_kernel_begin()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Brings bytes nearer, to the second-level cache: what a kernel can do before it may read them. A line is 128 bytes.
+__device__ __forceinline__ void prefetch(const void *address, int bytes)
+{
+#pragma unroll
+    for (int i = 0; i < bytes; i += 128) asm volatile("prefetch.global.L2 [%0];" ::"l"((const char *)address + i));
+}

@@ -1,0 +1,118 @@
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cuda;
+
+namespace GatedFwa.Generation;
+
+/// <summary>
+/// Products of a few rows with weights that are read once: the time is that of reading them. Up to five weights stand one below the
+/// other in one launch; a norm before and what follows (a residual sum, SwiGLU) go along.
+/// </summary>
+/// <param name="type">The type that weights are read in.</param>
+/// <param name="epsilon">Added to the mean square of a norm.</param>
+internal sealed class DecodeProduct(DType type, float epsilon)
+{
+    /// <summary>The most rows; beyond them a matrix product of its own is faster.</summary>
+    public const int MostRows = 64;
+
+    /// <summary>Features are read eight at a time.</summary>
+    public const int Alignment = 8;
+
+    /// <summary>Rows up to which a block has one tile of columns: more blocks read at once.</summary>
+    public const int FewRows = 16;
+
+    private const int Warps = 8, TileColumns = 8, MostWeights = 5, DotRows = 8;
+
+    /// <summary>Columns from which on blocks of more rows have four tiles, so that x is read less often.</summary>
+    private const int ManyColumns = 2048;
+
+    private static readonly KernelSource Source = new(typeof(DecodeProduct), "decode_product.cu");
+
+    private enum Epilogue
+    {
+        Store,
+        Add,
+        SwiGlu,
+    }
+
+    /// <summary>y [B, N…] = norm(x) · each weightᵀ, one after the other, then the decays' projections.</summary>
+    /// <param name="x">F32 [B, C].</param>
+    /// <param name="norm">F32 [C].</param>
+    /// <param name="weights">Up to five, each [N, C].</param>
+    /// <param name="decay">Two F32 weights [H, C] that are not rounded, or none.</param>
+    /// <param name="y">F32 [B, ΣN + 2H].</param>
+    /// <param name="overlaps">Whether weights may be read while the kernel before still runs.</param>
+    public void Store(
+        Tensor x, Tensor norm, ReadOnlySpan<Tensor> weights, (Tensor Gate, Tensor Amplitude)? decay, Tensor y, bool overlaps = true) =>
+        Launch(Epilogue.Store, x, norm, weights, decay, y, overlaps: overlaps);
+
+    /// <summary>sum += x · weightᵀ.</summary>
+    /// <param name="x">[B, K] in the weights' type.</param>
+    /// <param name="weight">[N, K].</param>
+    /// <param name="sum">F32 [B, N].</param>
+    public void Add(Tensor x, Tensor weight, Tensor sum) => Launch(Epilogue.Add, x, null, [weight], null, sum);
+
+    /// <summary>y = silu(norm(x) · gateᵀ) ∘ (norm(x) · valueᵀ).</summary>
+    /// <param name="x">F32 [B, C].</param>
+    /// <param name="norm">F32 [C].</param>
+    /// <param name="gate">[N, C].</param>
+    /// <param name="value">[N, C].</param>
+    /// <param name="y">[B, N] in the weights' type.</param>
+    /// <param name="memory">Keys and values to keep in the same launch, or none.</param>
+    public void SwiGlu(Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y, KeptToken? memory = null) =>
+        Launch(Epilogue.SwiGlu, x, norm, [gate, value], null, y, memory);
+
+    private void Launch(
+        Epilogue epilogue,
+        Tensor x,
+        Tensor? norm,
+        ReadOnlySpan<Tensor> weights,
+        (Tensor Gate, Tensor Amplitude)? decay,
+        Tensor y,
+        KeptToken? memory = null,
+        bool overlaps = true)
+    {
+        (int rows, int width) = (x.Shape[0], x.Shape[1]);
+        Span<nint> addresses = stackalloc nint[MostWeights];
+        Span<int> ends = stackalloc int[MostWeights];
+        int end = 0;
+        for (int i = 0; i < MostWeights; i++)
+        {
+            // Past the last weight come no further rows.
+            Tensor weight = weights[Math.Min(i, weights.Length - 1)].As(type);
+            addresses[i] = weight.Address;
+            ends[i] = end += i < weights.Length ? weight.Shape[0] : 0;
+        }
+
+        int tiles = rows <= FewRows ? 1 : end >= ManyColumns ? 4 : 2;
+        if (epilogue == Epilogue.SwiGlu) tiles = Math.Max(2, tiles);
+        int columns = tiles * TileColumns, heads = decay?.Gate.Shape[0] ?? 0;
+        int blocks = RowLaunch.Quotient(end, columns) + RowLaunch.Quotient(2 * heads * RowLaunch.Quotient(rows, DotRows), Warps);
+        int sharedBytes = Warps * rows * (columns + 1) * sizeof(float);
+        KernelDefine Typed(string name, DType of) => (name, KernelDefine.Element(of).Value);
+        x.Cuda.Kernel(
+            Source,
+            "decode_product",
+            KernelDefine.Element(type),
+            ("ELEMENT_BYTES", type.Bytes()),
+            Typed("INPUT", x.Type),
+            Typed("OUTPUT", y.Type),
+            ("ROWS", rows),
+            ("WIDTH", width),
+            ("COLUMNS", columns),
+            ("NORM", norm is not null),
+            ("EPILOGUE", (int)epilogue)).Launch(
+            new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
+            x, norm, epsilon,
+            addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
+            decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
+            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values);
+    }
+
+    /// <summary>A token's keys and values, which become those of the token before.</summary>
+    /// <param name="Projections">Where they lie: F32 rows of keys, then values.</param>
+    /// <param name="Stride">From row to row.</param>
+    /// <param name="Width">Of keys.</param>
+    /// <param name="Keys">[B, Hkv, D] in the weights' type.</param>
+    /// <param name="Values">[B, Hkv, D] in the weights' type.</param>
+    internal sealed record KeptToken(nint Projections, int Stride, int Width, Tensor Keys, Tensor Values);
+}

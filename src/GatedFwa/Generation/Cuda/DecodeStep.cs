@@ -1,0 +1,179 @@
+using System.Runtime.InteropServices;
+using GatedFwa.Attention;
+using GatedFwa.Models;
+using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Cuda;
+using GatedFwa.Tensors.Operations;
+
+namespace GatedFwa.Generation;
+
+/// <summary>
+/// One token a text on a GPU: five kernels a layer, each of which begins to read its weights while the one before still runs, and a
+/// graph that repeats all layers at one call of the host. Where the texts are and how long, the kernels read from memory.
+/// </summary>
+/// <remarks>The residual stream and the projections stay float32; otherwise it computes what <see cref="Layers.TransformerBlock"/>
+/// does.</remarks>
+internal sealed class DecodeStep : IDisposable
+{
+    private static readonly KernelSource Source = new(typeof(DecodeStep), "decode_begin.cu");
+
+    private readonly ModelConfig _config;
+    private readonly DecodeState _state;
+    private readonly CudaDevice _device;
+    private readonly DType _type;
+    private readonly DecodeLayer[] _layers;
+    private readonly Parameter _embedding, _norm, _head;
+    private readonly DecodeProduct _product;
+    private readonly DecodeCursors _cursors;
+    private readonly CudaStorage _frequencies, _angles;
+    private readonly CudaStorage? _scratch;
+    private readonly RingDecodeCuda.Plan[] _attention;
+    private readonly Tensor _x, _projections, _attended, _hidden;
+    private CudaGraph? _graph;
+    private bool _ranBefore;
+
+    /// <summary>Takes the memory of a step.</summary>
+    public DecodeStep(LanguageModel model, DecodeState state)
+    {
+        (Model, _config, _state, _type) = (model, model.Config, state, model.Activations);
+        _device = CudaDevice.Get(model.Device.Index);
+        var parameters = new ParameterSet(model.Parameters);
+        _embedding = parameters["embedding.weight"];
+        _norm = parameters["norm.weight"];
+        _head = _config.TiedEmbedding ? _embedding : parameters["head.weight"];
+        _layers = [.. Enumerable.Range(0, _config.Layers).Select(layer => new DecodeLayer(_config, parameters.In($"layers.{layer}")))];
+        _product = new DecodeProduct(_type, _config.NormEpsilon);
+
+        int batch = state.Batch;
+        KeyValueRing ring = state.Layers[0].Ring;
+        Tensor Room(int width, DType type) => Tensor.Empty([batch, width], type, model.Device);
+        _cursors = new DecodeCursors(_device, batch);
+        _x = Room(_config.Width, DType.F32);
+        _projections = Room(_layers[0].ProjectedWidth, DType.F32);
+        _hidden = Room(_config.FeedForwardWidth, _type);
+        _attended = Tensor.Empty(ring.QueryShape, _type, model.Device);
+        _attention = [.. state.Layers.Select(layer => new RingDecodeCuda.Plan(_device, layer.Ring, ring.Keys.Capacity))];
+        _scratch = _attention[0].ScratchBytes == 0 ? null : _device.Memory.Rent(_attention[0].ScratchBytes);
+        double[] frequencies = RotaryTable.Frequencies(_config.HeadSize, _config.RotaryBase);
+        _frequencies = _device.Memory.Rent(frequencies.Length * sizeof(double));
+        _frequencies.CopyFromHost(MemoryMarshal.AsBytes(frequencies.AsSpan()), 0);
+        _angles = _device.Memory.Rent((long)batch * _config.HeadSize * sizeof(float));
+    }
+
+    /// <summary>The model whose weights it reads.</summary>
+    public LanguageModel Model { get; }
+
+    /// <summary>Whether a model's states of so many texts advance by this: on a GPU, few texts, a window (the memory of a text must not
+    /// move), widths that are read 16 bytes at a time.</summary>
+    public static bool Serves(LanguageModel model, int batch) =>
+        !model.Device.IsCpu && batch <= DecodeProduct.MostRows && model.Config.Window is not null &&
+        model.Config.FeedForwardWidth % DecodeProduct.Alignment == 0;
+
+    /// <summary>Feeds one token a text.</summary>
+    /// <param name="tape">Owns the result.</param>
+    /// <param name="tokens">I32 [B, 1].</param>
+    /// <returns>F32 [B, V]: the scores of the next token.</returns>
+    /// <exception cref="OperandException">A token that the host can see is out of range.</exception>
+    public Tensor Advance(Tape tape, Tensor tokens)
+    {
+        tokens = Embedding.OnDevice(tape, tokens, _embedding);
+        foreach (Parameter parameter in Model.Parameters) parameter.Value.As(_type); // A graph reads the copies where they lie.
+        _cursors.Set(_state.Position, _state.Layers[0].Ring);
+        Begin(tokens);
+        if (_graph is null && _ranBefore) _graph = CudaGraph.Capture(_device, RunLayers);
+        if (_graph is null) RunLayers();
+        else _graph.Launch();
+        _ranBefore = true;
+
+        foreach (LayerState layer in _state.Layers) layer.Ring.MoveOn(1);
+        _state.MoveOn(1);
+        _cursors.MovedOn(_state.Position, _state.Layers[0].Ring);
+        return Scores(tape);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _graph?.Dispose();
+        _cursors.Dispose();
+        _frequencies.Dispose();
+        _angles.Dispose();
+        _scratch?.Dispose();
+        foreach (Tensor tensor in (Tensor[])[_x, _projections, _attended, _hidden]) tensor.Dispose();
+    }
+
+    /// <summary>The output projection, which for more than a few texts is a matrix product worth the name.</summary>
+    private Tensor Scores(Tape tape)
+    {
+        if (_state.Batch > DecodeProduct.FewRows)
+        {
+            return tape.Scoped(() =>
+            {
+                Tensor x = tape.Allocate(_x.Shape, _type, Model.Device);
+                Cast.Copy(_x, x);
+                return Linear.Apply(tape, RmsNorm.Apply(tape, x, _norm, _config.NormEpsilon), _head, resultType: DType.F32);
+            });
+        }
+
+        Tensor logits = tape.Allocate([_state.Batch, _config.VocabularySize], DType.F32, Model.Device);
+        _product.Store(_x, _norm, [_head], null, logits);
+        return logits;
+    }
+
+    private void Begin(Tensor tokens) => _device.Kernel(Source, "decode_begin").Launch(
+        new LaunchShape(_state.Batch, RowLaunch.Threads),
+        tokens,
+        _embedding.Value,
+        _config.VocabularySize,
+        _config.Width,
+        _x,
+        _frequencies,
+        _config.HeadSize / 2,
+        _angles,
+        _cursors.Positions,
+        _cursors.Slots,
+        _state.Layers[0].Ring.Keys.Capacity);
+
+    private void RunLayers()
+    {
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            DecodeLayer layer = _layers[i];
+            // The first waits for all that was put on the stream before, so that every kernel finds the cursors moved on.
+            _product.Store(_x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0);
+            Attend(i);
+            using (Tensor attended = _attended.View(_x.Shape)) _product.Add(attended, layer.Output, _x);
+            _product.SwiGlu(_x, layer.FeedForwardNorm, layer.FeedForwardGate, layer.FeedForwardValue, _hidden, Kept(_state.Layers[i]));
+            _product.Add(_hidden, layer.FeedForwardOutput, _x);
+        }
+    }
+
+    /// <summary>From projections to what a query has gathered, by way of a slot of the ring.</summary>
+    private void Attend(int index)
+    {
+        DecodeLayer layer = _layers[index];
+        LayerState state = _state.Layers[index];
+        _attention[index].Launch(
+            [
+                _projections, _projections.Shape[1], layer.QueryNorm?.Value, layer.KeyNorm?.Value, _config.NormEpsilon, _angles,
+                state.PreviousKey, state.PreviousValue, layer.GateBias?.Value, DecayGate.DefaultEpsilon,
+            ],
+            [
+                ("PREPARES", true), ("QUERY_HEADS", _config.Heads), ("KEY_HEADS", _config.KeyHeads), ("SHIFTED", _config.TokenShift),
+                ("NORM", _config.QkNorm), ("ROTARY", _config.Rotary),
+            ],
+            1 / MathF.Sqrt(_config.HeadSize),
+            _attended,
+            _cursors.Slots,
+            _scratch);
+    }
+
+    /// <summary>What the next token's shift will want of this one.</summary>
+    private DecodeProduct.KeptToken? Kept(LayerState state)
+    {
+        if (state.PreviousKey is null) return null;
+        nint keys = _projections.Address + (_config.Width * sizeof(float));
+        return new(keys, _projections.Shape[1], _config.KeyHeads * _config.HeadSize, state.PreviousKey, state.PreviousValue!);
+    }
+}

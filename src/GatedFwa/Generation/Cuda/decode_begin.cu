@@ -1,0 +1,25 @@
+// How a decoding step begins: the new token's row of the residual stream x [B, width]; cosines and sines of its position [B, 2 half];
+// and the text is one longer: `positions` counts its tokens, a cursor is (one past the newest slot of its ring, slots in use). A block
+// a text.
+extern "C" __global__ void __launch_bounds__(256)
+decode_begin(const int *tokens, const float *table, int vocabulary, int width, float *x, const double *frequencies, int half,
+             float *angles, long long *positions, int2 *cursors, int capacity)
+{
+    const int row = blockIdx.x, token = tokens[row];
+    const long long position = positions[row];
+    const bool exists = (unsigned)token < (unsigned)vocabulary;
+    for (int i = threadIdx.x; i < width; i += blockDim.x)
+        x[(long long)row * width + i] = exists ? table[(long long)token * width + i] : __uint_as_float(0x7fffffffu);
+    for (int j = threadIdx.x; j < half; j += blockDim.x)
+    {
+        double sine, cosine;
+        sincos((double)position * frequencies[j], &sine, &cosine);
+        angles[row * 2 * half + j] = (float)cosine;
+        angles[row * 2 * half + half + j] = (float)sine;
+    }
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    positions[row] = position + 1;
+    const int2 cursor = cursors[row];
+    cursors[row] = make_int2((cursor.x + 1) % capacity, min(cursor.y + 1, capacity));
+}

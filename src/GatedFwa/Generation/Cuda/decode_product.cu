@@ -1,0 +1,289 @@
+// y [ROWS, N] = x [ROWS, WIDTH] · Wᵀ for the few rows of a decoding step, whose time is that of reading W. A block has COLUMNS rows of
+// W; its warps share the features, each 32 at a time, and their sums are added up at the end in order. W is on its way before the
+// kernel that writes x has ended.
+//
+// NORM: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
+// the time they are. EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and
+// second the value; along with it the layer's keys and values, which its attention has read by then, become those of the token before.
+#include "packs.cuh"
+#include "programmatic.cuh"
+#include "tensor_cores.cuh"
+#include "warp.cuh"
+
+constexpr int warps = 8, threads = 32 * warps;
+constexpr int tile_columns = 8;
+constexpr int tiles = COLUMNS / tile_columns;
+constexpr int lane_features = 8;                   // Neighbours: 16 bytes of a 16-bit weight.
+constexpr int step_features = 4 * lane_features;   // Of a warp at a time: eight rows of W by four lanes.
+constexpr int all_steps = (WIDTH + step_features - 1) / step_features;
+constexpr int steps = (all_steps + warps - 1) / warps;
+constexpr int most_at_once = 8 / (tiles * (int)sizeof(ELEMENT) / 2) > 1 ? 8 / (tiles * (int)sizeof(ELEMENT) / 2) : 1;
+constexpr int steps_at_once = steps < most_at_once ? steps : most_at_once;
+constexpr int row_tiles = (ROWS + 15) / 16;        // Of 16 rows, as the tensor cores take them.
+constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
+constexpr int dot_rows = 8;                        // Of x, that one warp multiplies with a row of a decay's weights.
+
+// Rows of up to five matrices, one below the other; `ends` counts rows.
+struct Weights
+{
+    const ELEMENT *first[5];
+    int ends[5];
+
+    __device__ __forceinline__ const ELEMENT *row(int n) const
+    {
+        n = min(n, ends[4] - 1);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (n < ends[i]) return first[i] + (long long)(n - (i ? ends[i - 1] : 0)) * WIDTH;
+        return first[4] + (long long)(n - ends[3]) * WIDTH;
+    }
+};
+
+// The row of a block's tile that a lane reads; past the end the last, which nobody writes.
+__device__ __forceinline__ const ELEMENT *weight_row(const Weights &weights, int tile, int lane_row)
+{
+#if EPILOGUE == 2
+    const int n = min((int)blockIdx.x * output_columns + tile / 2 * tile_columns + lane_row, weights.ends[0] - 1);
+    return weights.first[tile % 2] + (long long)n * WIDTH;
+#else
+    return weights.row(blockIdx.x * COLUMNS + tile * tile_columns + lane_row);
+#endif
+}
+
+// Eight neighbours as they lie in memory.
+struct Raw
+{
+    static constexpr int count = lane_features * sizeof(ELEMENT) / 16;
+    uint4 words[count];
+
+    __device__ __forceinline__ void load(const ELEMENT *source, bool exists)
+    {
+#pragma unroll
+        for (int i = 0; i < count; i++)
+            words[i] = exists ? reinterpret_cast<const uint4 *>(source)[i] : make_uint4(0, 0, 0, 0);
+    }
+};
+
+// Features that the sum over all of them and the sum of squares are taken of; zeros where there is no such row or feature.
+__device__ __forceinline__ void load_input(const INPUT *x, int row, int k, const float *norm, float *values, float &squares)
+{
+    if (row >= ROWS || k >= WIDTH)
+    {
+#pragma unroll
+        for (int i = 0; i < lane_features; i++) values[i] = 0;
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < lane_features; i += Pack16<INPUT>::count) Pack16<INPUT>::load(x + (long long)row * WIDTH + k + i, values + i);
+#if NORM
+#pragma unroll
+    for (int i = 0; i < lane_features; i++)
+    {
+        squares = fmaf(values[i], values[i], squares);
+        values[i] *= norm[i];
+    }
+#endif
+}
+
+// The decays' pre-activations: rows of float weights, which are few, by a warp each. Where a product of 16 bits would round the
+// weights, these do not.
+__device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, float epsilon, const float *gate, const float *amplitude,
+                                           int heads, float *y, int stride, int warp_index, int lane)
+{
+    const int head = warp_index % (2 * heads), first_row = warp_index / (2 * heads) * dot_rows;
+    const float *weight = head < heads ? gate + (long long)head * WIDTH : amplitude + (long long)(head - heads) * WIDTH;
+#pragma unroll 2
+    for (int row = first_row; row < min(first_row + dot_rows, ROWS); row++)
+    {
+        float sum = 0, squares = 0;
+#pragma unroll 4
+        for (int k = lane * lane_features; k < WIDTH; k += 32 * lane_features)
+        {
+            float values[lane_features], factors[lane_features], norms[lane_features] = {};
+            load(weight + k, factors);
+            if (NORM) load(norm + k, norms);
+            load_input(x, row, k, norms, values, squares);
+#pragma unroll
+            for (int i = 0; i < lane_features; i++) sum = fmaf(values[i], factors[i], sum);
+        }
+        sum = warp_sum(sum);
+        squares = warp_sum(squares);
+        if (NORM) sum *= 1.f / sqrtf(squares / WIDTH + epsilon);
+        if (lane == 0) y[(long long)row * stride + head] = sum;
+    }
+}
+
+// y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
+// keys and as many values.
+extern "C" __global__ void __launch_bounds__(threads)
+decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
+               const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth,
+               const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride,
+               int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values)
+{
+    DYNAMIC_SHARED(shared);
+    float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]
+    float *squares_of = parts + warps * ROWS * COLUMNS;   // [warps, ROWS]
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const Weights weights = {{first, second, third, fourth, fifth}, {end_first, end_second, end_third, end_fourth, end_fifth}};
+    const int columns = EPILOGUE == 2 ? end_first : end_fifth, product_blocks = (columns + output_columns - 1) / output_columns;
+    let_next_kernel_begin();
+#if EPILOGUE == 0
+    if (blockIdx.x >= product_blocks)
+    {
+        wait_for_earlier_kernels();
+        const int index = (blockIdx.x - product_blocks) * warps + warp;
+        if (index < 2 * heads * ((ROWS + dot_rows - 1) / dot_rows))
+            decay_rows(x, norm, epsilon, gate, amplitude, heads, y + columns, stride, index, lane);
+        return;
+    }
+#endif
+
+    const ELEMENT *rows[tiles];
+#pragma unroll
+    for (int tile = 0; tile < tiles; tile++) rows[tile] = weight_row(weights, tile, g);
+    float squares[row_tiles][2] = {};
+#if ELEMENT_BYTES == 2
+    float sums[row_tiles][tiles][4] = {};
+#else
+    float sums[ROWS][tiles] = {};
+#endif
+    for (int done = 0; done < steps; done += steps_at_once)
+    {
+        Raw weight[steps_at_once][tiles];
+        float norms[steps_at_once][lane_features];
+#pragma unroll
+        for (int s = 0; s < steps_at_once; s++)
+        {
+            const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
+#pragma unroll
+            for (int tile = 0; tile < tiles; tile++) weight[s][tile].load(rows[tile] + k, k < WIDTH);
+            if (NORM && k < WIDTH) load(norm + k, norms[s]);
+        }
+        if (done == 0) wait_for_earlier_kernels();
+#pragma unroll
+        for (int s = 0; s < steps_at_once; s++)
+        {
+            const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
+#if ELEMENT_BYTES == 2
+            // Sums do not mind the order of features, so a lane's eight neighbours stand where two products of 16 features want theirs.
+#pragma unroll
+            for (int m = 0; m < row_tiles; m++)
+            {
+                float low[lane_features], high[lane_features];
+                load_input(x, m * 16 + g, k, norms[s], low, squares[m][0]);
+                load_input(x, m * 16 + 8 + g, k, norms[s], high, squares[m][1]);
+#pragma unroll
+                for (int half = 0; half < 2; half++)
+                {
+                    const float *l = low + 4 * half, *h = high + 4 * half;
+                    const unsigned a[4] = {pack2<ELEMENT>(l[0], l[1]), pack2<ELEMENT>(h[0], h[1]), pack2<ELEMENT>(l[2], l[3]),
+                                           pack2<ELEMENT>(h[2], h[3])};
+#pragma unroll
+                    for (int tile = 0; tile < tiles; tile++)
+                    {
+                        const uint4 words = weight[s][tile].words[0];
+                        mma_16x8x16<ELEMENT>(sums[m][tile], a, half ? words.z : words.x, half ? words.w : words.y);
+                    }
+                }
+            }
+#else
+            // Lane (g, t): row g of W, for every row of x; the same squares by all g.
+            float factors[tiles][lane_features];
+#pragma unroll
+            for (int tile = 0; tile < tiles; tile++)
+#pragma unroll
+                for (int i = 0; i < lane_features; i++)
+                {
+                    const uint4 words = weight[s][tile].words[i / 4];
+                    factors[tile][i] = __uint_as_float(i % 4 == 0 ? words.x : i % 4 == 1 ? words.y : i % 4 == 2 ? words.z : words.w);
+                }
+#pragma unroll
+            for (int row = 0; row < ROWS; row++)
+            {
+                float values[lane_features], unused = 0;
+                load_input(x, row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
+#pragma unroll
+                for (int tile = 0; tile < tiles; tile++)
+#pragma unroll
+                    for (int i = 0; i < lane_features; i++) sums[row][tile] = fmaf(values[i], factors[tile][i], sums[row][tile]);
+            }
+#endif
+        }
+    }
+
+    // To shared memory: a warp's sums over its features.
+    float *part = parts + warp * ROWS * COLUMNS;
+#if ELEMENT_BYTES == 2
+#pragma unroll
+    for (int m = 0; m < row_tiles; m++)
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+            {
+                const int row = m * 16 + i / 2 * 8 + g;
+                if (row < ROWS) part[row * COLUMNS + tile * tile_columns + 2 * t + i % 2] = sums[m][tile][i];
+            }
+#else
+#pragma unroll
+    for (int row = 0; row < ROWS; row++)
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            float sum = sums[row][tile];
+            sum += __shfl_xor_sync(all_lanes, sum, 1);
+            sum += __shfl_xor_sync(all_lanes, sum, 2);
+            if (t == 0) part[row * COLUMNS + tile * tile_columns + g] = sum;
+        }
+#endif
+#if NORM
+#pragma unroll
+    for (int i = 0; i < 2 * row_tiles; i++)
+    {
+        float sum = squares[i / 2][i % 2];
+        sum += __shfl_xor_sync(all_lanes, sum, 1);
+        sum += __shfl_xor_sync(all_lanes, sum, 2);
+        if (t == 0 && i * 8 + g < ROWS) squares_of[warp * ROWS + i * 8 + g] = sum;
+    }
+#endif
+    __syncthreads();
+
+    for (int i = threadIdx.x; i < ROWS * output_columns; i += threads)
+    {
+        const int row = i / output_columns, column = i % output_columns, n = blockIdx.x * output_columns + column;
+        if (n >= columns) continue;
+        float scale = 1;
+#if NORM
+        float all = 0;
+#pragma unroll
+        for (int w = 0; w < warps; w++) all += squares_of[w * ROWS + row];
+        scale = 1.f / sqrtf(all / WIDTH + epsilon);
+#endif
+        const auto sum_of = [&](int c) {
+            float sum = 0;
+#pragma unroll
+            for (int w = 0; w < warps; w++) sum += parts[(w * ROWS + row) * COLUMNS + c];
+            return sum * scale;
+        };
+        OUTPUT *target = y + (long long)row * stride + n;
+#if EPILOGUE == 2
+        const int c = column / tile_columns * 2 * tile_columns + column % tile_columns;
+        const float gated = sum_of(c), value = sum_of(c + tile_columns);
+        *target = from_float<OUTPUT>(gated / (1.f + expf(-gated)) * value);
+#elif EPILOGUE == 1
+        *target += sum_of(column);
+#else
+        *target = sum_of(column);
+#endif
+    }
+#if EPILOGUE == 2
+    if (!kept) return;
+    for (int i = blockIdx.x * threads + threadIdx.x; i < 2 * ROWS * kept_width; i += gridDim.x * threads)
+    {
+        const int row = i / (2 * kept_width), column = i % (2 * kept_width);
+        ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
+        target[(long long)row * kept_width + column] = from_float<ELEMENT>(kept[(long long)row * kept_stride + column]);
+    }
+#endif
+}
