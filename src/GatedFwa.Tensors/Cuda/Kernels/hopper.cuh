@@ -166,10 +166,8 @@ __device__ __forceinline__ void product_registers(float (&d)[N / 2], const unsig
 
 #define F4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define F16(i) F4(i), F4(i + 4), F4(i + 8), F4(i + 12)
-#define D16 F16(0)
 #define D32 F16(0), F16(16)
 #define D64 D32, F16(32), F16(48)
-#define LIST_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define LIST_32 \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -203,16 +201,13 @@ __device__ __forceinline__ void product_registers(float (&d)[N / 2], const unsig
                  "}, {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", p, 1, 1, %" #TB ";\n}" \
                  : D##R : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)accumulate), "n"(tb));
 
-HOPPER_PRODUCT(bf16, "bf16", 32, 16, 16, 17, 18, 19, 20, 16, 17, 18, 19, 20, 21, 22)
 HOPPER_PRODUCT(bf16, "bf16", 64, 32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
 HOPPER_PRODUCT(bf16, "bf16", 128, 64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
-HOPPER_PRODUCT(f16, "f16", 32, 16, 16, 17, 18, 19, 20, 16, 17, 18, 19, 20, 21, 22)
 HOPPER_PRODUCT(f16, "f16", 64, 32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
 HOPPER_PRODUCT(f16, "f16", 128, 64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
 
 #undef F4
 #undef F16
-#undef D16
 #undef D32
 #undef D64
 

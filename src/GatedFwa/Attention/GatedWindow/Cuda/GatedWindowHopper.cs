@@ -190,9 +190,9 @@ internal static class GatedWindowHopper
     {
         const int Groups = 2, RowBytes = 128, BarrierBytes = 8;
         int panel = GroupRows * RowBytes, block = panel * panels;
-        int scores = 2 * Groups * panel, gradients = GroupRows * ((panels * Panel) + 1) * sizeof(float);
+        int scores = 2 * Groups * panel, gradients = Groups * GroupRows * (Panel + 1) * sizeof(float);
         return (2 * buffers * Groups * block) + (2 * stages * block) + scores + gradients + (2 * stages * GroupRows * sizeof(float)) +
-            (2 * (buffers + stages + 1) * BarrierBytes);
+            (2 * (buffers + stages + Groups) * BarrierBytes);
     }
 
     private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
@@ -219,7 +219,7 @@ internal static class GatedWindowHopper
 
         private readonly int _blocks = Tiles(shape.Positions, GroupRows);
 
-        /// <summary>F32 [B, H, blocks, 64 · 64 · panels], in the order of a warpgroup's accumulators.</summary>
+        /// <summary>F32 [B, H, blocks, panels, 64 · 64], in the order of a warpgroup's accumulators.</summary>
         public CudaStorage Dq { get; } = device.Memory.Rent(Floats(shape, Tiles(shape.HeadSize, Panel) * Panel));
 
         /// <summary>F32 [B, H, blocks, 64]: the sums of dS along each query.</summary>

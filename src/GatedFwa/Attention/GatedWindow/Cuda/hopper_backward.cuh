@@ -2,8 +2,7 @@
 // past. What belongs to a column alone (its bias, lse, delta) is where the accumulators of a product begin, so the gate costs no
 // arithmetic here either.
 //
-// Defines: ELEMENT, PANELS, STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, FARTHEST_FIRST, SEQUENCES_ABREAST, HAS_GATE,
-// HAS_SEGMENTS. The scale must be positive.
+// Defines: ELEMENT, PANELS, STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, FARTHEST_FIRST, HAS_GATE, HAS_SEGMENTS. The scale must be positive.
 // `Shared` below is each kernel's own.
 #pragma once
 #include "hopper.cuh"
@@ -56,11 +55,8 @@ struct RowTile
 
     __device__ RowTile(int tile, const Problem &p)
     {
-        // Sequences are taken some abreast: where tiles of one wait for each other, fewer stand in a queue.
-        int per_band = SEQUENCES_ABREAST * p.tiles_per_sequence, band = tile / per_band, within = tile % per_band;
-        int abreast = min(SEQUENCES_ABREAST, p.tiles / p.tiles_per_sequence - band * SEQUENCES_ABREAST);
-        int sequence = band * SEQUENCES_ABREAST + within % abreast, row_heads = ROWS_ARE_KEYS ? p.key_heads : p.heads;
-        first = (ROWS_ARE_KEYS ? 0 : p.prefix()) + within / abreast * tile_rows;
+        int sequence = tile / p.tiles_per_sequence, row_heads = ROWS_ARE_KEYS ? p.key_heads : p.heads;
+        first = (ROWS_ARE_KEYS ? 0 : p.prefix()) + tile % p.tiles_per_sequence * tile_rows;
         row_head = sequence % row_heads;
         batch = sequence / row_heads;
         int last = min(first + tile_rows, p.positions) - 1;

@@ -9,30 +9,29 @@
 // but for the rounding of delta. Where they are not small, hopper_backward.cu does the head again.
 #define ROWS_ARE_KEYS true
 #define FARTHEST_FIRST true
-#ifndef SEQUENCES_ABREAST
-#define SEQUENCES_ABREAST 4
-#endif
 #include "hopper_backward.cuh"
 
-constexpr int all_threads = groups * 128;
-constexpr int producer_registers = PANELS == 1 ? 40 : 24, consumer_registers = PANELS == 1 ? 232 : 240;
-constexpr int dq_columns = head_columns / groups;          // of dQ that a warpgroup makes
-constexpr int dq_floats = column_rows * dq_columns;        // in the order of the accumulators (query_gradient.cu)
+constexpr int all_threads = groups * 128, staged_sums = 64;
+constexpr bool overlaps = PANELS == 1; // dK's product runs on while the next scores are made: registers must allow it
+constexpr int panel_floats = 64 * 64; // of dQ: 64 queries, 64 features, in the order of the accumulators (query_gradient.cu)
 
 struct Shared
 {
     unsigned char x[ROW_BUFFERS][groups][block_bytes], y[ROW_BUFFERS][groups][block_bytes]; // K, V; then their gradients
     unsigned char cx[STAGES][block_bytes], cy[STAGES][block_bytes];                         // Q, dO
     unsigned char ds[2][groups][panel_bytes];                                               // dS^T: 64 keys of each warpgroup, 64 queries
-    float dq[groups][dq_floats], sums[groups][column_rows];                                        // on their way to memory
+    float dq[groups][panel_floats], sums[groups][staged_sums];                              // on their way to memory
     float score_start[STAGES][column_rows], gradient_start[STAGES][column_rows];
-    Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES];
-    Barrier ds_full[2], ds_empty[2], dq_full, dq_empty;
+    Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], dq_full[groups], dq_empty[groups];
 };
+
+// Which panel of dQ a warpgroup makes of a block: its own of two, or the only one at every second block.
+__device__ __forceinline__ bool makes_dq(int group, unsigned block_count) { return PANELS == 2 || block_count % 2 == group; }
+__device__ __forceinline__ int dq_panel(int group) { return PANELS == 2 ? group : 0; }
 
 struct QuerySums
 {
-    float *dq, *sums; // [B, H, blocks, groups, dq_floats], [B, H, blocks, groups, 64]
+    float *dq, *sums; // [B, H, blocks, PANELS, 64 * 64], [B, H, blocks, 64]
     int *turns;       // [B, H, blocks]: tiles of keys that have added; 0 at the start
 };
 
@@ -47,31 +46,42 @@ __device__ __forceinline__ int first_key_tile(const Problem &p, int batch, int b
 // One thread brings dQ to memory.
 __device__ void add_queries(Shared &shared, const Problem &p, const QuerySums &to)
 {
-    Ring<1> staged;
+    Ring<1> staged[groups];
+    unsigned count = 0;
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
         RowTile at(tile, p);
         for (int n = 0; n < at.heads_met(p); n++)
-            for (int i = 0; i < at.blocks(); i++, staged.next())
+            for (int i = 0; i < at.blocks(); i++, count++)
             {
                 int block = at.block(i), turn = at.first / tile_rows - first_key_tile(p, at.batch, block);
                 long long slot = ((long long)at.batch * p.heads + at.head(p, n)) * p.chunks() + block;
-                float *dq = to.dq + slot * groups * dq_floats, *sums = to.sums + slot * groups * column_rows;
-                barrier_wait(&shared.dq_full, staged.phase);
-                if (turn > 0)
+                bool has_turn = turn == 0;
+#pragma unroll
+                for (int group = 0; group < groups; group++)
                 {
-                    wait_for_turn(to.turns + slot, turn);
-                    add_bytes(dq, shared.dq, sizeof shared.dq);
-                    add_bytes(sums, shared.sums, sizeof shared.sums);
-                }
-                else
-                {
-                    store_bytes(dq, shared.dq, sizeof shared.dq);
-                    store_bytes(sums, shared.sums, sizeof shared.sums);
+                    if (!makes_dq(group, count)) continue;
+                    barrier_wait(&shared.dq_full[group], staged[group].phase);
+                    staged[group].next();
+                    if (!has_turn) wait_for_turn(to.turns + slot, turn);
+                    has_turn = true;
+                    float *dq = to.dq + (slot * PANELS + dq_panel(group)) * panel_floats, *sums = to.sums + slot * staged_sums;
+                    if (turn > 0)
+                    {
+                        add_bytes(dq, shared.dq[group], sizeof shared.dq[group]);
+                        if (dq_panel(group) == 0) add_bytes(sums, shared.sums[group], sizeof shared.sums[group]);
+                    }
+                    else
+                    {
+                        store_bytes(dq, shared.dq[group], sizeof shared.dq[group]);
+                        if (dq_panel(group) == 0) store_bytes(sums, shared.sums[group], sizeof shared.sums[group]);
+                    }
                 }
                 bulk_commit();
                 bulk_wait_read<0>();
-                barrier_arrive(&shared.dq_empty);
+#pragma unroll
+                for (int group = 0; group < groups; group++)
+                    if (makes_dq(group, count)) barrier_arrive(&shared.dq_empty[group]);
                 bulk_wait<0>();
                 pass_turn(to.turns + slot, turn + 1);
             }
@@ -101,113 +111,98 @@ __device__ __forceinline__ void sum_over_keys(float (&sums)[4], const unsigned c
     }
 }
 
-// A warpgroup's part of dQ, over all keys of the tile, one block behind: the other warpgroup shares its dS meanwhile, and the two
-// need not work in step.
-struct QueryPart
+struct Compute
 {
     Shared &shared;
-    int group;
-    Ring<2> written, read; // halves of shared.ds
+    const Problem &p;
+    int group, lane, warp;
     Ring<1> staged;
+    unsigned count = 0; // of blocks met
 
-    // Where this warpgroup's dS of a block goes, once nobody reads what lay there.
-    __device__ __forceinline__ unsigned char *next_share()
-    {
-        barrier_wait(&shared.ds_empty[written.stage], written.phase ^ 1);
-        return shared.ds[written.stage][group];
-    }
+    __device__ Compute(Shared &shared, const Problem &p)
+        : shared(shared), p(p), group(__shfl_sync(0xffffffffu, (int)threadIdx.x / 128 - 1, 0)), lane(threadIdx.x % 32), warp(threadIdx.x / 32 % 4) {}
 
-    __device__ __forceinline__ void shares()
-    {
-        fence_shared_async();
-        release(&shared.ds_full[written.stage]);
-        written.next();
-    }
+    // All warpgroups have shared their dS of this block.
+    __device__ __forceinline__ void meet() const { group_sync(1 + groups, all_threads); }
 
-    // The product, of the block that was shared first of those not yet read.
-    __device__ __forceinline__ void begin(float (&dq)[dq_columns / 2], const unsigned char (&x)[groups][block_bytes]) const
+    // dQ of a block from the keys of the warpgroups that see it; x holds K.
+    __device__ __forceinline__ void begin_dq(float (&dq)[32], const unsigned char (&x)[groups][block_bytes], const bool (&sees)[groups])
     {
+        bool adds = false;
         product_fence();
 #pragma unroll
-        for (int step = 0; step < 4 * groups; step++)
+        for (int from = 0; from < groups; from++)
         {
-            int rows = step % 4 * 16 * row_bytes, columns = group * dq_columns;
-            product<ELEMENT, dq_columns, 1, 1>(
-                dq,
-                operand(shared.ds[read.stage][step / 4] + rows),
-                operand(x[step / 4] + columns / 64 * panel_bytes + columns % 64 * 2 + rows),
-                step > 0);
+            if (!sees[from]) continue;
+#pragma unroll
+            for (int step = 0; step < 4; step++)
+            {
+                int rows = step * 16 * row_bytes;
+                product<ELEMENT, 64, 1, 1>(
+                    dq, operand(shared.ds[count % 2][from] + rows), operand(x[from] + dq_panel(group) * panel_bytes + rows), adds || step > 0);
+            }
+            adds = true;
         }
         product_commit();
     }
 
-    __device__ __forceinline__ void await() const { barrier_wait(&shared.ds_full[read.stage], read.phase); }
-
-    // Along queries, over this warpgroup's own keys; while the product runs.
-    __device__ __forceinline__ void sum(float (&sums)[4]) const
+    // Nothing runs any more.
+    __device__ __forceinline__ void finish(unsigned (&gradients)[4][4], int &before) const
     {
-        sums[0] = sums[1] = sums[2] = sums[3] = 0;
-        sum_over_keys(sums, shared.ds[read.stage][group]);
+        product_wait<0>();
+        settle(gradients);
+        if (before >= 0) release(&shared.columns_empty[before]);
+        before = -1;
     }
 
-    // After the product's wait.
-    __device__ __forceinline__ void stage(float (&dq)[dq_columns / 2], const float (&sums)[4])
+    // After the products' wait.
+    __device__ __forceinline__ void stage_dq(float (&dq)[32], const bool (&sees)[groups])
     {
         settle(dq);
-        release(&shared.ds_empty[read.stage]);
-        read.next();
-        barrier_wait(&shared.dq_empty, staged.phase ^ 1);
+        float sums[4] = {};
+        if (dq_panel(group) == 0)
+        {
+#pragma unroll
+            for (int from = 0; from < groups; from++)
+                if (sees[from]) sum_over_keys(sums, shared.ds[count % 2][from]);
+        }
+        barrier_wait(&shared.dq_empty[group], staged.phase ^ 1);
         staged.next();
         float4 *target = reinterpret_cast<float4 *>(shared.dq[group]) + threadIdx.x % 128;
 #pragma unroll
-        for (int c = 0; c < dq_columns / 8; c++) target[128 * c] = make_float4(dq[4 * c], dq[4 * c + 1], dq[4 * c + 2], dq[4 * c + 3]);
-        if (threadIdx.x % 4 == 0)
+        for (int c = 0; c < 8; c++) target[128 * c] = make_float4(dq[4 * c], dq[4 * c + 1], dq[4 * c + 2], dq[4 * c + 3]);
+        if (dq_panel(group) == 0 && lane % 4 == 0)
         {
-            int query = threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
-            shared.sums[group][query] = sums[0];
-            shared.sums[group][query + 8] = sums[2];
+            shared.sums[group][warp * 16 + lane / 4] = sums[0];
+            shared.sums[group][warp * 16 + lane / 4 + 8] = sums[2];
         }
         fence_shared_async();
-        barrier_arrive(&shared.dq_full);
+        barrier_arrive(&shared.dq_full[group]);
     }
 
-    // All of it, with nothing else under way.
-    __device__ __forceinline__ void make(const unsigned char (&x)[groups][block_bytes])
-    {
-        float dq[dq_columns / 2], sums[4];
-        await();
-        begin(dq, x);
-        sum(sums);
-        product_wait<0>();
-        stage(dq, sums);
-    }
+    __device__ void run(float scale, float *sizes, const TensorMap &dk_map, const TensorMap &dv_map);
 };
 
-// A block that only the other warpgroup sees.
-__device__ __forceinline__ void pass_with_dq(Shared &shared, QueryPart &queries, const unsigned char (&x)[groups][block_bytes], const Ring<STAGES> &columns, bool is_first)
+__device__ void Compute::run(float scale, float *sizes, const TensorMap &dk_map, const TensorMap &dv_map)
 {
-    const unsigned zeros[4][4] = {};
-    pass_by(shared, columns);
-    share_gradients(queries.next_share(), zeros);
-    queries.shares();
-    if (!is_first) queries.make(x);
-}
-
-__device__ void compute(Shared &shared, const Problem &p, float scale, float *sizes, const TensorMap &dk_map, const TensorMap &dv_map)
-{
-    int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128 - 1, 0), lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
     int own = group * rows_per_group + warp * 16 + lane / 4; // row of the tile
     bool leader = threadIdx.x % 128 == 0;
     Ring<ROW_BUFFERS> row_ring;
     Ring<STAGES> columns;
-    QueryPart queries{shared, group};
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
         RowTile at(tile, p);
         Rows rows;
         set_visible(rows, p, at, own);
         Seen seen(p, at, group);
-        int own_begin = seen.begin(at), own_end = seen.end(at);
+        int own_begin = seen.begin(at), own_end = seen.end(at), begins[groups], ends[groups];
+#pragma unroll
+        for (int g = 0; g < groups; g++)
+        {
+            Seen its(p, at, g);
+            begins[g] = its.begin(at);
+            ends[g] = its.end(at);
+        }
 
         barrier_wait(&shared.rows_full[row_ring.stage], row_ring.phase);
         const unsigned char(&x)[groups][block_bytes] = shared.x[row_ring.stage];
@@ -223,67 +218,73 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, float *si
         {
             load_rows(rows, p, at, at.head(p, n), own);
             float size = 0;
-            int i = 0;
-            for (; i < own_begin; i++, columns.next()) pass_with_dq(shared, queries, x, columns, i == 0);
             unsigned weights[4][4] = {}, gradients[4][4] = {};
-            int before = -1; // the stage whose products for dV and dK are still running
-            for (; i < own_end; i++, columns.next())
+            int before = -1; // the stage whose product for dK is still running
+            for (int i = 0; i < at.blocks(); i++, columns.next(), count++)
             {
                 int first_column = at.block(i) * column_rows, stage = columns.stage;
-                float s[32], g[32];
+                const bool sees[groups] = {begins[0] <= i && i < ends[0], begins[1] <= i && i < ends[1]};
+                float dq[32];
                 barrier_wait(&shared.columns_full[stage], columns.phase);
+                if (i < own_begin || i >= own_end)
+                {
+                    finish(gradients, before);
+                    meet();
+                    if (makes_dq(group, count))
+                    {
+                        begin_dq(dq, x, sees);
+                        product_wait<0>();
+                        stage_dq(dq, sees);
+                    }
+                    release(&shared.columns_empty[stage]);
+                    continue;
+                }
+
+                float s[32], g[32];
                 load_starts(s, shared.score_start[stage]);
+                load_starts(g, shared.gradient_start[stage]);
                 product_fence();
                 multiply_rows(s, x_tile, shared.cx[stage], true);
                 product_commit();
-                product_wait<0>();
+                multiply_rows(g, y_tile, shared.cy[stage], true);
+                product_commit();
+                product_wait<1>();
                 settle(s);
-                settle(weights);
                 settle(gradients);
                 if (before >= 0) release(&shared.columns_empty[before]);
                 if (!seen.by_all(first_column)) hide(s, rows, first_column);
 #pragma unroll
                 for (int j = 0; j < 32; j++) s[j] = exp2_fast(fmaf(s[j], p.scale_log2, rows.bias[j / 2 % 2]));
                 pack(weights, s);
-
-                load_starts(g, shared.gradient_start[stage]);
                 product_fence();
-                multiply_rows(g, y_tile, shared.cy[stage], true);
+                multiply(dv, weights, shared.cy[stage]);
                 product_commit();
-                product_wait<0>();
+                product_wait<1>();
                 settle(g);
+#pragma unroll
+                for (int j = 0; j < 32; j++) g[j] *= s[j];
+                pack(gradients, g);
 #pragma unroll
                 for (int j = 0; j < 16; j++)
                 {
-                    float2 weight = unpack2<ELEMENT>(weights[j / 4][j % 4]);
-                    unsigned packed = pack2<ELEMENT>(g[2 * j] * weight.x, g[2 * j + 1] * weight.y);
-                    float2 pair = unpack2<ELEMENT>(packed);
+                    float2 pair = unpack2<ELEMENT>(gradients[j / 4][j % 4]);
                     rows.sum[j % 2] += pair.x + pair.y;
                     size += fabsf(pair.x) + fabsf(pair.y);
-                    gradients[j / 4][j % 4] = packed;
                 }
-                share_gradients(queries.next_share(), gradients);
-                queries.shares();
-
-                // The first block has none before it: what the product makes then is thrown away, no branch around it.
-                float dq[dq_columns / 2], sums[4];
-                if (i > 0) queries.await();
-                queries.begin(dq, x);
+                share_gradients(shared.ds[count % 2][group], gradients);
+                fence_shared_async();
+                meet();
+                if (makes_dq(group, count)) begin_dq(dq, x, sees);
                 product_fence();
-                multiply(dv, weights, shared.cy[stage]);
                 multiply(dk, gradients, shared.cx[stage]);
                 product_commit();
                 before = stage;
-                if (i > 0) queries.sum(sums);
                 product_wait<1>();
-                if (i > 0) queries.stage(dq, sums);
+                settle(weights);
+                if (makes_dq(group, count)) stage_dq(dq, sees);
+                if (!overlaps) finish(gradients, before);
             }
-            product_wait<0>();
-            settle(weights);
-            settle(gradients);
-            if (before >= 0) release(&shared.columns_empty[before]);
-            for (; i < at.blocks(); i++, columns.next()) pass_with_dq(shared, queries, x, columns, i == 0);
-            if (at.blocks() > 0) queries.make(x);
+            finish(gradients, before);
             if (p.sums) store_sums(rows, p, at, at.head(p, n), own);
             size = warp_sum(size);
             long long head = (long long)at.batch * p.heads + at.head(p, n);
@@ -292,7 +293,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, float *si
 
         settle(dk);
         settle(dv);
-        group_sync(1 + groups, all_threads); // Nobody reads K any more.
+        meet(); // Nobody reads K any more.
         stage_gradient(x_tile, dk, scale);
         stage_gradient(y_tile, dv, 1);
         fence_shared_async();
@@ -334,26 +335,24 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
             barrier_init(&shared.columns_full[i], 33);
             barrier_init(&shared.columns_empty[i], groups * 4);
         }
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < groups; i++)
         {
-            barrier_init(&shared.ds_full[i], groups * 4);
-            barrier_init(&shared.ds_empty[i], groups * 4);
+            barrier_init(&shared.dq_full[i], 128);
+            barrier_init(&shared.dq_empty[i], 1);
         }
-        barrier_init(&shared.dq_full, all_threads);
-        barrier_init(&shared.dq_empty, 1);
         barrier_init_fence();
     }
     __syncthreads();
     if (threadIdx.x < 128)
     {
-        give_registers<producer_registers>();
+        give_registers<24>();
         if (threadIdx.x == 0) bring_tiles(shared, p, k, v, q, upstream);
         if (threadIdx.x / 32 == 1) bring_column_starts(shared, p);
         if (threadIdx.x == 64) add_queries(shared, p, QuerySums{dq, row_sums, turns});
     }
     else
     {
-        take_registers<consumer_registers>();
-        compute(shared, p, scale, sizes, dk, dv);
+        take_registers<240>();
+        Compute(shared, p).run(scale, sizes, dk, dv);
     }
 }

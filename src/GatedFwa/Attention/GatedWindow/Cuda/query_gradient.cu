@@ -4,9 +4,9 @@
 #include "elements.cuh"
 #include "warp.cuh"
 
-constexpr int block_queries = 64, columns = PANELS * 64, slot_float4s = block_queries * columns / 4;
+constexpr int block_queries = 64, columns = PANELS * 64, panel_float4s = 64 * 64 / 4;
 
-// added [B, H, blocks, columns / 8, 128] float4, row_sums [B, H, blocks, 64], turns [B, H, blocks] -> dq [B, T, H, D], rows [B, H, T].
+// added [B, H, blocks, PANELS, 8, 128] float4, row_sums [B, H, blocks, 64], turns [B, H, blocks] -> dq [B, T, H, D], rows [B, H, T].
 // A block takes 64 positions of a head.
 extern "C" __global__ void __launch_bounds__(128) query_gradient(
     const float4 *added, const float *row_sums, const int *turns, ELEMENT *dq, float *rows, float scale, int tokens, int positions, int heads, int size)
@@ -22,12 +22,17 @@ extern "C" __global__ void __launch_bounds__(128) query_gradient(
     }
     int row = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4;
 #pragma unroll
-    for (int c = 0; c < columns / 8; c++)
+    for (int panel = 0; panel < PANELS; panel++)
     {
-        float4 four = has_sum ? added[slot * slot_float4s + 128 * c + threadIdx.x] : make_float4(0, 0, 0, 0);
-        int column = 8 * c + threadIdx.x % 4 * 2;
-        *reinterpret_cast<unsigned *>(&tile[row][column]) = pack2<ELEMENT>(four.x * scale, four.y * scale);
-        *reinterpret_cast<unsigned *>(&tile[row + 8][column]) = pack2<ELEMENT>(four.z * scale, four.w * scale);
+        const float4 *source = added + (slot * PANELS + panel) * panel_float4s + threadIdx.x;
+#pragma unroll
+        for (int c = 0; c < 8; c++)
+        {
+            float4 four = has_sum ? source[128 * c] : make_float4(0, 0, 0, 0);
+            int column = panel * 64 + 8 * c + threadIdx.x % 4 * 2;
+            *reinterpret_cast<unsigned *>(&tile[row][column]) = pack2<ELEMENT>(four.x * scale, four.y * scale);
+            *reinterpret_cast<unsigned *>(&tile[row + 8][column]) = pack2<ELEMENT>(four.z * scale, four.w * scale);
+        }
     }
     __syncthreads();
     int packs = size / 8;
