@@ -96,12 +96,6 @@ __device__ __forceinline__ void add_bytes(float *global, const void *shared, uns
                  : "memory");
 }
 
-// global = shared, a multiple of 16 bytes.
-__device__ __forceinline__ void store_bytes(void *global, const void *shared, unsigned bytes)
-{
-    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(global), "r"(shared_address(shared)), "r"(bytes) : "memory");
-}
-
 __device__ __forceinline__ void bulk_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
 
 // Until at most `pending` groups of this thread still read shared memory.
@@ -111,21 +105,6 @@ template <int pending> __device__ __forceinline__ void bulk_wait_read()
 }
 // Until at most `pending` groups of this thread are not complete, their writes visible.
 template <int pending> __device__ __forceinline__ void bulk_wait() { asm volatile("cp.async.bulk.wait_group %0;" ::"n"(pending) : "memory"); }
-
-// Blocks that write the same memory one after the other: until `turn` of them have, then the copy engine may.
-__device__ __forceinline__ void wait_for_turn(const int *turns, int turn)
-{
-    int taken;
-    do asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(taken) : "l"(turns) : "memory");
-    while (taken < turn);
-    asm volatile("fence.proxy.async;" ::: "memory");
-}
-
-// After bulk_wait<0>: what this block has written is complete.
-__device__ __forceinline__ void pass_turn(int *turns, int turn)
-{
-    asm volatile("fence.proxy.async;\nst.release.gpu.global.s32 [%0], %1;" ::"l"(turns), "r"(turn) : "memory");
-}
 
 // ---- Matrix products of a warpgroup ---------------------------------------------------------------------------------------
 

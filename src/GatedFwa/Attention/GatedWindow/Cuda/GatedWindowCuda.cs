@@ -76,9 +76,8 @@ internal static class GatedWindowCuda
         int sumBytes = q.Type == DType.F32 ? sizeof(double) : sizeof(float);
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);
-        bool onHopper = !IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type);
-        // The portable kernels for 16 bits need none: they correct δ until the rows' sums are zero.
-        using CudaStorage? rows = onHopper || (gradients.Dalpha.Tensor is not null && q.Type == DType.F32) ? device.Memory.Rent(shape.LseCount * sumBytes) : null;
+        // In 16 bits the rows' sums have gone into δ.
+        using CudaStorage? rows = gradients.Dalpha.Tensor is null || q.Type != DType.F32 ? null : device.Memory.Rent(shape.LseCount * sumBytes);
         long queryRows = shape.LseCount;
         Preparation(device, q.Type, "output_dot_gradient").Launch(
             new LaunchShape(checked((int)((queryRows + WarpsPerBlock - 1) / WarpsPerBlock)), Threads),
@@ -91,7 +90,7 @@ internal static class GatedWindowCuda
             shape.HeadSize);
         var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
         if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
-        else if (onHopper) GatedWindowHopper.Backward(problem, segments, operands);
+        else if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
         if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
     }
