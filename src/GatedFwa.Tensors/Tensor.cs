@@ -18,7 +18,7 @@ public sealed unsafe class Tensor : IDisposable
     private Storage? _storage;
     private bool _requiresGradient;
     private Tensor? _converted;
-    private bool _isConvertedFresh;
+    private bool _isConvertedFresh, _isGradientForgotten;
 
     internal Tensor(Storage storage, Shape shape, DType type, Tensor? basis = null, TensorPart? part = null)
     {
@@ -254,8 +254,27 @@ public sealed unsafe class Tensor : IDisposable
     }
 
     /// <summary>The gradient of a parameter: zeros where it had none. That of rows is rows of their matrix's.</summary>
-    internal Tensor ParameterGradient() =>
-        Gradient ??= _part is null ? Zeros(Shape, Type, Device) : _part.Whole.ParameterGradient().Rows(_part.First, Shape[0]);
+    internal Tensor ParameterGradient()
+    {
+        Tensor? whole = _part?.Whole.ParameterGradient();
+        Gradient ??= whole?.Rows(_part!.First, Shape[0]) ?? Zeros(Shape, Type, Device);
+        if (!_isGradientForgotten) return Gradient;
+        Gradient.Clear();
+        _isGradientForgotten = false;
+        return Gradient;
+    }
+
+    /// <summary>The same for whoever can store instead of adding.</summary>
+    /// <param name="isForgotten">Whether to store: the elements are those of an earlier step.</param>
+    internal Tensor ParameterGradient(out bool isForgotten)
+    {
+        isForgotten = _isGradientForgotten;
+        _isGradientForgotten = false;
+        return ParameterGradient();
+    }
+
+    /// <summary>Sets the gradient of a parameter to zero, but leaves it to the next who reads it or adds to it.</summary>
+    internal void ForgetGradient() => _isGradientForgotten = Gradient is not null;
 
     /// <summary>Copies all elements to the host, as floats.</summary>
     public float[] ToArray()

@@ -194,7 +194,7 @@ public sealed class Tape : IDisposable
             return whole.ColumnAlias(columns, input.Shape);
         }
 
-        if (input.IsParameter) return input.ParameterGradient();
+        if (input.IsParameter) return input.ParameterGradient(out isFresh);
         if (input.Gradient is null)
         {
             isFresh = true;

@@ -1,4 +1,4 @@
-// All parameters of a model in one launch each: clearing gradients, their norm, AdamW.
+// All parameters of a model in one launch each: the norm of their gradients, AdamW.
 #include "elements.cuh"
 #include "warp.cuh"
 
@@ -33,18 +33,6 @@ __device__ __forceinline__ const Entry &find(const Entry *table, int entries)
         else high = middle - 1;
     }
     return table[low];
-}
-
-extern "C" __global__ void __launch_bounds__(256) clear_gradients(const Entry *table, int entries)
-{
-    const Entry &entry = find(table, entries);
-    long long first = (long long)(blockIdx.x - entry.first_block) * block_elements, last = min(entry.count, first + block_elements);
-    for (long long i = first + 4 * threadIdx.x; i < last; i += 4 * threads)
-    {
-        if (i + 4 <= last) *reinterpret_cast<float4 *>(entry.gradient + i) = make_float4(0, 0, 0, 0);
-        else
-            for (long long j = i; j < last; j++) entry.gradient[j] = 0;
-    }
 }
 
 // sums[block] = the sum of the squares of its elements.
