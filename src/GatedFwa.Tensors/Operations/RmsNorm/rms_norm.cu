@@ -7,6 +7,8 @@
 
 constexpr int threads = ROW_THREADS == 32 ? 256 : ROW_THREADS;
 constexpr int rows_per_block = threads / ROW_THREADS;
+// With more than 128 registers a thread half as many rows would be on the way.
+constexpr int blocks_at_once = threads <= 256 ? 2 : 1;
 constexpr int packs = (WIDTH / PACK + ROW_THREADS - 1) / ROW_THREADS; // Of a thread.
 
 __device__ __forceinline__ float row_sum(float x, float *scratch)
@@ -109,7 +111,7 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
 
 // dx = scale · dy ∘ weight − x · scale³ · mean(dy ∘ weight ∘ x). Each block leaves its rows' share of dweight in a row of `parts`
 // [blocks, WIDTH]. dx and parts may be absent.
-extern "C" __global__ void __launch_bounds__(threads) rms_norm_backward(
+extern "C" __global__ void __launch_bounds__(threads, blocks_at_once) rms_norm_backward(
     const ELEMENT *x, const float *__restrict__ weight, const ELEMENT *dy, ELEMENT *dx, int fresh, float *parts, int rows, float epsilon,
     const float *__restrict__ angles, int tokens, int x_stride)
 {
