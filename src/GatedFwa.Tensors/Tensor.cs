@@ -14,19 +14,23 @@ public sealed unsafe class Tensor : IDisposable
     // A span counts its bytes in 32 bits, so an array of 2 GB and more is copied in pieces.
     private const long PieceElements = 1 << 28;
 
-    private readonly TensorPart? _part;
+    private readonly object? _source; // The tensor it is a view of, or the part it is: one field, since a decoded token makes many tensors.
     private Storage? _storage;
     private bool _requiresGradient;
     private Tensor? _converted;
     private bool _isConvertedFresh, _isGradientForgotten;
 
-    internal Tensor(Storage storage, Shape shape, DType type, Tensor? basis = null, TensorPart? part = null)
+    internal Tensor(Storage storage, Shape shape, DType type, Tensor? basis = null)
+        : this(storage, shape, type, (object?)basis)
     {
-        _part = part;
+    }
+
+    private Tensor(Storage storage, Shape shape, DType type, object? source)
+    {
+        _source = source;
         _storage = storage;
         Shape = shape;
         Type = type;
-        Basis = basis;
     }
 
     /// <summary>The extents, outermost first.</summary>
@@ -53,7 +57,7 @@ public sealed unsafe class Tensor : IDisposable
     }
 
     /// <summary>The tensor this one is a view of, if it is one.</summary>
-    internal Tensor? Basis { get; }
+    internal Tensor? Basis => _source as Tensor ?? (Part is { IsColumns: true } columns ? columns.Whole.Basis ?? columns.Whole : null);
 
     /// <summary>The gradient, while a tape or a parameter holds one.</summary>
     internal Tensor? Gradient { get; set; }
@@ -66,7 +70,7 @@ public sealed unsafe class Tensor : IDisposable
 
     /// <summary>Where all elements lie side by side.</summary>
     internal Storage Storage =>
-        _part is { IsColumns: true } ? throw new NotSupportedException($"Columns {Shape} of a wider tensor do not lie side by side.") : Held;
+        Part is { IsColumns: true } ? throw new NotSupportedException($"Columns {Shape} of a wider tensor do not lie side by side.") : Held;
 
     /// <summary>Host address of F32 elements; kernels only.</summary>
     internal float* Floats => (float*)Host(DType.F32).Pointer;
@@ -81,10 +85,10 @@ public sealed unsafe class Tensor : IDisposable
     internal nint Address => OnCuda(Storage).Address;
 
     /// <summary>What this is a part of, if it is one.</summary>
-    internal TensorPart? Part => _part;
+    internal TensorPart? Part => _source as TensorPart;
 
     /// <summary>GPU address of the first element, for launches that heed <see cref="RowStride"/>.</summary>
-    internal nint Origin => _part is { IsColumns: true } columns ? OnCuda(Held).Address + (columns.First * Type.Bytes()) : Address;
+    internal nint Origin => Part is { IsColumns: true } columns ? OnCuda(Held).Address + (columns.First * Type.Bytes()) : Address;
 
     /// <summary>A tensor whose elements are not set.</summary>
     /// <param name="shape">The extents.</param>
@@ -138,7 +142,7 @@ public sealed unsafe class Tensor : IDisposable
     {
         if (shape.Count != Count) throw new OperandException(nameof(View), $"a shape of {Count} elements, as {Shape} has", $"{shape}");
         Held.Retain();
-        return new Tensor(Held, shape, Type, Basis ?? this, _part is { IsColumns: true } ? _part : null);
+        return new Tensor(Held, shape, Type, Part is { IsColumns: true } columns ? columns : (object)(Basis ?? this));
     }
 
     /// <summary>Rows of a matrix on a GPU as a tensor of their own: parameters that are neighbours in memory.</summary>
@@ -147,7 +151,8 @@ public sealed unsafe class Tensor : IDisposable
     internal Tensor Rows(int first, int count)
     {
         long rowBytes = (long)Shape[1] * Type.Bytes();
-        return new Tensor(((CudaStorage)Storage).Part(first * rowBytes, count * rowBytes), [count, Shape[1]], Type, part: new(this, first, isColumns: false));
+        CudaStorage rows = ((CudaStorage)Storage).Part(first * rowBytes, count * rowBytes);
+        return new Tensor(rows, [count, Shape[1]], Type, new TensorPart(this, first, isColumns: false));
     }
 
     /// <summary>Columns of a tensor on a GPU, in place, for operations that heed <see cref="RowStride"/>; any other refuses them.</summary>
@@ -156,15 +161,14 @@ public sealed unsafe class Tensor : IDisposable
     internal Tensor Columns(int first, Shape shape)
     {
         Held.Retain();
-        return ColumnAlias(new(this, first, isColumns: true), shape);
+        return ColumnAlias(first, shape);
     }
 
-    /// <summary>The same columns of this tensor as those of another, holding no reference of its own.</summary>
-    internal Tensor ColumnAlias(TensorPart columns, Shape shape) =>
-        new(Held, shape, Type, Basis ?? this, new(this, columns.First, isColumns: true));
+    /// <summary>The same for as long as this tensor lives: holds no reference of its own and is never disposed.</summary>
+    internal Tensor ColumnAlias(int first, Shape shape) => new(Held, shape, Type, new TensorPart(this, first, isColumns: true));
 
     /// <summary>Elements from one row of <paramref name="width"/> to the next.</summary>
-    internal int RowStride(int width) => _part is { IsColumns: true } columns ? columns.Whole.Shape[^1] : width;
+    internal int RowStride(int width) => Part is { IsColumns: true } columns ? columns.Whole.Shape[^1] : width;
 
     /// <summary>
     /// The same elements under another shape for as long as this tensor lives: holds no reference of its own and is never disposed.
@@ -227,7 +231,7 @@ public sealed unsafe class Tensor : IDisposable
     internal Tensor As(DType type)
     {
         if (type == Type) return this;
-        if (_part is not null) return PartOf(_part.Whole.As(type));
+        if (Part is { } part) return PartOf(part.Whole.As(type));
         if (_converted?.Type != type)
         {
             _converted?.Dispose();
@@ -242,7 +246,7 @@ public sealed unsafe class Tensor : IDisposable
 
     /// <summary>The copy in another type, if there is one, for whoever writes both at once (and calls <see cref="MarkWritten"/> with
     /// <c>true</c>).</summary>
-    internal Tensor? Converted => _part is null ? _converted : _part.Whole.Converted is { } whole ? PartOf(whole) : null;
+    internal Tensor? Converted => Part is not { } part ? _converted : part.Whole.Converted is { } whole ? PartOf(whole) : null;
 
     /// <summary>Tells that the elements have changed.</summary>
     /// <param name="convertedToo">Whether the copy in another type was written along with them.</param>
@@ -250,14 +254,14 @@ public sealed unsafe class Tensor : IDisposable
     {
         _isConvertedFresh &= convertedToo;
         Basis?.MarkWritten(convertedToo);
-        _part?.Whole.MarkWritten(convertedToo);
+        Part?.Whole.MarkWritten(convertedToo);
     }
 
     /// <summary>The gradient of a parameter: zeros where it had none. That of rows is rows of their matrix's.</summary>
     internal Tensor ParameterGradient()
     {
-        Tensor? whole = _part?.Whole.ParameterGradient();
-        Gradient ??= whole?.Rows(_part!.First, Shape[0]) ?? Zeros(Shape, Type, Device);
+        Tensor? whole = Part?.Whole.ParameterGradient();
+        Gradient ??= whole?.Rows(Part!.First, Shape[0]) ?? Zeros(Shape, Type, Device);
         if (!_isGradientForgotten) return Gradient;
         Gradient.Clear();
         _isGradientForgotten = false;
@@ -335,9 +339,9 @@ public sealed unsafe class Tensor : IDisposable
     /// <summary>These rows of the copy of their matrix.</summary>
     private Tensor PartOf(Tensor copy)
     {
-        if (_converted?._part!.Whole == copy) return _converted;
+        if (_converted?.Part!.Whole == copy) return _converted;
         _converted?.Dispose();
-        return _converted = copy.Rows(_part!.First, Shape[0]);
+        return _converted = copy.Rows(Part!.First, Shape[0]);
     }
 
     private CudaStorage OnCuda(Storage storage) =>

@@ -191,7 +191,7 @@ public sealed class Tape : IDisposable
             if (input.Part is not { } columns) return whole.Alias(input.Shape);
             isFresh = !columns.HasGradient;
             columns.HasGradient = true;
-            return whole.ColumnAlias(columns, input.Shape);
+            return whole.ColumnAlias(columns.First, input.Shape);
         }
 
         if (input.IsParameter) return input.ParameterGradient(out isFresh);
