@@ -18,8 +18,11 @@ internal static class RowLaunch
     public static int PackOf(DType type, int width) => width % (PackBytes / type.Bytes()) == 0 ? PackBytes / type.Bytes() : 1;
 
     /// <summary>The same for rows of a tensor that may be columns of a wider one.</summary>
-    public static int PackOf(Tensor x, int width) =>
-        PackOf(x.Type, width | x.RowStride(width) | (x.Part is { IsColumns: true } columns ? columns.First : 0)); // A power of two divides all or none.
+    public static int PackOf(Tensor x, int width)
+    {
+        int first = x.Part is { IsColumns: true } columns ? columns.First : 0;
+        return PackOf(x.Type, width | x.RowStride(width) | first); // A power of two divides all of them where it divides this.
+    }
 
     /// <summary>Rounded up.</summary>
     public static long Quotient(long dividend, long divisor) => (dividend + divisor - 1) / divisor;

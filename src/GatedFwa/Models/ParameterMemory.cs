@@ -24,10 +24,10 @@ internal sealed class ParameterMemory : IDisposable
 
         Tensor Take(ParameterSpec spec)
         {
-            if (spec.Stack is null || !_stacks.TryGetValue(spec.Stack, out Tensor? matrix)) return Tensor.Empty(spec.Shape, DType.F32, device);
+            if (device.IsCpu || spec.Stack is null) return Tensor.Empty(spec.Shape, DType.F32, device);
             int first = used.GetValueOrDefault(spec.Stack);
             used[spec.Stack] = first + spec.Shape[0];
-            return matrix.Rows(first, spec.Shape[0]);
+            return _stacks[spec.Stack].Rows(first, spec.Shape[0]);
         }
     }
 

@@ -49,7 +49,8 @@ internal static class RmsNormCuda
         int sharedBytes = parts is null || cut.RowsPerBlock == 1 ? 0 : cut.RowsPerBlock * cut.Width * sizeof(float);
         x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
             new LaunchShape(cut.Blocks, cut.Threads, sharedBytes),
-            x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1, x.RowStride(cut.Width));
+            x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1,
+            x.RowStride(cut.Width));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
     }
 

@@ -34,7 +34,11 @@ internal static class SwiGluCuda
             _width = gate.Shape.Rank == 0 ? 1 : gate.Shape[^1];
             Stride = gate.RowStride(_width);
             if (value.RowStride(_width) != Stride)
-                throw new OperandException(nameof(SwiGlu), "gate and value as columns of one tensor, or neither", $"{gate.Shape} and {value.Shape}");
+            {
+                throw new OperandException(
+                    nameof(SwiGlu), "gate and value as columns of one tensor, or neither", $"rows {Stride} and {value.RowStride(_width)} apart");
+            }
+
             _pack = Math.Min(RowLaunch.PackOf(gate, _width), RowLaunch.PackOf(value, _width));
         }
 

@@ -24,7 +24,8 @@ internal static class TokenShiftCuda
         using CudaStorage? starts = cut.Starts(x, segments);
         x.Cuda.Kernel(Source, "token_shift_forward", cut.Defines).Launch(
             cut.Launch,
-            x.Origin, mix.Origin, previous, starts, segments.Length, y, cut.Rows, x.Shape[1], x.Shape[2], cut.Stride, mix.RowStride(x.Shape[2]));
+            x.Origin, mix.Origin, previous, starts, segments.Length, y,
+            cut.Rows, x.Shape[1], x.Shape[2], cut.Stride, mix.RowStride(x.Shape[2]));
     }
 
     /// <summary>Either gradient may be absent. Stores (zeros for padding) where the accumulator is fresh, else adds.</summary>

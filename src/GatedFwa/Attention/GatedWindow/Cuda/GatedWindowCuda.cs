@@ -94,10 +94,10 @@ internal static class GatedWindowCuda
     /// <summary>δ = Σ o dO over each head.</summary>
     private static void MultiplyOutput(Tensor o, Tensor outputGradient, CudaStorage delta, GatedWindowShape shape)
     {
-        int lanes = Math.Min(Warp, (int)BitOperations.RoundUpToPowerOf2((uint)(shape.HeadSize / RowLaunch.PackOf(o.Type, shape.HeadSize))));
-        long rows = shape.LseCount, lanesOfAll = RowLaunch.Quotient(rows, RowsPerLane) * lanes;
+        int packs = shape.HeadSize / RowLaunch.PackOf(o.Type, shape.HeadSize);
+        long lanes = Math.Min(Warp, BitOperations.RoundUpToPowerOf2((uint)packs)), rows = shape.LseCount;
         o.Cuda.Kernel(OutputSource, "output_dot_gradient", KernelDefine.Element(o.Type), ("SIZE", shape.HeadSize)).Launch(
-            RowLaunch.Over(lanesOfAll), o, outputGradient, delta, rows, shape.Tokens, shape.Heads);
+            RowLaunch.Over(RowLaunch.Quotient(rows, RowsPerLane) * lanes), o, outputGradient, delta, rows, shape.Tokens, shape.Heads);
     }
 
     /// <summary>dα from the sums of dS over queries and over keys.</summary>
