@@ -21,6 +21,7 @@ namespace GatedFwa.Models;
 /// </example>
 public sealed class LanguageModel : IDisposable
 {
+    private readonly ParameterMemory _memory;
     private readonly TransformerBlock[] _blocks;
     private readonly Parameter _embedding;
     private readonly Parameter _norm;
@@ -44,7 +45,7 @@ public sealed class LanguageModel : IDisposable
         Activations = activations ?? (device.IsCpu ? DType.F32 : DType.BF16);
         if (Activations == DType.I32 || (device.IsCpu && Activations != DType.F32))
             throw new InputException($"A model on {device} cannot compute in {Activations}; use {(device.IsCpu ? "F32" : "BF16, F16 or F32")}.");
-        Parameters = [.. ParameterPlan.Of(config).Select(spec => new Parameter(spec.Name, Tensor.Empty(spec.Shape, DType.F32, device), spec.Decays))];
+        _memory = new ParameterMemory([.. ParameterPlan.Of(config)], device);
         var byName = new ParameterSet(Parameters);
         _embedding = byName["embedding.weight"];
         _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new TransformerBlock(config, byName.In($"layers.{layer}")))];
@@ -62,7 +63,7 @@ public sealed class LanguageModel : IDisposable
     public DType Activations { get; }
 
     /// <summary>All that is learned, in the order of the forward pass.</summary>
-    public IReadOnlyList<Parameter> Parameters { get; }
+    public IReadOnlyList<Parameter> Parameters => _memory.Parameters;
 
     /// <summary>The number of learned numbers.</summary>
     public long ParameterCount => Parameters.Sum(parameter => parameter.Value.Count);
@@ -126,10 +127,7 @@ public sealed class LanguageModel : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        foreach (Parameter parameter in Parameters) parameter.Dispose();
-    }
+    public void Dispose() => _memory.Dispose();
 
     /// <summary>Normalised features [B, T, C].</summary>
     private Tensor Features(Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state)

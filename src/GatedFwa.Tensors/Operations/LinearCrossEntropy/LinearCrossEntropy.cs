@@ -49,7 +49,9 @@ public static class LinearCrossEntropy
             tape.Record(nameof(LinearCrossEntropy), loss, dloss =>
             {
                 if (dx is not null) LinearCrossEntropyCuda.Scale(dx, dloss, share, tape.Accumulator(x, out bool store)!, store);
-                if (dweight is not null) LinearCrossEntropyCuda.Scale(dweight, dloss, share, tape.Accumulator(weight)!, store: false);
+                if (dweight is null) return;
+                Tensor sum = tape.Accumulator(weight, out bool storeDweight)!;
+                LinearCrossEntropyCuda.Scale(dweight, dloss, share, sum, storeDweight);
             });
         }
 

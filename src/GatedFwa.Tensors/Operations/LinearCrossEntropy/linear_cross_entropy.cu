@@ -4,6 +4,7 @@
 
 constexpr float log2_e = 1.44269504f;
 constexpr int max_warps = 32;
+constexpr int packs_at_once = 4; // On their way from memory to a thread.
 
 #ifdef KEEPS_ROW
 typedef Pack16<ELEMENT> Pack;
@@ -52,12 +53,25 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, int vocabulary,
 
     RunningSum running = {__uint_as_float(0xff800000u), 0}; // -inf
     float values[Pack::count];
-    for (int pack = threadIdx.x; pack < packs; pack += blockDim.x)
+    for (int first = threadIdx.x; first < packs; first += packs_at_once * blockDim.x)
     {
-        uint4 raw = reinterpret_cast<const uint4 *>(z)[pack];
-        if (KEEPS_ROW && DIFFERENTIATES) reinterpret_cast<uint4 *>(kept)[pack] = raw;
-        Pack::load(reinterpret_cast<const ELEMENT *>(&raw), values);
-        running.add<Pack::count>(values);
+        // All loads before the first use: what a thread waits for is memory.
+        uint4 raw[packs_at_once];
+#pragma unroll
+        for (int i = 0; i < packs_at_once; i++)
+        {
+            const int pack = first + i * blockDim.x;
+            if (pack < packs) raw[i] = reinterpret_cast<const uint4 *>(z)[pack];
+        }
+#pragma unroll
+        for (int i = 0; i < packs_at_once; i++)
+        {
+            const int pack = first + i * blockDim.x;
+            if (pack >= packs) break;
+            if (KEEPS_ROW && DIFFERENTIATES) reinterpret_cast<uint4 *>(kept)[pack] = raw[i];
+            Pack::load(reinterpret_cast<const ELEMENT *>(raw + i), values);
+            running.add<Pack::count>(values);
+        }
     }
     if (tail < vocabulary)
     {
