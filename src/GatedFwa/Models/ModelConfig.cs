@@ -58,7 +58,7 @@ public sealed partial record ModelConfig
     /// <summary>The base of the rotary wavelengths.</summary>
     public float RotaryBase { get; init; } = 10_000;
 
-    /// <summary>Hidden features of the SwiGLU; 8C/3 rounded up to a multiple of 256 unless set.</summary>
+    /// <summary>Hidden features of the SwiGLU, 0 for blocks of attention alone; 8C/3 rounded up to a multiple of 256 unless set.</summary>
     public int FeedForwardWidth
     {
         get => _feedForwardWidth ?? (int)((((8L * Width) + 2) / 3 + SwiGluRounding - 1) / SwiGluRounding * SwiGluRounding);
@@ -112,7 +112,7 @@ public sealed partial record ModelConfig
         Require(Window is null or >= 1, "window", Window, "at least 1, or null for full causal attention");
         Require(float.IsFinite(GateBias), "gate_bias", GateBias, "a finite number");
         Require(float.IsFinite(RotaryBase) && RotaryBase > 1, "rotary_base", RotaryBase, "a finite number above 1");
-        Require(FeedForwardWidth is >= 1 and <= 1 << 20, "feed_forward_width", FeedForwardWidth, "from 1 to 1048576");
+        Require(FeedForwardWidth is >= 0 and <= 1 << 20, "feed_forward_width", FeedForwardWidth, "from 0, which means none, to 1048576");
         Require(Dropout is >= 0 and < 1, "dropout", Dropout, "at least 0 and below 1");
         Require(float.IsFinite(NormEpsilon) && NormEpsilon > 0, "norm_epsilon", NormEpsilon, "a finite number above 0");
         return this;

@@ -70,6 +70,7 @@ public sealed class ModelConfigTests
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":16}""", "head size of 4")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"key_heads":3}""", "key_heads is 3")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"window":0}""", "window is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"feed_forward_width":-1}""", "feed_forward_width is -1")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"dropout":1}""", "dropout is 1")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"rotary_base":1e99}""", "rotary_base")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"norm_epsilon":0}""", "norm_epsilon is 0")]
