@@ -78,9 +78,15 @@ public sealed partial record ModelConfig
     [System.Text.Json.Serialization.JsonIgnore]
     public int HeadSize => Width / Heads;
 
+    /// <summary>Tokens that can influence what the model says after one, that one included: L·(w−1) + 1; null where all earlier ones
+    /// can.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public long? Reach => Window is { } window ? ((long)Layers * (window - 1)) + 1 : null;
+
     /// <summary>A configuration by name.</summary>
-    /// <param name="name"><c>nano</c> (learns English spelling in a minute on two cores), <c>tiny</c> (11 M parameters) or
-    /// <c>small</c> (124 M with GPT-2's vocabulary, the size of the paper's smaller models).</param>
+    /// <param name="name"><c>nano</c> (learns English spelling in a minute on two cores), <c>tiny</c> (11 M parameters),
+    /// <c>small</c> (124 M with GPT-2's vocabulary, the size of the paper's smaller models) or <c>zoology</c> (the narrowest model of
+    /// Zoology's Figure 2, arXiv 2312.04927, for tasks of recall: docs/tasks.md says where it differs).</param>
     /// <remarks>
     /// Set <see cref="VocabularySize"/> to that of the tokenizer at hand: <c>Preset("small") with { VocabularySize = … }</c>.
     /// </remarks>
@@ -90,7 +96,8 @@ public sealed partial record ModelConfig
         "nano" => new() { VocabularySize = 257, Layers = 3, Width = 96, Heads = 3, Window = 64, FeedForwardWidth = 256, TiedEmbedding = false },
         "tiny" => new() { VocabularySize = 257, Layers = 6, Width = 384, Heads = 6, Window = 256 },
         "small" => new() { VocabularySize = 50_257, Layers = 12, Width = 768, Heads = 12, Window = 512 },
-        _ => throw new InputException($"There is no preset \"{name}\"; use nano, tiny or small."),
+        "zoology" => new() { VocabularySize = 8192, Layers = 2, Width = 64, Heads = 1, Window = 64, FeedForwardWidth = 0 },
+        _ => throw new InputException($"There is no preset \"{name}\"; use nano, tiny, small or zoology."),
     };
 
     /// <summary>Checks that these numbers make a model.</summary>

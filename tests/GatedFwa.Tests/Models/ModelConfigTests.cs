@@ -10,6 +10,7 @@ public sealed class ModelConfigTests
     [InlineData("nano")]
     [InlineData("tiny")]
     [InlineData("small")]
+    [InlineData("zoology")]
     public void What_is_written_reads_back_as_the_same(string preset)
     {
         ModelConfig config = ModelConfig.Preset(preset) with { Gate = false, Dropout = 0.1f, GateBias = 3.5f };
@@ -56,6 +57,14 @@ public sealed class ModelConfigTests
     }
 
     [Theory]
+    [InlineData(12, 512, 6133L)]
+    [InlineData(3, 1, 1L)]
+    [InlineData(4096, int.MaxValue, 8796093014017)]
+    [InlineData(2, null, null)]
+    public void The_reach_grows_by_a_window_but_one_a_layer(int layers, int? window, long? expected) =>
+        Assert.Equal(expected, (Small with { Layers = layers, Window = window }).Reach);
+
+    [Theory]
     [InlineData("{", "not valid JSON")]
     [InlineData("[]", "is a list where an object")]
     [InlineData("""{"layers":1,"width":8,"heads":1}""", "lacks the key \"vocabulary_size\"")]
@@ -92,5 +101,5 @@ public sealed class ModelConfigTests
 
     [Fact]
     public void An_unknown_preset_is_refused_with_the_known_ones() =>
-        Assert.Contains("nano, tiny or small", Assert.Throws<InputException>(() => ModelConfig.Preset("huge")).Message);
+        Assert.Contains("nano, tiny, small or zoology", Assert.Throws<InputException>(() => ModelConfig.Preset("huge")).Message);
 }
