@@ -57,11 +57,11 @@ public sealed class ModelConfigTests
     }
 
     [Theory]
-    [InlineData(12, 512, 6133L)]
-    [InlineData(3, 1, 1L)]
-    [InlineData(4096, int.MaxValue, 8796093014017)]
+    [InlineData(12, 512, 6132L)]
+    [InlineData(3, 1, 0L)]
+    [InlineData(4096, int.MaxValue, 8796093014016)]
     [InlineData(2, null, null)]
-    public void The_reach_grows_by_a_window_but_one_a_layer(int layers, int? window, long? expected) =>
+    public void Each_layer_adds_its_window_but_the_token_itself_to_the_reach(int layers, int? window, long? expected) =>
         Assert.Equal(expected, (Small with { Layers = layers, Window = window }).Reach);
 
     [Theory]
