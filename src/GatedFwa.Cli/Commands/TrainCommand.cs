@@ -62,7 +62,7 @@ internal sealed class TrainCommand
             ("Train on the first NVIDIA GPU:", "gatedfwa train --device cuda --preset small --batch 8 --context 4096"),
             ("The same size as a plain sliding-window model, to compare:", "gatedfwa train --mixer window --output runs/plain"),
             ("How well does a mixer recall? A task instead of text:", "gatedfwa train --task mqar --mixer gatedfwa --vocabulary 256"),
-            ("Keys that are written again, and a window that reaches:", "gatedfwa train --task forgetting-mqar --context 128 --window 128"));
+            ("Keys that are written again, and a window that reaches:", "gatedfwa train --task forgetting-mqar --window 64"));
     }
 
     private int Run(ParseResult result)

@@ -28,7 +28,9 @@ internal sealed class ModelOptions
 
     private readonly Option<string?> _mixer = new Option<string?>("--mixer")
     {
-        Description = $"How tokens see each other: {string.Join("; ", Mixer.All.Select(mixer => $"{mixer.Name}, {mixer.Description}"))}. [default: the preset's]",
+        Description =
+            $"How tokens see each other: {string.Join("; ", Mixer.All.Select(mixer => $"{mixer.Name}, {mixer.Description}"))}. " +
+            "[default: the preset's]",
         HelpName = string.Join('|', Mixer.All),
     }.AcceptOnlyFromAmong([.. Mixer.All.Select(mixer => mixer.Name)]);
 

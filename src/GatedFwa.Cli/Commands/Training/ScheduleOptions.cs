@@ -10,11 +10,16 @@ internal sealed class ScheduleOptions
 
     private readonly Option<int?> _steps = SharedOptions.Positive(new Option<int?>("--steps")
     {
-        Description = $"Optimizer steps. [default: {Defaults.Steps}, or twelve times through a small text; of a task 64 times through its examples]",
+        Description =
+            $"Optimizer steps. [default: {Defaults.Steps}, or twelve times through a small text; of a task 64 times through its examples]",
         HelpName = "N",
     });
-    private readonly Option<int?> _batch = Count("--batch", "Windows of text, or examples of a task, in a step.", $"{Defaults.BatchSize}; of a task up to 512");
-    private readonly Option<int?> _context = Count("--context", "Tokens of a window of text, or of an example of a task.", $"{Defaults.Context}; of a task 64");
+    private readonly Option<int?> _batch =
+        Count("--batch", "Windows of text, or examples of a task, in a step.", $"{Defaults.BatchSize}; of a task up to 512");
+
+    private readonly Option<int?> _context =
+        Count("--context", "Tokens of a window of text, or of an example of a task.", $"{Defaults.Context}; of a task 64");
+
     private readonly Option<int?> _accumulate = Count("--accumulate", "Batches whose gradients make one step.", $"{Defaults.AccumulationSteps}");
     private readonly Option<double?> _learningRate = Number("--lr", "The peak learning rate.", Defaults.LearningRate);
     private readonly Option<double?> _finalLearningRate = Number("--final-lr", "The learning rate at the end.", Defaults.FinalLearningRate);
@@ -32,7 +37,8 @@ internal sealed class ScheduleOptions
     };
 
     private readonly Option<double?> _clip = Number("--clip", "The largest norm of all gradients together; 0 for no limit.", Defaults.ClipNorm);
-    private readonly Option<int?> _evaluateEvery = Count("--evaluate-every", "Steps between measurements on what is held out.", $"{Defaults.EvaluationInterval}; of a task an epoch");
+    private readonly Option<int?> _evaluateEvery =
+        Count("--evaluate-every", "Steps between measurements on what is held out.", $"{Defaults.EvaluationInterval}; of a task an epoch");
 
     private readonly Option<double?> _saveEvery = new("--save-every")
     {

@@ -11,7 +11,8 @@ internal sealed class TaskOptions
 
     private readonly Option<string?> _task = new Option<string?>("--task")
     {
-        Description = "Learn a task instead of text: to recall the value of a key (mqar), or the last one of those that were written (forgetting-mqar).",
+        Description =
+            "Learn a task instead of text: to recall the value of a key (mqar), or the last of those that were written (forgetting-mqar).",
         HelpName = $"{RecallTask.PlainName}|{RecallTask.ForgettingName}",
     }.AcceptOnlyFromAmong(RecallTask.PlainName, RecallTask.ForgettingName);
 

@@ -14,8 +14,8 @@ internal static class TaskView
         if (model.Reach is not { } reach || reach >= task.FarthestAnswer) return;
         int window = ((task.FarthestAnswer + model.Layers - 1) / model.Layers) + 1;
         Console.Error.WriteLine(
-            $"Warning: a window of {Words.Count(model.Window!.Value)} in {model.Layers} layers reaches {Words.Count(reach)} tokens back, and answers " +
-            $"lie up to {Words.Count(task.FarthestAnswer)} back: it cannot find them all. --window {window} is the least that reaches.");
+            $"Warning: a window of {Words.Count(model.Window!.Value)} in {model.Layers} layers reaches {Words.Count(reach)} tokens back, and " +
+            $"answers lie up to {Words.Count(task.FarthestAnswer)} back: it cannot find them all. --window {window} is the least that reaches.");
     }
 
     /// <summary>Writes what a finished run has reached.</summary>
@@ -48,7 +48,8 @@ internal static class TaskView
 
         Facts.Print("task", Describe(task));
         Facts.Print("model", $"{ModelWords.Attention(model)}; {model.Layers} layers of width {model.Width}");
-        Facts.Print("accuracy", $"{Words.Number((reached.Accuracy ?? 0) * 100, "F2")}% of {Words.Count((long)task.TestExamples * task.Pairs)} answers");
+        string accuracy = Words.Number((reached.Accuracy ?? 0) * 100, "F2");
+        Facts.Print("accuracy", $"{accuracy}% of {Words.Count((long)task.TestExamples * task.Pairs)} answers");
         Facts.Print("loss", $"{Words.Number(reached.Loss, "F4")} nats an answer");
         Facts.Print("reach", $"{Reach(model)}; the farthest answer lies {Words.Count(task.FarthestAnswer)} tokens back");
         Facts.Print(
