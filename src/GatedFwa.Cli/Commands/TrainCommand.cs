@@ -61,7 +61,7 @@ internal sealed class TrainCommand
             ("Go on after an interruption:", "gatedfwa train --resume --output runs/mine"),
             ("Train on the first NVIDIA GPU:", "gatedfwa train --device cuda --preset small --batch 8 --context 4096"),
             ("The same size as a plain sliding-window model, to compare:", "gatedfwa train --mixer window --output runs/plain"),
-            ("How well does a mixer recall? A task instead of text:", "gatedfwa train --task mqar --mixer gatedfwa --vocabulary 256"),
+            ("How well does a mixer recall? A task instead of text:", "gatedfwa train --task mqar --mixer gatedfwa"),
             ("Keys that are written again, and a window that reaches:", "gatedfwa train --task forgetting-mqar --window 64"));
     }
 
