@@ -17,6 +17,9 @@ internal static class ModelWords
     public static string Heads(ModelConfig config) =>
         $"{config.Heads} heads of {config.HeadSize}" + (config.KeyHeads == config.Heads ? "" : $" over {config.KeyHeads} key heads");
 
+    public static string FeedForward(ModelConfig config) =>
+        config.FeedForwardWidth == 0 ? "no feed-forward" : $"SwiGLU of {config.FeedForwardWidth}";
+
     /// <summary>The other pieces of the layer.</summary>
     public static IEnumerable<string> Pieces(ModelConfig config)
     {

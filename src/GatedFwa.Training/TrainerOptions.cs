@@ -1,5 +1,6 @@
 using GatedFwa.Training.Data;
 using GatedFwa.Training.Optimizers;
+using GatedFwa.Training.Tasks;
 
 namespace GatedFwa.Training;
 
@@ -17,6 +18,9 @@ public sealed record TrainerOptions
 
     /// <summary>The files, folders and patterns learned from; empty for the documentation of the installed SDK.</summary>
     public IReadOnlyList<string> Data { get; init; } = [];
+
+    /// <summary>The task that is learned instead of a text.</summary>
+    public RecallTask? Task { get; init; }
 
     /// <summary>The run's folder.</summary>
     public string Output { get; init; } = "runs/default";

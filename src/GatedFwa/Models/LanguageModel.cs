@@ -79,16 +79,37 @@ public sealed class LanguageModel : IDisposable
     /// <summary>The mean negative log-likelihood of the targets.</summary>
     /// <param name="tape">Owns the result and records the operations.</param>
     /// <param name="tokens">I32 [B, T].</param>
-    /// <param name="targets">I32 [B, T]: the token after each; a negative one is ignored.</param>
+    /// <param name="targets">I32 [B, T]: the token after each; a negative one is ignored. Where they lie on the CPU and most are
+    /// ignored, logits are made of the others alone.</param>
     /// <param name="layout">Where documents lie; one a row unless given.</param>
     /// <param name="perToken">F32 [B, T]: receives each token's loss in nats (0 where ignored), when given.</param>
     /// <param name="dropout">The stream of the dropout masks; none are applied without it.</param>
     /// <param name="state">A text these tokens continue, and which they then belong to; dense layout and an inference tape only.</param>
+    /// <param name="accuracy">F32 scalar: receives the share of those targets that the model finds likeliest, when given.</param>
     /// <returns>F32 scalar: the mean loss in nats over targets that are not ignored.</returns>
     /// <exception cref="OperandException">The shapes do not match, or a token is out of range.</exception>
     public Tensor Loss(
-        Tape tape, Tensor tokens, Tensor targets, SequenceLayout? layout = null, Tensor? perToken = null, CounterRandom? dropout = null, DecodeState? state = null) =>
-        LinearCrossEntropy.Apply(tape, Features(tape, tokens, layout, dropout, state), _head, targets, perToken);
+        Tape tape,
+        Tensor tokens,
+        Tensor targets,
+        SequenceLayout? layout = null,
+        Tensor? perToken = null,
+        CounterRandom? dropout = null,
+        DecodeState? state = null,
+        Tensor? accuracy = null)
+    {
+        Tensor x = Features(tape, tokens, layout, dropout, state);
+        if (perToken is null && Counted(targets, tokens.Shape) is { } counted)
+        {
+            x = SelectRows.Apply(tape, x, tape.Own(Tensor.From(counted, [counted.Length])));
+            ReadOnlySpan<int> all = targets.AsIntegerSpan();
+            var kept = new int[counted.Length];
+            for (int i = 0; i < kept.Length; i++) kept[i] = all[counted[i]];
+            targets = tape.Own(Tensor.From(kept, [kept.Length]));
+        }
+
+        return LinearCrossEntropy.Apply(tape, x, _head, targets, perToken, accuracy);
+    }
 
     /// <summary>
     /// The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.
@@ -152,6 +173,23 @@ public sealed class LanguageModel : IDisposable
 
         state?.MoveOn(tokens.Shape[1]);
         return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
+    }
+
+    /// <summary>Where targets on the CPU are not ignored, if those are so few that it pays to look at them alone.</summary>
+    private static int[]? Counted(Tensor targets, Shape tokens)
+    {
+        if (!targets.Device.IsCpu || targets.Type != DType.I32 || targets.Count != tokens.Count) return null;
+        ReadOnlySpan<int> all = targets.AsIntegerSpan();
+        int count = 0;
+        foreach (int target in all) count += target >= 0 ? 1 : 0;
+        if (count == 0 || count > all.Length / 2) return null;
+        var counted = new int[count];
+        for (int i = 0, next = 0; i < all.Length; i++)
+        {
+            if (all[i] >= 0) counted[next++] = i;
+        }
+
+        return counted;
     }
 
     /// <summary>[B, T, C] → [B, C], for inference.</summary>

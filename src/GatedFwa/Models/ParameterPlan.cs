@@ -84,6 +84,7 @@ public static class ParameterPlan
         }
 
         yield return Matrix(attention + "output.weight", width, width) with { Initial = residual };
+        if (config.FeedForwardWidth == 0) yield break;
         yield return Norm(block + "feed_forward_norm.weight", width);
         yield return Matrix(feedForward + "gate.weight", config.FeedForwardWidth, width) with { Stack = hidden };
         yield return Matrix(feedForward + "value.weight", config.FeedForwardWidth, width) with { Stack = hidden };
