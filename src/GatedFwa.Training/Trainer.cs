@@ -59,6 +59,9 @@ public sealed class Trainer : IDisposable
     /// <summary>What the order-3 byte model reaches on the validation split.</summary>
     public double BaselineBitsPerByte => _state.BaselineBitsPerByte;
 
+    /// <summary>The steps so far.</summary>
+    internal IReadOnlyList<MetricsLine> Metrics => _metrics.Lines;
+
     /// <summary>Begins a run, with a checkpoint of step 0.</summary>
     /// <param name="model">The model's configuration; its vocabulary must hold the bytes and the boundary.</param>
     /// <param name="options">How to train.</param>
@@ -199,6 +202,8 @@ public sealed class Trainer : IDisposable
 
     private double Evaluate()
     {
+        if (_options.EvaluateByContext)
+            return PositionLoss.Measure(Model, _data.Validation, _options.Context, _options.BatchSize).Total.BitsPerByte;
         int context = Model.Config.Window is null ? _options.Context : Evaluator.DefaultContext;
         return Evaluator.Evaluate(Model, _data.Validation, context).BitsPerByte;
     }
