@@ -14,6 +14,10 @@ internal static class ModelWords
         (null, false) => "full causal softmax",
     };
 
+    /// <summary>How large it is.</summary>
+    public static string Size(ModelConfig config) =>
+        $"{Words.Count(ParameterPlan.Of(config).Sum(parameter => parameter.Shape.Count))} parameters in {config.Layers} layers of width {config.Width}";
+
     public static string Heads(ModelConfig config) =>
         $"{config.Heads} heads of {config.HeadSize}" + (config.KeyHeads == config.Heads ? "" : $" over {config.KeyHeads} key heads");
 

@@ -39,10 +39,15 @@ internal sealed class ModelOptions
     private Option[] All =>
         [_preset, _layers, _width, _heads, _keyHeads, _window, _fullAttention, _gate, _tokenShift, _qkNorm, _rotary, _dropout];
 
-    public void AddTo(Command command)
+    private Option[] OfTheMixer => [_fullAttention, _gate];
+
+    /// <summary>Adds the flags to a command.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="withMixer">Whether with those that decide what a token sees of the others and how.</param>
+    public void AddTo(Command command, bool withMixer = true)
     {
         _preset.AcceptOnlyFromAmong("nano", "tiny", "small");
-        foreach (Option option in All) command.Options.Add(option);
+        foreach (Option option in withMixer ? All : All.Except(OfTheMixer)) command.Options.Add(option);
         command.Validators.Add(result =>
         {
             if (result.GetResult(_window) is not null && result.GetResult(_fullAttention) is not null)
