@@ -6,7 +6,8 @@ using GatedFwa.Tensors.Autograd;
 namespace GatedFwa.Training.Comparisons;
 
 /// <summary>How much a decoder remembers of one text, measured by feeding it one.</summary>
-/// <param name="Sizes">Its size after texts of 64 tokens, twice as many, and so on; at least to twice <see cref="TableTokens"/>.</param>
+/// <param name="Sizes">Its size after texts of 64 tokens, twice as many, and so on, until the text is twice as long as the window and
+/// no shorter than 2,048.</param>
 /// <param name="BytesPerToken">Bytes of each token after the last of them; 0 where the state does not grow any more.</param>
 public sealed record DecodeStateSize(IReadOnlyList<StateSize> Sizes, double BytesPerToken)
 {
@@ -15,6 +16,9 @@ public sealed record DecodeStateSize(IReadOnlyList<StateSize> Sizes, double Byte
 
     // A state that grows doubles its memory whenever the text has filled it: after these and their doubles it is full.
     private const int FirstTokens = 64;
+
+    // Long enough for what grows to grow evenly.
+    private const int LeastTokens = 1024;
 
     private const int Piece = 512;
 
@@ -33,7 +37,7 @@ public sealed record DecodeStateSize(IReadOnlyList<StateSize> Sizes, double Byte
         using DecodeState state = model.NewState();
         List<StateSize> sizes = [];
         // Beyond the window, so that what grows after it is told from what fills it.
-        long enough = 2L * Math.Max(TableTokens, model.Config.Window ?? 0);
+        long enough = 2L * Math.Max(LeastTokens, model.Config.Window ?? 0);
         for (long tokens = FirstTokens; sizes.Count == 0 || sizes[^1].Tokens < enough; tokens *= 2)
         {
             Feed(model, state, tokens);

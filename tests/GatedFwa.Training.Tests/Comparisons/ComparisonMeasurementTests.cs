@@ -89,6 +89,4 @@ public abstract class ComparisonMeasurementSuite(TestBackend backend) : TensorTe
 
 public sealed class ComparisonMeasurementTests() : ComparisonMeasurementSuite(TestBackend.Cpu);
 
-public sealed class ComparisonMeasurementCudaTests() : ComparisonMeasurementSuite(TestBackend.CudaFloat32);
-
 public sealed class ComparisonMeasurementCudaBFloat16Tests() : ComparisonMeasurementSuite(TestBackend.CudaBFloat16);
