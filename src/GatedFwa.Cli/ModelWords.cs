@@ -15,8 +15,11 @@ internal static class ModelWords
     };
 
     /// <summary>How large it is.</summary>
-    public static string Size(ModelConfig config) =>
-        $"{Words.Count(ParameterPlan.Of(config).Sum(parameter => parameter.Shape.Count))} parameters in {config.Layers} layers of width {config.Width}";
+    public static string Size(ModelConfig config)
+    {
+        long parameters = ParameterPlan.Of(config).Sum(parameter => parameter.Shape.Count);
+        return $"{Words.Count(parameters)} parameters in {config.Layers} layers of width {config.Width}";
+    }
 
     public static string Heads(ModelConfig config) =>
         $"{config.Heads} heads of {config.HeadSize}" + (config.KeyHeads == config.Heads ? "" : $" over {config.KeyHeads} key heads");

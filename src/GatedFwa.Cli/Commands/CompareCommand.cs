@@ -44,9 +44,7 @@ internal sealed class CompareCommand
         Description = "Train each mixer once with each of these seeds, which name the weights and the order of the text; " +
             "the first draws what is held out. [default: 0]",
         HelpName = "N,…",
-        CustomParser = result => ParseList(result, name => ulong.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed)
-            ? seed
-            : throw new InputException($"--seeds: '{name}' is no seed; give whole numbers of at least 0, separated by commas.")),
+        CustomParser = result => ParseList(result, ParseSeed),
     };
 
     private readonly ModelOptions _model = new();
@@ -62,7 +60,8 @@ internal sealed class CompareCommand
     {
         var command = new Command(
             "compare",
-            "Trains one model with several mixers, on the same text in the same order, and writes what each has shown into one table and one chart.")
+            "Trains one model with several mixers, on the same text in the same order, and writes what each has shown into one table and " +
+            "one chart.")
         {
             _texts, _output, _resume, _mixers, _seeds,
         };
@@ -107,7 +106,8 @@ internal sealed class CompareCommand
         };
         DocumentSplit data = Read(options, place);
         if (!_schedule.NamesSteps(result)) training = training.FittedTo(data.Training);
-        if (!_schedule.NamesEvaluation(result)) training = training with { EvaluationInterval = (training.Steps + Measurements - 1) / Measurements };
+        if (!_schedule.NamesEvaluation(result))
+            training = training with { EvaluationInterval = (training.Steps + Measurements - 1) / Measurements };
         options = options with { Training = training };
         return (Comparison.Start(options, data, place.Device, place.Activations), options);
     }
@@ -145,7 +145,13 @@ internal sealed class CompareCommand
         return $"{where}, {machine.Runtime}, gatedfwa {machine.VersionInWords}";
     }
 
-    private static T[]? Named<T>(ParseResult result, Option<T[]?> option) => result.GetValue(option) is { Length: > 0 } named ? named : null;
+    private static T[]? Named<T>(ParseResult result, Option<T[]?> option) =>
+        result.GetValue(option) is { Length: > 0 } named ? named : null;
+
+    private static ulong ParseSeed(string name) =>
+        ulong.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed)
+            ? seed
+            : throw new InputException($"--seeds: '{name}' is no seed; give whole numbers of at least 0, separated by commas.");
 
     private static T[]? ParseList<T>(ArgumentResult result, Func<string, T> parse)
     {

@@ -22,7 +22,9 @@ internal sealed class Panel
     {
         (_picture, _frame, _x, _y) = (picture, frame, x, y);
         _clip = FormattableString.Invariant($"plot-{frame.Left}-{frame.Top}");
-        picture.Line($"<clipPath id=\"{_clip}\"><rect x=\"{frame.Left}\" y=\"{frame.Top}\" width=\"{frame.Width}\" height=\"{frame.Height}\"/></clipPath>");
+        picture.Add($"<clipPath id=\"{_clip}\">");
+        picture.Add($"<rect x=\"{frame.Left}\" y=\"{frame.Top}\" width=\"{frame.Width}\" height=\"{frame.Height}\"/>");
+        picture.Line($"</clipPath>");
         picture.Line($"<text class=\"title\" x=\"{frame.Left}\" y=\"{frame.Top - 24}\">{title}</text>");
         foreach ((double value, string text) in y.Ticks)
         {

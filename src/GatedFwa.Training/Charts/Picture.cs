@@ -13,7 +13,8 @@ internal sealed class Picture
         .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
         """;
 
-    private const string DarkStyle = "text { fill: #9198a1; } .title { fill: #f0f6fc; } .paper { fill: #0d1117; } .grid { stroke: #30363d; }";
+    private const string DarkStyle =
+        "text { fill: #9198a1; } .title { fill: #f0f6fc; } .paper { fill: #0d1117; } .grid { stroke: #30363d; }";
 
     private readonly StringBuilder _svg = new();
 

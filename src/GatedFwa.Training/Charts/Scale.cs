@@ -29,7 +29,12 @@ internal readonly record struct Scale(double Low, double High, IReadOnlyList<Tic
     private static Tick[] Named(double low, double high, double step, string format)
     {
         int count = (int)Math.Floor((high - low + (step / 1000)) / step) + 1;
-        return [.. from i in Enumerable.Range(0, count) let value = low + (i * step) select new Tick(value, value.ToString(format, CultureInfo.InvariantCulture))];
+        return
+        [
+            .. from i in Enumerable.Range(0, count)
+               let value = low + (i * step)
+               select new Tick(value, value.ToString(format, CultureInfo.InvariantCulture)),
+        ];
     }
 
     /// <summary>The next 1, 2 or 5 times a power of ten.</summary>

@@ -80,8 +80,9 @@ public sealed class Comparison
         if ((saved.Device, saved.Activations) != (asked.Device, asked.Activations))
         {
             throw new InputException(
-                $"The comparison in \"{own.Training.Output}\" was started on {saved.Device} in {saved.Activations}, not on {asked.Device} in " +
-                $"{asked.Activations}, and times of two do not compare; name the first with --device and --dtype, or start a new comparison.");
+                $"The comparison in \"{own.Training.Output}\" was started on {saved.Device} in {saved.Activations}, not on " +
+                $"{asked.Device} in {asked.Activations}, and times of two do not compare; " +
+                "name the first with --device and --dtype, or start a new comparison in another folder.");
         }
 
         settings.CheckText(saved.DataFingerprint, asked.DataFingerprint);
@@ -90,7 +91,9 @@ public sealed class Comparison
         return new Comparison(own with { Mixers = Parse(saved.Mixers), Seeds = saved.Seeds }, data, device, activations);
     }
 
-    /// <summary>Refuses a folder in which a new comparison would replace one; <see cref="Start"/> does so, too, after a text was read.</summary>
+    /// <summary>
+    /// Refuses a folder in which a new comparison would replace one; <see cref="Start"/> does so, too, after a text was read.
+    /// </summary>
     /// <param name="output">The folder; it need not exist.</param>
     /// <exception cref="InputException">It holds one.</exception>
     public static void CheckOutput(string output) => new ComparisonFolder(output).RefuseToReplace();
@@ -155,7 +158,8 @@ public sealed class Comparison
 
     private static Mixer[] Parse(IEnumerable<string> names) => [.. names.Select(Mixer.Parse)];
 
-    private ComparisonRun Of(Mixer mixer, ulong seed) => new(mixer, seed, Path.Combine(_options.Training.Output, mixer.Name, $"seed-{seed}"));
+    private ComparisonRun Of(Mixer mixer, ulong seed) =>
+        new(mixer, seed, Path.Combine(_options.Training.Output, mixer.Name, $"seed-{seed}"));
 
     private ComparisonOutcome Attempt(ComparisonRun run, IComparisonView? view, CancellationToken cancellation)
     {
@@ -200,8 +204,8 @@ public sealed class Comparison
     private ComparisonResult Result() => new(
         _options,
         $"{_device} in {_activations ?? LanguageModel.DefaultActivations(_device)}",
-        [
-            .. from mixer in _options.Mixers
-               select new ComparisonRow(mixer, [.. Runs.Where(run => run.Mixer == mixer).Select(run => _outcomes.GetValueOrDefault(run)).OfType<ComparisonOutcome>()]),
-        ]);
+        [.. _options.Mixers.Select(mixer => new ComparisonRow(mixer, [.. Tried(mixer)]))]);
+
+    private IEnumerable<ComparisonOutcome> Tried(Mixer mixer) =>
+        Runs.Where(run => run.Mixer == mixer).Select(run => _outcomes.GetValueOrDefault(run)).OfType<ComparisonOutcome>();
 }

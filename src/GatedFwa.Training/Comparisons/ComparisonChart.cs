@@ -42,12 +42,14 @@ internal static class ComparisonChart
     {
         double tokens = training.Steps * training.TokensPerStep, seconds = shown.Max(series => series.Curve[^1].Seconds);
         Scale loss = LossScale(shown.SelectMany(series => series.Curve).Select(point => point.Loss));
-        var byTokens = new Panel(picture, At(0, 0), "Validation loss, nats a byte", Scale.FromZero(tokens, Ticks, 1, "#,0"), "tokens", loss);
-        var byTime = new Panel(picture, At(1, 0), "The same against time", Scale.FromZero(seconds, Ticks, 0, "#,0.###"), "seconds of training", loss);
+        Scale across = Scale.FromZero(tokens, Ticks, 1, "#,0"), time = Scale.FromZero(seconds, Ticks, 0, "#,0.###");
+        var byTokens = new Panel(picture, At(0, 0), "Validation loss, nats a byte", across, "tokens", loss);
+        var byTime = new Panel(picture, At(1, 0), "The same against time", time, "seconds of training", loss);
         Scale positions = Scale.FromZero(training.Context, Ticks, 1, "#,0");
         Scale positionLoss = LossScale(shown.SelectMany(series => series.Positions).Select(bucket => bucket.Loss));
         var byPosition = new Panel(picture, At(0, 1), "Loss by position", positions, "tokens of the context seen before", positionLoss);
-        var state = new Panel(picture, At(1, 1), "State of a decoded text", PowersOfTwo(FirstStateTokens, LastStateTokens, 2), "tokens", StateScale(shown));
+        Scale lengths = PowersOfTwo(FirstStateTokens, LastStateTokens, 2);
+        var state = new Panel(picture, At(1, 1), "State of a decoded text, bytes", lengths, "tokens of the text", StateScale(shown));
         foreach (Series series in shown)
         {
             Draw(byTokens, series, [.. series.Curve.Select(point => ((double)point.Tokens, point.Loss))]);
@@ -93,7 +95,8 @@ internal static class ComparisonChart
     {
         int low = BitOperations.Log2((ulong)lowest), high = BitOperations.Log2((ulong)highest - 1) + 1;
         if (high <= low) high = low + 1;
-        return new(low, high, [.. from power in Enumerable.Range(low, high - low + 1) where (power - low) % stride == 0 select new Tick(power, Size(power))]);
+        IEnumerable<int> powers = Enumerable.Range(low, high - low + 1).Where(power => (power - low) % stride == 0);
+        return new(low, high, [.. powers.Select(power => new Tick(power, Size(power)))]);
     }
 
     private static string Size(int power) => power switch

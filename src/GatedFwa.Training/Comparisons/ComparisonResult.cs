@@ -10,5 +10,6 @@ public sealed record ComparisonResult(ComparisonOptions Options, string Device, 
     public bool Completed => Rows.All(row => row.Measurements.Count == Options.Seeds.Count);
 
     /// <summary>The runs that failed.</summary>
-    public IReadOnlyList<ComparisonOutcome> Failures => [.. Rows.SelectMany(row => row.Outcomes).Where(outcome => outcome.Failure is not null)];
+    public IReadOnlyList<ComparisonOutcome> Failures =>
+        [.. Rows.SelectMany(row => row.Outcomes).Where(outcome => outcome.Failure is not null)];
 }

@@ -41,8 +41,8 @@ internal static class ComparisonTable
         (TrainerOptions training, Models.ModelConfig model) = (result.Options.Training, result.Options.Model);
         string window = model.Window is { } keys ? $"window {Whole(keys)}" : "no window";
         yield return $"Each model: {model.Layers} layers of width {model.Width}, {model.Heads} heads, {window} where the mixer has one.";
-        yield return $"Each training: {Whole(training.Steps)} steps of {Whole(training.TokensPerStep)} tokens in contexts of {Whole(training.Context)}, " +
-            $"the same in the same order for every mixer; {Seeds(result.Options.Seeds)}.";
+        yield return $"Each training: {Whole(training.Steps)} steps of {Whole(training.TokensPerStep)} tokens in contexts of " +
+            $"{Whole(training.Context)}, the same in the same order for every mixer; {Seeds(result.Options.Seeds)}.";
         yield return "Loss: nats a byte of the text held out, each context by itself; last quarter: its last quarter alone. " +
             "Seconds: median step × steps. State: of one decoded text.";
         yield return result.Options.Machine is { } machine ? $"On {result.Device}: {machine}." : $"On {result.Device}.";
@@ -75,7 +75,8 @@ internal static class ComparisonTable
         ];
     }
 
-    private static void AppendRow(StringBuilder text, IEnumerable<string> cells) => text.Append("| ").AppendJoin(" | ", cells).Append(" |\n");
+    private static void AppendRow(StringBuilder text, IEnumerable<string> cells) =>
+        text.Append("| ").AppendJoin(" | ", cells).Append(" |\n");
 
     private static string Whole(long count) => Number(count, "#,0");
 

@@ -27,7 +27,8 @@ public sealed record DecodeStateSize(IReadOnlyList<StateSize> Sizes, double Byte
     public double After(long tokens)
     {
         StateSize last = Sizes[^1];
-        return tokens >= last.Tokens ? last.Bytes + (BytesPerToken * (tokens - last.Tokens)) : Sizes.First(size => size.Tokens >= tokens).Bytes;
+        if (tokens >= last.Tokens) return last.Bytes + (BytesPerToken * (tokens - last.Tokens));
+        return Sizes.First(size => size.Tokens >= tokens).Bytes;
     }
 
     /// <summary>Feeds a model.</summary>

@@ -48,7 +48,9 @@ public sealed class PositionLoss
     /// <param name="end">The position after the last.</param>
     public EvaluationResult Between(int first, int end) => new(_nats[first..end].Sum(), _bytes[first..end].Sum());
 
-    /// <summary>The positions in groups of equal size, as near as may be, in order; those that the text never reaches are left out.</summary>
+    /// <summary>
+    /// The positions in groups of equal size, as near as may be, in order; those that the text never reaches are left out.
+    /// </summary>
     /// <param name="count">How many groups; fewer where there are fewer positions.</param>
     public IReadOnlyList<PositionBucket> Buckets(int count)
     {

@@ -12,8 +12,8 @@ internal static class LossChart
     private const int StepTicks = 6, BitTicks = 5;
 
     private const string Light = """
-        .raw { stroke: #54aeff; opacity: .35; } .training { stroke: #0969da; } .validation { stroke: #bc4c00; } .baseline { stroke: #6e7781; stroke-dasharray: 6 5; }
-        .raw { stroke-width: 1; } .dot { fill: #bc4c00; }
+        .raw { stroke: #54aeff; stroke-width: 1; opacity: .35; } .training { stroke: #0969da; } .validation { stroke: #bc4c00; }
+        .baseline { stroke: #6e7781; stroke-dasharray: 6 5; } .dot { fill: #bc4c00; }
         .is-training { fill: #0969da; } .is-validation { fill: #bc4c00; } .is-baseline { fill: #57606a; }
         """;
 
@@ -39,7 +39,8 @@ internal static class LossChart
         ];
         var picture = new Picture(Width, Height, "Training run: bits per byte against steps", Light, Dark);
         Scale across = Scale.FromZero(steps, StepTicks, leastStep: 1, "#,0");
-        var panel = new Panel(picture, Axes, "Bits per byte", across, "steps", Bits(baseline, [.. smooth.Concat(validation).Select(point => point.Bits)]));
+        Scale bits = Bits(baseline, [.. smooth.Concat(validation).Select(point => point.Bits)]);
+        var panel = new Panel(picture, Axes, "Bits per byte", across, "steps", bits);
         panel.Line("raw", training);
         panel.Line("baseline", [(0, baseline), (steps, baseline)]);
         panel.Line("training", smooth);

@@ -39,7 +39,8 @@ internal sealed class SettingsComparison(string what, string folder)
     public void Check(string name, string saved, string asked)
     {
         if (saved == asked) return;
-        throw new InputException($"{what} in \"{folder}\" was started with {name} {saved}, not {asked}; resume without that setting, {Remedy}");
+        throw new InputException(
+            $"{what} in \"{folder}\" was started with {name} {saved}, not {asked}; resume without that setting, {Remedy}");
     }
 
     /// <summary>Refuses another text.</summary>

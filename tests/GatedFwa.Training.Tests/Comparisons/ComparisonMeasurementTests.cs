@@ -41,7 +41,8 @@ public abstract class ComparisonMeasurementSuite(TestBackend backend) : TensorTe
         DecodeStateSize[] sizes = [.. result.Rows.Select(row => row.Measurements[0].DecodeState)];
         ModelConfig model = TinyRun.Model;
         // Keys and values in the type of activations, decays in F32.
-        int keys = 2 * model.KeyHeads * model.HeadSize * Backend.Activations.Bytes() * model.Layers, decays = sizeof(float) * model.Heads * model.Layers;
+        int keys = 2 * model.KeyHeads * model.HeadSize * Backend.Activations.Bytes() * model.Layers;
+        int decays = sizeof(float) * model.Heads * model.Layers;
         Assert.Equal([keys, 0, keys + decays, 0], sizes.Select(size => size.BytesPerToken));
         int shift = keys; // The last token's key and value.
         Assert.Equal(
@@ -84,7 +85,8 @@ public abstract class ComparisonMeasurementSuite(TestBackend backend) : TensorTe
 
     private ComparisonOptions Options(params Mixer[] mixers) => TinyComparison.Options(_folder["compare"], mixers);
 
-    private static IEnumerable<XElement> Named(XElement svg, string name) => svg.Descendants().Where(element => element.Name.LocalName == name);
+    private static IEnumerable<XElement> Named(XElement svg, string name) =>
+        svg.Descendants().Where(element => element.Name.LocalName == name);
 }
 
 public sealed class ComparisonMeasurementTests() : ComparisonMeasurementSuite(TestBackend.Cpu);

@@ -157,6 +157,7 @@ public sealed class ComparisonTests : TensorTest
 
     private double[] Losses(string mixer, int seed) =>
     [
-        .. File.ReadLines(Path.Combine(Output, mixer, $"seed-{seed}", "metrics.jsonl")).Select(line => (double)JsonNode.Parse(line)!["loss"]!),
+        .. File.ReadLines(Path.Combine(Output, mixer, $"seed-{seed}", "metrics.jsonl"))
+            .Select(line => (double)JsonNode.Parse(line)!["loss"]!),
     ];
 }

@@ -14,7 +14,11 @@ internal static class ComparisonReport
         TableBorder border = Screen.Results.Profile.Capabilities.Unicode ? TableBorder.Rounded : TableBorder.Ascii;
         Table table = new Table().Border(border);
         foreach (int column in Shown)
-            table.AddColumn(column == 0 ? new TableColumn(ComparisonTable.Columns[column]) : new TableColumn(ComparisonTable.Columns[column]).RightAligned());
+        {
+            var heading = new TableColumn(ComparisonTable.Columns[column]);
+            table.AddColumn(column == 0 ? heading : heading.RightAligned());
+        }
+
         foreach (IReadOnlyList<string> cells in ComparisonTable.Cells(result)) table.AddRow([.. Shown.Select(column => cells[column])]);
         Screen.Results.Write(table);
         string output = result.Options.Training.Output;

@@ -47,7 +47,10 @@ internal sealed class ScheduleOptions
     };
 
     private Option[] OfEverySeed =>
-        [_steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery, _saveEvery];
+    [
+        _steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery,
+        _saveEvery,
+    ];
 
     /// <summary>Adds the flags to a command.</summary>
     /// <param name="command">The command.</param>

@@ -6,7 +6,8 @@ namespace GatedFwa.Cli.Commands.Training;
 internal static class TrainingText
 {
     public const string Description =
-        "Text to learn from: UTF-8 files, folders and patterns such as 'books/**/*.txt'. [default: the XML documentation of the installed .NET SDK]";
+        "Text to learn from: UTF-8 files, folders and patterns such as 'books/**/*.txt'. " +
+        "[default: the XML documentation of the installed .NET SDK]";
 
     /// <summary>Reads it and says how much there is.</summary>
     /// <param name="names">Files, folders and patterns; none for the SDK's documentation.</param>
