@@ -180,7 +180,11 @@ public sealed class Comparison
                 measurement = RunMeter.Measure(trainer, options, _data);
             }
 
-            measurement = measurement with { StepBytes = RunMeter.StepBytes(model, options, _data.Training, _device, _activations) };
+            measurement = measurement with
+            {
+                StepBytes = RunMeter.StepBytes(model, options, _data.Training, _device, _activations),
+                Machine = _options.Machine,
+            };
             ComparisonFolder.Write(run, measurement);
             return new(run, measurement, null, step, WasFinished: false);
         }

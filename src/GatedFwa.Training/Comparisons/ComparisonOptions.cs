@@ -21,6 +21,6 @@ public sealed record ComparisonOptions
     /// </summary>
     public required TrainerOptions Training { get; init; }
 
-    /// <summary>A line about the machine, for the table; it changes nothing.</summary>
+    /// <summary>A line about the machine, for the table and for what is measured now; it changes nothing.</summary>
     public string? Machine { get; init; }
 }

@@ -45,7 +45,9 @@ internal static class ComparisonTable
             $"{Whole(training.Context)}, the same in the same order for every mixer; {Seeds(result.Options.Seeds)}.";
         yield return "Loss: nats a byte of the text held out, each context by itself; last quarter: its last quarter alone. " +
             "Seconds: median step × steps. State: of one decoded text.";
-        yield return result.Options.Machine is { } machine ? $"On {result.Device}: {machine}." : $"On {result.Device}.";
+        // A comparison that was resumed may have been measured by more than one version.
+        string[] machines = [.. result.Rows.SelectMany(row => row.Measurements).Select(run => run.Machine).OfType<string>().Distinct()];
+        yield return machines.Length == 0 ? $"On {result.Device}." : $"On {result.Device}: {string.Join("; ", machines)}.";
     }
 
     private static string Seeds(IReadOnlyList<ulong> seeds) =>

@@ -34,6 +34,9 @@ public sealed record RunMeasurement
     /// <summary>How much a decoder remembers of one text.</summary>
     public required DecodeStateSize DecodeState { get; init; }
 
+    /// <summary>The machine it was measured on, as <see cref="ComparisonOptions.Machine"/> told it then.</summary>
+    public string? Machine { get; init; }
+
     /// <summary>The validation loss in bits a byte.</summary>
     [JsonIgnore]
     public double BitsPerByte => Loss / Math.Log(2);
