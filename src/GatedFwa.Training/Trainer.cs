@@ -60,6 +60,9 @@ public sealed class Trainer : IDisposable
     /// <summary>What the order-3 byte model reaches on text held out; null for a task.</summary>
     public double? BaselineBitsPerByte => _state.BaselineBitsPerByte;
 
+    /// <summary>The steps so far.</summary>
+    internal IReadOnlyList<MetricsLine> Metrics => _metrics.Lines;
+
     /// <summary>Begins a run, with a checkpoint of step 0.</summary>
     /// <param name="model">The model's configuration; its vocabulary must hold the tokens of the data.</param>
     /// <param name="options">How to train.</param>

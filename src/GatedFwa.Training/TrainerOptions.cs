@@ -61,6 +61,12 @@ public sealed record TrainerOptions
     /// <summary>Steps between evaluations on the validation split.</summary>
     public int EvaluationInterval { get; init; } = 450;
 
+    /// <summary>
+    /// Whether a model with a window, too, is measured on each <see cref="Context"/> of the text held out by itself, as it was
+    /// trained and as full attention always is, instead of sliding over all of it with its cache: what models are compared by.
+    /// </summary>
+    public bool EvaluateByContext { get; init; }
+
     /// <summary>Names the weights, the order of the text, the dropout and the split.</summary>
     public ulong Seed { get; init; }
 

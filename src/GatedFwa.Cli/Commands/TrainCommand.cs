@@ -13,7 +13,7 @@ internal sealed class TrainCommand
 {
     private readonly Option<string[]> _data = new("--data")
     {
-        Description = "Text to learn from: UTF-8 files, folders and patterns such as 'books/**/*.txt'. [default: the XML documentation of the installed .NET SDK]",
+        Description = TrainingText.Description,
         HelpName = "PATH",
         AllowMultipleArgumentsPerToken = true,
     };
@@ -131,21 +131,10 @@ internal sealed class TrainCommand
             return task;
         }
 
-        bool given = options.Data.Count > 0;
-        if (!given) Console.Error.WriteLine("Reading the documentation of the installed .NET SDK.");
-        IReadOnlyList<Document> documents = given ? TextFiles.Read(options.Data) : SdkDocumentation.Read();
-        DocumentSplit split = DocumentSplit.Of(documents, options.Seed);
-        string noun = (given, documents.Count) switch { (true, 1) => "file", (true, _) => "files", _ => "pages" };
-        Console.Error.WriteLine(
-            $"Text: {Megabytes(split.Training.TextBytes)} to learn from, {Megabytes(split.Validation.TextBytes)} held out, " +
-            $"{Words.Count(documents.Count)} {noun}.");
+        DocumentSplit split = TrainingText.Read(options.Data, options.Seed);
         Console.Error.WriteLine(Model(model));
         return split;
     }
 
-    private static string Model(ModelConfig model) =>
-        $"Model: {Words.Count(ParameterPlan.Of(model).Sum(parameter => parameter.Shape.Count))} parameters in {model.Layers} layers " +
-        $"of width {model.Width}; {ModelWords.Attention(model)}.";
-
-    private static string Megabytes(long bytes) => Words.Number(bytes / 1e6, bytes < 1e6 ? "F3" : "F1") + " MB";
+    private static string Model(ModelConfig model) => $"Model: {ModelWords.Size(model)}; {ModelWords.Attention(model)}.";
 }

@@ -61,7 +61,9 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
     public ValidationResult Measure(LanguageModel model, TrainerOptions options)
     {
         int context = model.Config.Window is null ? options.Context : Evaluator.DefaultContext;
-        EvaluationResult result = Evaluator.Evaluate(model, Validation, context);
+        EvaluationResult result = options.EvaluateByContext
+            ? PositionLoss.Measure(model, Validation, options.Context, options.BatchSize).Total
+            : Evaluator.Evaluate(model, Validation, context);
         return new ValidationResult(result.Loss, result.BitsPerByte);
     }
 

@@ -42,7 +42,7 @@ public sealed class LanguageModel : IDisposable
     {
         Config = config.Validate();
         Device = device;
-        Activations = activations ?? (device.IsCpu ? DType.F32 : DType.BF16);
+        Activations = activations ?? DefaultActivations(device);
         if (Activations == DType.I32 || (device.IsCpu && Activations != DType.F32))
             throw new InputException($"A model on {device} cannot compute in {Activations}; use {(device.IsCpu ? "F32" : "BF16, F16 or F32")}.");
         _memory = new ParameterMemory([.. ParameterPlan.Of(config)], device);
@@ -67,6 +67,9 @@ public sealed class LanguageModel : IDisposable
 
     /// <summary>The number of learned numbers.</summary>
     public long ParameterCount => Parameters.Sum(parameter => parameter.Value.Count);
+
+    /// <summary>The type of activations where none is given.</summary>
+    internal static DType DefaultActivations(Device device) => device.IsCpu ? DType.F32 : DType.BF16;
 
     /// <summary>A model whose weights are not set: for a loader that sets them all.</summary>
     /// <param name="config">Its configuration.</param>

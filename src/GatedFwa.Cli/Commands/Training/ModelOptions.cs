@@ -48,10 +48,15 @@ internal sealed class ModelOptions
     private Option[] All =>
         [_preset, _layers, _width, _heads, _keyHeads, _window, _mixer, _fullAttention, _gate, _tokenShift, _qkNorm, _rotary, _dropout];
 
-    public void AddTo(Command command)
+    private Option[] OfTheMixer => [_mixer, _fullAttention, _gate];
+
+    /// <summary>Adds the flags to a command.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="withMixer">Whether with those that decide what a token sees of the others and how.</param>
+    public void AddTo(Command command, bool withMixer = true)
     {
         _preset.AcceptOnlyFromAmong("nano", "tiny", "small", "zoology");
-        foreach (Option option in All) command.Options.Add(option);
+        foreach (Option option in withMixer ? All : All.Except(OfTheMixer)) command.Options.Add(option);
         command.Validators.Add(result =>
         {
             if (result.GetResult(_window) is not null && result.GetResult(_fullAttention) is not null)
@@ -76,7 +81,7 @@ internal sealed class ModelOptions
     /// <param name="result">The command line.</param>
     /// <param name="task">The task that it is to learn; bytes of text without one.</param>
     /// <exception cref="InputException">They make no model.</exception>
-    public ModelConfig Build(ParseResult result, RecallTask? task)
+    public ModelConfig Build(ParseResult result, RecallTask? task = null)
     {
         string preset = task is null || NamesPreset(result) ? Preset(result) : "zoology";
         return Change(ModelConfig.Preset(preset) with { VocabularySize = task?.VocabularySize ?? ByteTokenizer.VocabularySize }, result);

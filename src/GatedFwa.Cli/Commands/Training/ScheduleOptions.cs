@@ -52,10 +52,19 @@ internal sealed class ScheduleOptions
         HelpName = "N",
     };
 
-    public void AddTo(Command command)
+    private Option[] OfEverySeed =>
+    [
+        _steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery,
+        _saveEvery,
+    ];
+
+    /// <summary>Adds the flags to a command.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="withSeed">Whether with the seed.</param>
+    public void AddTo(Command command, bool withSeed = true)
     {
-        Option[] all = [_steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery, _saveEvery, _seed];
-        foreach (Option option in all) command.Options.Add(option);
+        foreach (Option option in OfEverySeed) command.Options.Add(option);
+        if (withSeed) command.Options.Add(_seed);
     }
 
     /// <summary>Whether the steps were named, not left to their default.</summary>
@@ -66,6 +75,9 @@ internal sealed class ScheduleOptions
 
     /// <summary>The rows of a step, where they were named.</summary>
     public int? Batch(ParseResult result) => result.GetValue(_batch);
+
+    /// <summary>Whether the steps between measurements were named.</summary>
+    public bool NamesEvaluation(ParseResult result) => result.GetValue(_evaluateEvery) is not null;
 
     /// <summary>Options with the flags that were given in place of their values.</summary>
     /// <exception cref="InputException">One makes no sense.</exception>
