@@ -26,13 +26,7 @@ public static class Evaluator
     public static EvaluationResult Evaluate(
         LanguageModel model, TokenStream text, int context = DefaultContext, CancellationToken cancellation = default)
     {
-        if (model.Config.VocabularySize < ByteTokenizer.VocabularySize)
-        {
-            throw new InputException(
-                $"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; " +
-                "give a model of bytes.");
-        }
-
+        RequireBytes(model);
         if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
         using DecodeState? state = model.Config.Window is null ? null : model.NewState();
         double nats = 0;
@@ -43,6 +37,17 @@ public static class Evaluator
         }
 
         return new EvaluationResult(nats, text.TextBytes);
+    }
+
+    /// <summary>Refuses a model whose tokens are fewer than bytes and boundary.</summary>
+    internal static void RequireBytes(LanguageModel model)
+    {
+        if (model.Config.VocabularySize < ByteTokenizer.VocabularySize)
+        {
+            throw new InputException(
+                $"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; " +
+                "give a model of bytes.");
+        }
     }
 
     private static double Piece(LanguageModel model, TokenStream text, int start, int length, DecodeState? state)

@@ -78,6 +78,13 @@ public sealed partial record ModelConfig
     [System.Text.Json.Serialization.JsonIgnore]
     public int HeadSize => Width / Heads;
 
+    /// <summary>
+    /// How many tokens back a prediction can look, L · (W − 1): each layer hands on what its window sees. Null where nothing bounds
+    /// it. The one token a layer that the token shift adds is not counted.
+    /// </summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public long? Reach => Window is { } window ? (long)Layers * (window - 1) : null;
+
     /// <summary>A configuration by name.</summary>
     /// <param name="name"><c>nano</c> (learns English spelling in a minute on two cores), <c>tiny</c> (11 M parameters) or
     /// <c>small</c> (124 M with GPT-2's vocabulary, the size of the paper's smaller models).</param>
