@@ -21,7 +21,7 @@ internal readonly record struct Continuation(string Context, string Text)
         string whole = Context + Text;
         int[] tokens = tokenizer.Encode(whole);
         var encoded = context.Length == 0
-            ? new TokenContinuation([ByteTokenizer.Boundary, .. tokens], 1)
+            ? new TokenContinuation((int[])[ByteTokenizer.Boundary, .. tokens], 1)
             : new TokenContinuation(tokens, tokenizer.Encode(context).Length);
         if (encoded.Length > maxLength)
         {

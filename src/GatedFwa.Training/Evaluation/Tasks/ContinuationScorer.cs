@@ -1,9 +1,8 @@
-using System.Numerics.Tensors;
 using GatedFwa.Generation;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
-using Tensor = GatedFwa.Tensors.Tensor;
+using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace GatedFwa.Training.Evaluation.Tasks;
 

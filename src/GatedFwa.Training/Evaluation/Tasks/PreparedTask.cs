@@ -6,7 +6,6 @@ namespace GatedFwa.Training.Evaluation.Tasks;
 /// <summary>A task whose examples are read and found good: only the model is missing.</summary>
 public sealed class PreparedTask
 {
-    private readonly int? _length;
     private readonly Func<TaskSubject, IEnumerable<TaskFigure>> _evaluate;
 
     /// <summary>Makes it.</summary>
@@ -15,13 +14,16 @@ public sealed class PreparedTask
     /// <param name="evaluate">Measures a model.</param>
     /// <param name="length">The length of the examples, where the task sets it itself.</param>
     internal PreparedTask(string name, int count, Func<TaskSubject, IEnumerable<TaskFigure>> evaluate, int? length = null) =>
-        (Name, Count, _evaluate, _length) = (name, count, evaluate, length);
+        (Name, Count, _evaluate, Length) = (name, count, evaluate, length);
 
     /// <summary>The task's name.</summary>
     public string Name { get; }
 
     /// <summary>Examples.</summary>
     public int Count { get; }
+
+    /// <summary>Tokens of each example, where the task sets them itself (needles); null elsewhere.</summary>
+    public int? Length { get; }
 
     /// <summary>Measures a model.</summary>
     /// <param name="model">A byte model.</param>
@@ -39,7 +41,7 @@ public sealed class PreparedTask
         return
         [
             .. _evaluate(subject).Select(figure => new TaskResult(
-                Name, figure.Metric, figure.Value, figure.StandardError, Count, _length ?? maxLength, model.Config.Reach)),
+                Name, figure.Metric, figure.Value, figure.StandardError, Count, Length ?? maxLength, model.Config.Reach)),
         ];
     }
 }
