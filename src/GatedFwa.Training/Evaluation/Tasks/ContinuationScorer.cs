@@ -16,12 +16,12 @@ internal readonly record struct ContinuationScore(double LogLikelihood, bool IsG
 /// </summary>
 /// <param name="model">The model; not disposed.</param>
 /// <param name="progress">Told how many requests are done.</param>
-internal sealed class ContinuationScorer(LanguageModel model, Action<int>? progress = null)
+/// <param name="batchTokens">Tokens that pass through the model together; enough to fill the machine unless given.</param>
+internal sealed class ContinuationScorer(LanguageModel model, Action<int>? progress = null, int? batchTokens = null)
 {
-    // Tokens that pass through the model together: enough to fill the machine.
     private const int BatchTokensOnCpu = 4096, BatchTokensOnGpu = 32 * 1024;
 
-    private readonly int _batchTokens = model.Device.IsCpu ? BatchTokensOnCpu : BatchTokensOnGpu;
+    private readonly int _batchTokens = batchTokens ?? (model.Device.IsCpu ? BatchTokensOnCpu : BatchTokensOnGpu);
 
     /// <summary>The score of each request. Equal requests get equal scores, to the last bit.</summary>
     /// <param name="requests">What to score.</param>
@@ -31,34 +31,41 @@ internal sealed class ContinuationScorer(LanguageModel model, Action<int>? progr
     {
         var scores = new ContinuationScore[requests.Count];
         int[] order = [.. Enumerable.Range(0, requests.Count).OrderBy(i => requests[i])];
-        int done = 0;
-        while (done < order.Length)
+        for (int done = 0; done < order.Length; progress?.Invoke(done))
         {
-            // Each request of the batch, and the places in the order that ask for the same.
-            var batch = new List<TokenContinuation>();
-            var ends = new List<int>();
-            int next = done, tokens = 0;
-            while (next < order.Length && (batch.Count == 0 || tokens + requests[order[next]].Tokens.Length - 1 <= _batchTokens))
-            {
-                TokenContinuation request = requests[order[next]];
-                batch.Add(request);
-                tokens += request.Tokens.Length - 1;
-                while (next < order.Length && requests[order[next]].CompareTo(request) == 0) next++;
-                ends.Add(next);
-            }
-
-            ContinuationScore[] found = tokens > _batchTokens && model.Config.Window is not null ? [ScoreInPieces(batch[0], greedy)] : ScorePacked(batch, tokens, greedy);
+            (List<TokenContinuation> batch, List<int> ends, int tokens) = NextBatch(requests, order, done);
+            bool slides = tokens > _batchTokens && model.Config.Window is not null;
+            ContinuationScore[] found = slides ? [ScoreInPieces(batch[0], greedy)] : ScorePacked(batch, tokens, greedy);
             for (int i = 0; i < found.Length; i++)
             {
                 if (!double.IsFinite(found[i].LogLikelihood))
                     throw new InputException("The model gave scores that are not numbers; its weights are damaged, use another checkpoint.");
                 for (; done < ends[i]; done++) scores[order[done]] = found[i];
             }
-
-            progress?.Invoke(done);
         }
 
         return scores;
+    }
+
+    /// <summary>
+    /// As many different requests as fit, at least one; for each, where in the order those that ask the same end; and their tokens.
+    /// </summary>
+    private (List<TokenContinuation> Batch, List<int> Ends, int Tokens) NextBatch(IReadOnlyList<TokenContinuation> requests, int[] order, int first)
+    {
+        var batch = new List<TokenContinuation>();
+        var ends = new List<int>();
+        int tokens = 0;
+        for (int next = first; next < order.Length; ends.Add(next))
+        {
+            TokenContinuation request = requests[order[next]];
+            int count = request.Tokens.Length - 1;
+            if (batch.Count > 0 && tokens + count > _batchTokens) break;
+            batch.Add(request);
+            tokens += count;
+            while (next < order.Length && requests[order[next]].CompareTo(request) == 0) next++;
+        }
+
+        return (batch, ends, tokens);
     }
 
     private ContinuationScore[] ScorePacked(List<TokenContinuation> batch, int length, bool greedy)
