@@ -56,14 +56,17 @@ internal static class EvaluateCommand
                 string[] names = result.GetValue(texts)!;
                 bool asJson = result.GetValue(json);
                 string source = result.GetValue(model)!;
-                if (tasks.Prepare(result, hasText: names.Length > 0) is { } prepared) return new TaskEvaluation(source, prepared, asJson).Run;
-                return new TextEvaluation(source, TextFiles.Read(names), asJson).Run;
+                return tasks.Prepare(result, hasText: names.Length > 0) is { } prepared
+                    ? new TaskEvaluation(source, prepared, asJson).Run
+                    : new TextEvaluation(source, TextFiles.Read(names), asJson).Run;
             }
         });
         return command.WithExamples(
             ("How well does it know this book?", "gatedfwa evaluate runs/nano book.txt"),
-            ("Does it find the last word of a passage, and the right answer?", "gatedfwa evaluate runs/nano --task lambada --file lambada.jsonl --task piqa --file piqa.jsonl"),
-            ("Does it find a number again, 16,384 tokens back at most?", "gatedfwa evaluate runs/nano --task passkey --length 16384"),
+            (
+                "Does it find the last word of a passage, and the right answer?",
+                "gatedfwa evaluate runs/nano --task lambada --file lambada.jsonl --task piqa --file piqa.jsonl"),
+            ("Does it find a number again in 16,384 tokens?", "gatedfwa evaluate runs/nano --task passkey --length 16384"),
             ("For a program:", "gatedfwa evaluate runs/nano 'texts/**/*.txt' --json"));
     }
 

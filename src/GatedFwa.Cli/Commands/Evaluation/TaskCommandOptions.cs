@@ -10,7 +10,8 @@ internal sealed class TaskCommandOptions
 
     private readonly Option<string[]> _tasks = new("--task")
     {
-        Description = $"A task to solve instead of predicting text; may be given several times: {string.Join(", ", EvaluationTask.All.Select(task => task.Name))}.",
+        Description = "A task to solve instead of predicting text; may be given several times: " +
+            $"{string.Join(", ", EvaluationTask.All.Select(task => task.Name))}.",
         HelpName = "NAME",
     };
 
@@ -39,7 +40,11 @@ internal sealed class TaskCommandOptions
         HelpName = "N",
     });
 
-    private readonly Option<ulong?> _seed = new("--seed") { Description = "The same seed makes the same needles. [default: 0]", HelpName = "N" };
+    private readonly Option<ulong?> _seed = new("--seed")
+    {
+        Description = $"The same seed makes the same needles. [default: {Usual.Seed}]",
+        HelpName = "N",
+    };
 
     /// <summary>All of them, for the command.</summary>
     public IEnumerable<Option> All => [_tasks, _files, _haystack, _length, _samples, _seed];
@@ -76,8 +81,8 @@ internal sealed class TaskCommandOptions
         if (needing == 0 ? files.Length > 0 : needing > 1 && files.Length != needing)
         {
             throw new InputException(
-                $"{Words.Count(needing)} of these tasks {(needing == 1 ? "needs" : "need")} a file and {Words.Count(files.Length)} are named; " +
-                "give each its --file, in the order of the tasks.");
+                $"These tasks need {Words.Count(needing)} files and {Words.Count(files.Length)} are named; " +
+                "give each that needs one its --file, in the order of the tasks.");
         }
 
         return tasks.Select(task => !NeedsFile(task) ? [] : needing == 1 ? files : files[next..++next]);

@@ -65,7 +65,8 @@ internal sealed class TaskEvaluation(string name, IReadOnlyList<PreparedTask> ta
     {
         Table table = new Table().Border(Screen.Results.Profile.Capabilities.Unicode ? TableBorder.Rounded : TableBorder.Ascii);
         table.AddColumn("task").AddColumn("metric");
-        foreach (string column in (string[])["value", "± stderr", "n", "max_length", "reach"]) table.AddColumn(new TableColumn(column).RightAligned());
+        foreach (string column in (string[])["value", "± stderr", "n", "max_length", "reach"])
+            table.AddColumn(new TableColumn(column).RightAligned());
         foreach (TaskResult result in results)
         {
             table.AddRow(

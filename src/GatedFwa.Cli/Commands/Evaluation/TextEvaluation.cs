@@ -20,7 +20,11 @@ internal sealed class TextEvaluation(string name, IReadOnlyList<Document> docume
         TokenStream text = TokenStream.Join([.. documents.Select(document => document.Text)]);
         EvaluationResult evaluation = Evaluator.Evaluate(model, text, context ?? Evaluator.DefaultContext);
         if (!double.IsFinite(evaluation.Nats))
-            throw new InputException($"The model in '{name}' gave scores that are not numbers; its weights are damaged, use another checkpoint.");
+        {
+            throw new InputException(
+                $"The model in '{name}' gave scores that are not numbers; its weights are damaged, use another checkpoint.");
+        }
+
         TimeSpan time = Stopwatch.GetElapsedTime(start);
         if (json)
         {

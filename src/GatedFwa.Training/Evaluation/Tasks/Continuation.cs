@@ -26,7 +26,8 @@ internal readonly record struct Continuation(string Context, string Text)
         if (encoded.Length > maxLength)
         {
             throw new InputException(
-                $"The answer {Phrase.Quote(Text)} takes {encoded.Length} tokens, and the model reads {maxLength} at once; give it a longer context.");
+                $"The answer {Phrase.Quote(Text)} takes {encoded.Length} tokens, and the model reads {maxLength} at once; " +
+                "give it a longer context.");
         }
 
         return encoded.Truncate(maxLength);

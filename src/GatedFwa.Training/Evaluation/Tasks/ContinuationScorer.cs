@@ -39,7 +39,11 @@ internal sealed class ContinuationScorer(LanguageModel model, Action<int>? progr
             for (int i = 0; i < found.Length; i++)
             {
                 if (!double.IsFinite(found[i].LogLikelihood))
-                    throw new InputException("The model gave scores that are not numbers; its weights are damaged, use another checkpoint.");
+                {
+                    throw new InputException(
+                        "The model gave scores that are not numbers; its weights are damaged, use another checkpoint.");
+                }
+
                 for (; done < ends[i]; done++) scores[order[done]] = found[i];
             }
         }
@@ -50,7 +54,8 @@ internal sealed class ContinuationScorer(LanguageModel model, Action<int>? progr
     /// <summary>
     /// As many different requests as fit, at least one; for each, where in the order those that ask the same end; and their tokens.
     /// </summary>
-    private (List<TokenContinuation> Batch, List<int> Ends, int Tokens) NextBatch(IReadOnlyList<TokenContinuation> requests, int[] order, int first)
+    private (List<TokenContinuation> Batch, List<int> Ends, int Tokens) NextBatch(
+        IReadOnlyList<TokenContinuation> requests, int[] order, int first)
     {
         var batch = new List<TokenContinuation>();
         var ends = new List<int>();

@@ -20,8 +20,8 @@ public abstract class EvaluationTask
     /// <summary>Every task.</summary>
     public static IReadOnlyList<EvaluationTask> All { get; } =
     [
-        Lambada.Task, HellaSwag.Task, Piqa.Task, Arc.Easy, Arc.Challenge, WinoGrande.Task, BoolQ.Task, Copa.Task, OpenBookQa.Task, SciQ.Task,
-        WikiText.Task, Passkey.Task, .. Ruler.Tasks,
+        Lambada.Task, HellaSwag.Task, Piqa.Task, Arc.Easy, Arc.Challenge, WinoGrande.Task, BoolQ.Task, Copa.Task, OpenBookQa.Task,
+        SciQ.Task, WikiText.Task, Passkey.Task, .. Ruler.Tasks,
     ];
 
     /// <summary>Its name.</summary>

@@ -15,8 +15,11 @@ internal static partial class HellaSwag
     }
 
     /// <summary>Takes out what WikiHow's pages left behind: "[header]", "[title]", "[step]".</summary>
-    internal static string Clean(string text) =>
-        Brackets().Replace(PythonText.Strip(text).Replace(" [title]", ". ", StringComparison.Ordinal), "").Replace("  ", " ", StringComparison.Ordinal);
+    internal static string Clean(string text)
+    {
+        text = PythonText.Strip(text).Replace(" [title]", ". ", StringComparison.Ordinal);
+        return Brackets().Replace(text, "").Replace("  ", " ", StringComparison.Ordinal);
+    }
 
     [GeneratedRegex(@"\[.*?\]", RegexOptions.CultureInvariant)]
     private static partial Regex Brackets();

@@ -20,7 +20,8 @@ internal static class JsonLines
         {
             int before = examples.Count;
             Read(path, read, examples);
-            if (examples.Count == before) throw new InputException($"{Phrase.Quote(path)} holds no line; give a file with one JSON object a line.");
+            if (examples.Count == before)
+                throw new InputException($"{Phrase.Quote(path)} holds no line; give a file with one JSON object a line.");
         }
 
         return examples;

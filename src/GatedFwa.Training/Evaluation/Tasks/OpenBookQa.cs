@@ -5,5 +5,6 @@ internal static class OpenBookQa
 {
     public static MultipleChoice Task { get; } = new("openbookqa", "which end makes a sentence true", Read, hasNorm: true);
 
-    public static Choice Read(TaskLine line) => Arc.Labelled(line, line.Text("question_stem"), PythonText.StripStart(line.Text("answerKey")));
+    public static Choice Read(TaskLine line) =>
+        Arc.Labelled(line, line.Text("question_stem"), PythonText.StripStart(line.Text("answerKey")));
 }

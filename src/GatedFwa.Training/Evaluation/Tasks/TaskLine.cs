@@ -29,7 +29,9 @@ internal readonly struct TaskLine(JsonElement line, string place, string path = 
     public TaskLine Part(string field)
     {
         JsonElement part = Required(field);
-        return part.ValueKind == JsonValueKind.Object ? new TaskLine(part, place, $"{path}{field}.") : throw Unexpected(field, part, "an object { … }");
+        return part.ValueKind == JsonValueKind.Object
+            ? new TaskLine(part, place, $"{path}{field}.")
+            : throw Unexpected(field, part, "an object { … }");
     }
 
     /// <summary>
@@ -45,7 +47,8 @@ internal readonly struct TaskLine(JsonElement line, string place, string path = 
         int? number = value.ValueKind switch
         {
             JsonValueKind.Number when value.TryGetInt32(out int whole) => whole,
-            JsonValueKind.String when int.TryParse(value.GetString(), NumberStyles.None, CultureInfo.InvariantCulture, out int whole) => whole,
+            JsonValueKind.String when int.TryParse(value.GetString(), NumberStyles.None, CultureInfo.InvariantCulture, out int written) =>
+                written,
             JsonValueKind.True when answers == 2 => first + 1,
             JsonValueKind.False when answers == 2 => first,
             _ => null,
@@ -62,7 +65,8 @@ internal readonly struct TaskLine(JsonElement line, string place, string path = 
     private string AsText(string field, JsonElement value) =>
         value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Unexpected(field, value, "a text in quotation marks");
 
-    private JsonElement Required(string field) => line.TryGetProperty(field, out JsonElement value) ? value : throw Wrong(field, "is missing");
+    private JsonElement Required(string field) =>
+        line.TryGetProperty(field, out JsonElement value) ? value : throw Wrong(field, "is missing");
 
     private InputException Unexpected(string field, JsonElement actual, string expected) =>
         Wrong(field, $"is {JsonSchema.Kind(actual)} where {expected} is expected");

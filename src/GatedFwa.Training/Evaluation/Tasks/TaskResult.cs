@@ -7,7 +7,9 @@ namespace GatedFwa.Training.Evaluation.Tasks;
 /// <param name="StandardError">How far chance moves it; null where that is not known.</param>
 /// <param name="Count">Examples.</param>
 /// <param name="MaxLength">Tokens that the model reads of an example at most; null where nothing is cut off.</param>
-/// <param name="Reach">How many tokens back the model can look (<see cref="Models.ModelConfig.Reach"/>); null where nothing bounds it.</param>
+/// <param name="Reach">
+/// How many tokens back the model can look (<see cref="Models.ModelConfig.Reach"/>); null where nothing bounds it.
+/// </param>
 public sealed record TaskResult(string Task, string Metric, double Value, double? StandardError, int Count, int? MaxLength, long? Reach);
 
 /// <summary>A figure before it is known whose it is.</summary>

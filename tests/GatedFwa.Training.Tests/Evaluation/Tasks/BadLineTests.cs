@@ -13,7 +13,9 @@ public sealed class BadLineTests : IDisposable
     [Theory]
     [InlineData("""{"goal":"g","sol1":"a","label":0}""", "the field \"sol2\" is missing")]
     [InlineData("""{"goal":7,"sol1":"a","sol2":"b","label":0}""", "the field \"goal\" is 7 where a text in quotation marks is expected")]
-    [InlineData("""{"goal":"g","sol1":"a","sol2":"b","label":2}""", "the field \"label\" is 2 where the number of an answer, 0 to 1, is expected")]
+    [InlineData(
+        """{"goal":"g","sol1":"a","sol2":"b","label":2}""",
+        "the field \"label\" is 2 where the number of an answer, 0 to 1, is expected")]
     [InlineData("""{"goal":"g","sol1":"a","sol2":"b","label":"x"}""", "the field \"label\" is the text \"x\" where")]
     [InlineData("""{"goal":"g","sol1":"a","sol2":"b","label":-1}""", "the field \"label\" is -1 where")]
     [InlineData("""{"goal":"g","sol1":"a","sol2":"b","label":null}""", "the field \"label\" is null where")]
@@ -47,7 +49,10 @@ public sealed class BadLineTests : IDisposable
     [Fact]
     public void Tasks_name_what_they_alone_need()
     {
-        Assert.Contains("no gap", Lines.Refusal("""{"sentence":"x","option1":"a","option2":"b","answer":"1"}""", WinoGrande.Read), StringComparison.Ordinal);
+        Assert.Contains(
+            "no gap",
+            Lines.Refusal("""{"sentence":"x","option1":"a","option2":"b","answer":"1"}""", WinoGrande.Read),
+            StringComparison.Ordinal);
         Assert.Contains(
             "1 to 2",
             Lines.Refusal("""{"sentence":"x _","option1":"a","option2":"b","answer":"0"}""", WinoGrande.Read),
@@ -75,7 +80,8 @@ public sealed class BadLineTests : IDisposable
     [Fact]
     public void Lines_of_several_files_follow_each_other()
     {
-        string first = _folder.Write("1.jsonl", [0xEF, 0xBB, 0xBF, .. "{\"text\":\"a b\"}\r\n"u8]), second = _folder.Write("2.jsonl", "{\"text\":\"c d\"}\n");
+        string first = _folder.Write("1.jsonl", [0xEF, 0xBB, 0xBF, .. "{\"text\":\"a b\"}\r\n"u8]);
+        string second = _folder.Write("2.jsonl", "{\"text\":\"c d\"}\n");
         Assert.Equal(
             [new Continuation("a", " b"), new Continuation("c", " d")],
             JsonLines.Read([first, second], Lambada.Read));

@@ -89,7 +89,10 @@ public abstract class ContinuationScorerSuite(TestBackend backend) : TensorTest(
         Parameter norm = model.Parameters.Single(parameter => parameter.Name == "norm.weight");
         norm.Value.CopyFrom([.. Enumerable.Repeat(float.NaN, (int)norm.Value.Count)]);
         foreach (bool greedy in (bool[])[false, true])
-            Assert.Contains("damaged", Assert.Throws<InputException>(() => Score(model, [Request(10, 1)], greedy)).Message, StringComparison.Ordinal);
+        {
+            string message = Assert.Throws<InputException>(() => Score(model, [Request(10, 1)], greedy)).Message;
+            Assert.Contains("damaged", message, StringComparison.Ordinal);
+        }
     }
 
     private static ContinuationScore[] Score(LanguageModel model, TokenContinuation[] requests, bool greedy = false) =>
@@ -98,7 +101,8 @@ public abstract class ContinuationScorerSuite(TestBackend backend) : TensorTest(
     private static TokenContinuation Request(int length, int seed)
     {
         var random = new CounterRandom((ulong)seed);
-        return new TokenContinuation((int[])[.. Enumerable.Range(0, length).Select(i => (int)random.Below(i, 257))], 1 + (int)random.Below(length, length - 1));
+        int[] tokens = [.. Enumerable.Range(0, length).Select(i => (int)random.Below(i, 257))];
+        return new TokenContinuation(tokens, 1 + (int)random.Below(length, length - 1));
     }
 
     private static (double LogLikelihood, bool IsGreedy) BruteForce(LanguageModel model, TokenContinuation request)

@@ -82,6 +82,9 @@ public sealed class FigureTests : TensorTest
         Assert.Contains("knows 100 tokens", Assert.Throws<InputException>(() => task.Evaluate(small)).Message, StringComparison.Ordinal);
     }
 
-    private static double[] Values(Choice[] questions, params double[] sums) =>
-        [.. MultipleChoice.Figures(questions, [.. sums.Select(sum => new ContinuationScore(sum, false))], hasNorm: true).Select(figure => figure.Value)];
+    private static double[] Values(Choice[] questions, params double[] sums)
+    {
+        ContinuationScore[] scores = [.. sums.Select(sum => new ContinuationScore(sum, false))];
+        return [.. MultipleChoice.Figures(questions, scores, hasNorm: true).Select(figure => figure.Value)];
+    }
 }

@@ -11,7 +11,8 @@ namespace GatedFwa.Training.Tests.Evaluation.Tasks;
 
 public sealed partial class NeedleTests : TensorTest
 {
-    private static readonly string Essay = string.Join(' ', Enumerable.Range(0, 500).Select(i => $"Word{i} and more of it{(i % 3 == 0 ? "." : ",")}"));
+    private static readonly string Essay =
+        string.Join(' ', Enumerable.Range(0, 500).Select(i => $"Word{i} and more of it{(i % 3 == 0 ? "." : ",")}"));
 
     private readonly TemporaryFolder _folder = new();
 
@@ -40,8 +41,9 @@ public sealed partial class NeedleTests : TensorTest
     [MemberData(nameof(Needles))]
     public void A_seed_makes_its_prompts_again_and_another_seed_others(string name)
     {
-        Assert.Equal(Prompts(name, 2000, 3).Prompts.Select(prompt => prompt.Text), Prompts(name, 2000, 3).Prompts.Select(prompt => prompt.Text));
-        Assert.NotEqual(Prompts(name, 2000, 3).Prompts.Select(prompt => prompt.Text), Prompts(name, 2000, 3, seed: 1).Prompts.Select(prompt => prompt.Text));
+        string[] Texts(ulong seed) => [.. Prompts(name, 2000, 3, seed).Prompts.Select(prompt => prompt.Text)];
+        Assert.Equal(Texts(0), Texts(0));
+        Assert.NotEqual(Texts(0), Texts(1));
     }
 
     [Theory]
@@ -62,11 +64,17 @@ public sealed partial class NeedleTests : TensorTest
         {
             string[] lines = prompts[i].Text.Split('\n');
             Assert.Equal(5, lines.Length);
-            Assert.Equal("There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. I will quiz you about the important information there.", lines[0]);
+            Assert.Equal(
+                "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. " +
+                "I will quiz you about the important information there.",
+                lines[0]);
             Assert.Equal($"The pass key is {prompts[i].Answers[0]}. Remember it. {prompts[i].Answers[0]} is the pass key.", lines[2]);
             Assert.Equal("What is the pass key? The pass key is", lines[4]);
             Assert.InRange(lines[1].Length / (double)(lines[1].Length + lines[3].Length), (i % 40 / 39.0) - 0.001, (i % 40 / 39.0) + 0.001);
-            Assert.StartsWith("The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. The grass", (lines[1].Length > 200 ? lines[1] : lines[3]), StringComparison.Ordinal);
+            Assert.StartsWith(
+                "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. The grass",
+                lines[1].Length > 200 ? lines[1] : lines[3],
+                StringComparison.Ordinal);
             Assert.InRange(int.Parse(prompts[i].Answers[0], System.Globalization.CultureInfo.InvariantCulture), 1, 50_000);
         }
     }
@@ -95,23 +103,34 @@ public sealed partial class NeedleTests : TensorTest
     {
         NeedlePrompt prompt = Prompts("niah_single_1", 2000, 1).Prompts[0];
         string[] lines = prompt.Text.Split('\n');
-        Assert.Equal("A special magic number is hidden within the following text. Make sure to memorize it. I will quiz you about the number afterwards.", lines[0]);
+        Assert.Equal(
+            "A special magic number is hidden within the following text. Make sure to memorize it. " +
+            "I will quiz you about the number afterwards.",
+            lines[0]);
         Match needle = Needle().Matches(prompt.Text).Single();
         Assert.Equal("numbers", needle.Groups[1].Value);
         Assert.Equal(prompt.Answers, [needle.Groups[3].Value]);
         Assert.All(lines[1..^1].Where(line => line != needle.Value), line => Assert.Equal(Passkey.Noise, line));
         string key = needle.Groups[2].Value;
-        Assert.Equal($"What is the special magic number for {key} mentioned in the provided text? The special magic number for {key} mentioned in the provided text is", lines[^1]);
+        Assert.Equal(
+            $"What is the special magic number for {key} mentioned in the provided text? " +
+            $"The special magic number for {key} mentioned in the provided text is",
+            lines[^1]);
     }
 
     [Fact]
     public void Four_queries_are_asked_for_in_the_plural_and_answered_in_their_order()
     {
         NeedlePrompt prompt = Prompts("niah_multiquery", 3000, 1).Prompts[0];
-        Dictionary<string, string> values = Needle().Matches(prompt.Text).ToDictionary(match => match.Groups[2].Value, match => match.Groups[3].Value);
+        Dictionary<string, string> values =
+            Needle().Matches(prompt.Text).ToDictionary(match => match.Groups[2].Value, match => match.Groups[3].Value);
         Match question = Question().Matches(prompt.Text).Single();
         string[] keys = [question.Groups[1].Value, question.Groups[2].Value, question.Groups[3].Value, question.Groups[4].Value];
-        Assert.StartsWith("Some special magic numbers are hidden within the following text. Make sure to memorize it. I will quiz you about the numbers afterwards.\n", prompt.Text, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Some special magic numbers are hidden within the following text. Make sure to memorize it. " +
+            "I will quiz you about the numbers afterwards.\n",
+            prompt.Text,
+            StringComparison.Ordinal);
         Assert.EndsWith(" mentioned in the provided text are", prompt.Text, StringComparison.Ordinal);
         Assert.Equal(4, values.Count);
         Assert.Equal(keys.Select(key => values[key]), prompt.Answers);
@@ -155,8 +174,10 @@ public sealed partial class NeedleTests : TensorTest
             // Without them the text is there from its beginning, in order.
             string rest = string.Join(' ', Needle().Replace(context, "").Split(' ', StringSplitOptions.RemoveEmptyEntries));
             Assert.StartsWith(rest[..Math.Min(rest.Length, Essay.Length)], Essay, StringComparison.Ordinal);
-            Assert.All(needles, needle => Assert.True(
-                needle.Index < 2 || context[needle.Index - 2] == '.' || context.TrimEnd().EndsWith(needle.Value, StringComparison.Ordinal)));
+            int end = context.TrimEnd().Length;
+            Assert.All(
+                needles,
+                needle => Assert.True(needle.Index < 2 || context[needle.Index - 2] == '.' || needle.Index + needle.Length == end));
             places.AddRange(needles.Select(needle => needle.Index / (double)context.Length));
         }
 
@@ -184,7 +205,7 @@ public sealed partial class NeedleTests : TensorTest
         PreparedTask task = EvaluationTask.Parse("passkey").Prepare(new() { Length = 500, Samples = 2 });
         TaskResult result = Assert.Single(task.Evaluate(model, maxLength: 16));
         Assert.Equal(500, task.Length);
-        Assert.Equal(("passkey", "score", 0.0, 2, 500, 14L), (result.Task, result.Metric, result.Value, result.Count, result.MaxLength, result.Reach));
+        Assert.Equal(new TaskResult("passkey", "score", 0, 0, 2, 500, 14), result);
     }
 
     [Fact]

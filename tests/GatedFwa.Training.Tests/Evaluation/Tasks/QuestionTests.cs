@@ -106,7 +106,8 @@ public sealed class QuestionTests
     {
         Choice choice = Lines.Read(
             """
-            {"support":" Iron rusts.","question":"What rusts?","distractor1":"gold","distractor2":"glass","distractor3":"air","correct_answer":"iron"}
+            {"support":" Iron rusts.","question":"What rusts?",
+             "distractor1":"gold","distractor2":"glass","distractor3":"air","correct_answer":"iron"}
             """,
             SciQ.Read);
         AssertChoices(choice, "Iron rusts.\nQuestion: What rusts?\nAnswer:", 3, " gold", " glass", " air", " iron");

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Testing;
@@ -66,9 +67,10 @@ public sealed class WikiTextTests : TensorTest
         using var folder = new TemporaryFolder();
         using var model = new LanguageModel(TinyRun.Model with { Dropout = 0 }, seed: 1);
         string[] pages = ["a well @-@ made é ( house ) .\n", " = Title = \n it stood there , quietly ."];
-        string path = folder.Write("wikitext.jsonl", string.Concat(pages.Select(page => $"{{\"page\":{System.Text.Json.JsonSerializer.Serialize(page)}}}\n")));
+        string path = folder.Write("wikitext.jsonl", string.Concat(pages.Select(page => JsonSerializer.Serialize(new { page }) + "\n")));
         double nats = pages.Sum(page => Evaluator.Evaluate(model, Texts.Stream(WikiText.Detokenise(page))).Nats);
-        Dictionary<string, TaskResult> results = EvaluationTask.Parse("wikitext").Prepare(new() { Files = [path] }).Evaluate(model).ToDictionary(result => result.Metric);
+        PreparedTask task = EvaluationTask.Parse("wikitext").Prepare(new() { Files = [path] });
+        Dictionary<string, TaskResult> results = task.Evaluate(model).ToDictionary(result => result.Metric);
 
         const int Words = 10 + 10, Bytes = 31 + 39;
         Assert.Equal(Math.Exp(nats / Words), results["word_perplexity"].Value, Math.Exp(nats / Words) * 1e-5);

@@ -28,21 +28,22 @@ internal static class MagicDice
         "keen", "kind", "large", "lively", "lofty", "lonely", "loud", "lucky", "marble", "mellow", "mighty", "misty", "modest", "narrow",
         "neat", "nimble", "noble", "odd", "olive", "patient", "plain", "polite", "proud", "purple", "quick", "quiet", "rapid", "rare",
         "rosy", "rough", "round", "royal", "rusty", "salty", "scarlet", "shiny", "shy", "silent", "silver", "simple", "sleepy", "slow",
-        "smooth", "solid", "sour", "steady", "steep", "stormy", "sunny", "sweet", "swift", "tall", "tame", "tender", "tidy", "tiny",
-        "vast", "velvet", "warm", "wide", "wild", "windy", "wise", "witty", "wooden", "young", "zesty",
+        "smooth", "solid", "sour", "steady", "steep", "stormy", "sunny", "sweet", "swift", "tall", "tame", "tender", "tidy", "tiny", "vast",
+        "velvet", "warm", "wide", "wild", "windy", "wise", "witty", "wooden", "young", "zesty",
     ];
 
     private static readonly string[] Nouns =
     [
-        "acorn", "anchor", "apple", "arrow", "badger", "bakery", "balcony", "banjo", "barrel", "basket", "beacon", "bell", "blanket", "boat",
-        "bottle", "bridge", "brook", "broom", "bucket", "button", "cabin", "candle", "canyon", "carpet", "castle", "cellar", "chimney",
-        "circle", "cliff", "cloud", "comet", "compass", "cottage", "cradle", "cricket", "curtain", "dagger", "desert", "dolphin", "donkey",
-        "drum", "eagle", "engine", "falcon", "feather", "fence", "fiddle", "forest", "fountain", "garden", "glacier", "goblet", "hammer",
-        "harbour", "harvest", "helmet", "hermit", "horizon", "island", "jacket", "jungle", "kettle", "kitten", "ladder", "lantern", "lemon",
-        "lighthouse", "lizard", "magnet", "market", "meadow", "mirror", "mountain", "needle", "ocean", "orchard", "otter", "oven", "paddle",
-        "parrot", "pebble", "pencil", "pepper", "pillow", "planet", "pocket", "puddle", "quarry", "rabbit", "ribbon", "river", "rocket",
-        "saddle", "sailor", "shadow", "shepherd", "spoon", "stable", "summit", "tailor", "teapot", "temple", "thunder", "ticket", "tower",
-        "trumpet", "tunnel", "turtle", "valley", "village", "violin", "wagon", "walnut", "whistle", "willow", "window", "zebra",
+        "acorn", "anchor", "apple", "arrow", "badger", "bakery", "balcony", "banjo", "barrel", "basket", "beacon", "bell", "blanket",
+        "boat", "bottle", "bridge", "brook", "broom", "bucket", "button", "cabin", "candle", "canyon", "carpet", "castle", "cellar",
+        "chimney", "circle", "cliff", "cloud", "comet", "compass", "cottage", "cradle", "cricket", "curtain", "dagger", "desert", "dolphin",
+        "donkey", "drum", "eagle", "engine", "falcon", "feather", "fence", "fiddle", "forest", "fountain", "garden", "glacier", "goblet",
+        "hammer", "harbour", "harvest", "helmet", "hermit", "horizon", "island", "jacket", "jungle", "kettle", "kitten", "ladder",
+        "lantern", "lemon", "lighthouse", "lizard", "magnet", "market", "meadow", "mirror", "mountain", "needle", "ocean", "orchard",
+        "otter", "oven", "paddle", "parrot", "pebble", "pencil", "pepper", "pillow", "planet", "pocket", "puddle", "quarry", "rabbit",
+        "ribbon", "river", "rocket", "saddle", "sailor", "shadow", "shepherd", "spoon", "stable", "summit", "tailor", "teapot", "temple",
+        "thunder", "ticket", "tower", "trumpet", "tunnel", "turtle", "valley", "village", "violin", "wagon", "walnut", "whistle", "willow",
+        "window", "zebra",
     ];
 
     /// <summary>Draws one.</summary>

@@ -19,7 +19,11 @@ internal abstract class NeedleTask(string name, string description, TaskSource s
     {
         var random = new CounterRandom(options.Seed);
         Func<CounterRandom, int, int, NeedlePrompt> make = Maker(options);
-        return [.. Enumerable.Range(0, options.Samples).Select(sample => Longest(options.Length, size => make(random.Split((ulong)sample), sample, size)))];
+        return
+        [
+            .. Enumerable.Range(0, options.Samples).Select(
+                sample => Longest(options.Length, size => make(random.Split((ulong)sample), sample, size))),
+        ];
     }
 
     /// <summary>From 0 to 1: how well an answer names what was hidden.</summary>
@@ -53,7 +57,8 @@ internal abstract class NeedleTask(string name, string description, TaskSource s
         if (Tokens(longest) > length)
         {
             throw new InputException(
-                $"A length of {length} tokens is too short for {Name}: its shortest prompt and the answer take {Tokens(longest)}; ask for more.");
+                $"A length of {length} tokens is too short for {Name}: its shortest prompt and the answer take {Tokens(longest)}; " +
+                "ask for more.");
         }
 
         int fits = 0, tooLarge = int.MaxValue, size = 1;
