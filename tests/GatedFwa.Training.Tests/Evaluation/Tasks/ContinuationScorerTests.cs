@@ -58,6 +58,17 @@ public abstract class ContinuationScorerSuite(TestBackend backend) : TensorTest(
     }
 
     [Fact]
+    public void A_long_text_is_greedy_only_where_every_piece_of_it_is()
+    {
+        using LanguageModel model = NewModel(8);
+        int[] tokens = Request(1030, 6).Tokens.ToArray();
+        // The last piece is: from token 1,025 on.
+        for (int i = 1025; i < tokens.Length; i++) tokens[i] = Likeliest(model, tokens[..i]);
+        ContinuationScore[] scores = Score(model, [new(tokens, 1000), new(tokens, 1025)], greedy: true);
+        Assert.Equal([false, true], scores.Select(score => score.IsGreedy));
+    }
+
+    [Fact]
     public void Equal_requests_score_the_same_bits_wherever_they_stand()
     {
         using LanguageModel model = NewModel(8);
