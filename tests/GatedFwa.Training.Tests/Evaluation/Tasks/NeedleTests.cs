@@ -151,7 +151,7 @@ public sealed partial class NeedleTests : TensorTest
     [InlineData("niah_multikey_3", Uuid, Uuid)]
     public void A_haystack_of_needles_names_the_key_once(string name, string keys, string values)
     {
-        foreach (NeedlePrompt prompt in Prompts(name, 20_000, 5).Prompts)
+        foreach (NeedlePrompt prompt in Prompts(name, 20_000, 100).Prompts)
         {
             Match[] needles = Needle().Matches(prompt.Text).ToArray();
             Assert.Equal(prompt.Text.Count(letter => letter == '\n') - 1, needles.Length);
