@@ -92,10 +92,9 @@ public sealed class TaskTests(TrainedModel trained) : CommandTest, IClassFixture
     }
 
     [Theory]
-    [InlineData("nothing to measure")]
     [InlineData("did you mean \"piqa\"", "--task", "pica")]
     [InlineData("needs its examples", "--task", "piqa")]
-    [InlineData("--length belongs to a task", "--length", "5")]
+    [InlineData("--length belongs to a task", "text.txt", "--length", "5")]
     [InlineData("cannot be measured at once", "text.txt", "--task", "passkey")]
     [InlineData("need 2 files and 1 are named", "--task", "piqa", "--task", "lambada", "--file", "a.jsonl")]
     [InlineData("need 0 files and 1 are named", "--task", "passkey", "--file", "a.jsonl")]
@@ -103,6 +102,9 @@ public sealed class TaskTests(TrainedModel trained) : CommandTest, IClassFixture
     [InlineData("too short for passkey", "--task", "passkey", "--length", "100")]
     public void What_does_not_go_together_is_one_sentence(string words, params string[] arguments) =>
         RefusedWithOneSentence(Run(["evaluate", Model, .. arguments]), words);
+
+    [Fact]
+    public void Neither_a_text_nor_a_task_is_a_usage_error() => RefusedAsUsage(Run("evaluate", Model), "nothing to measure");
 
     [Theory]
     [InlineData("--length", "0")]

@@ -41,6 +41,11 @@ internal static class EvaluateCommand
             model, texts, context, threads, device, type, json,
         };
         foreach (Option option in tasks.All) command.Options.Add(option);
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(texts) is not { Length: > 0 } && !tasks.NamesTask(result))
+                result.AddError("There is nothing to measure the model on; name text files, or a task with --task.");
+        });
         command.SetAction(result =>
         {
             SharedOptions.UseThreads(result.GetValue(threads));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using GatedFwa.Training.Evaluation.Tasks;
 
 namespace GatedFwa.Cli.Commands.Evaluation;
@@ -49,6 +50,9 @@ internal sealed class TaskCommandOptions
     /// <summary>All of them, for the command.</summary>
     public IEnumerable<Option> All => [_tasks, _files, _haystack, _length, _samples, _seed];
 
+    /// <summary>Whether a task is asked for.</summary>
+    public bool NamesTask(CommandResult result) => result.GetValue(_tasks) is { Length: > 0 };
+
     /// <summary>The tasks that are asked for, with their examples; null where a text is to be predicted.</summary>
     /// <exception cref="InputException">Options do not go together, or a task's examples cannot be used.</exception>
     public IReadOnlyList<PreparedTask>? Prepare(ParseResult result, bool hasText)
@@ -58,7 +62,6 @@ internal sealed class TaskCommandOptions
         {
             if (All.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } stray)
                 throw new InputException($"{stray.Name} belongs to a task; name one with --task, or leave it out.");
-            if (!hasText) throw new InputException("There is nothing to measure the model on; name text files, or a task with --task.");
             return null;
         }
 
