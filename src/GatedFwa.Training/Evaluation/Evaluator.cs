@@ -42,14 +42,18 @@ public static class Evaluator
     /// <exception cref="InputException">The text is empty, or the model is none of bytes.</exception>
     internal static void Check(LanguageModel model, TokenStream text)
     {
-        if (model.Config.VocabularySize < ByteTokenizer.VocabularySize)
-        {
-            throw new InputException(
-                $"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; " +
-                "give a model of bytes.");
-        }
-
+        RequireBytes(model);
         if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
+    }
+
+    /// <summary>Refuses a model whose tokens are fewer than bytes and boundary.</summary>
+    /// <exception cref="InputException">They are.</exception>
+    internal static void RequireBytes(LanguageModel model)
+    {
+        if (model.Config.VocabularySize >= ByteTokenizer.VocabularySize) return;
+        throw new InputException(
+            $"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; " +
+            "give a model of bytes.");
     }
 
     /// <summary>Tokens and what follows each of them, from a place of the text on.</summary>

@@ -120,10 +120,11 @@ public sealed class LanguageModel : IDisposable
     /// <param name="tape">Owns the result and records the operations.</param>
     /// <param name="tokens">I32 [B, T].</param>
     /// <param name="layout">Where documents lie; one a row unless given.</param>
+    /// <param name="state">A text these tokens continue, and which they then belong to; dense layout and an inference tape only.</param>
     /// <returns>F32 [B, T, V].</returns>
     /// <exception cref="OperandException">The shapes do not match, or a token is out of range.</exception>
-    public Tensor Logits(Tape tape, Tensor tokens, SequenceLayout? layout = null) =>
-        Linear.Apply(tape, Features(tape, tokens, layout, null, null), _head, resultType: DType.F32);
+    public Tensor Logits(Tape tape, Tensor tokens, SequenceLayout? layout = null, DecodeState? state = null) =>
+        Linear.Apply(tape, Features(tape, tokens, layout, null, state), _head, resultType: DType.F32);
 
     /// <summary>An empty text to <see cref="Advance"/>.</summary>
     /// <param name="batch">How many texts advance together.</param>

@@ -4,7 +4,7 @@ using System.Text.Json.Nodes;
 namespace GatedFwa.Cli.Tests;
 
 /// <summary><c>train --task</c>: a task instead of a text.</summary>
-public sealed class TaskTests : CommandTest
+public sealed class TrainTaskTests : CommandTest
 {
     private static readonly string[] Tiny =
         ["--context", "16", "--pairs", "2", "--vocabulary", "32", "--examples", "500", "--width", "16", "--batch", "8", "--steps", "4"];
