@@ -56,6 +56,24 @@ public sealed class NativeSparseAttentionTests : TensorTest
     }
 
     [Fact]
+    public void An_input_may_be_query_key_and_value_at_a_time()
+    {
+        var options = new NativeSparseOptions { Window = 40, BlockSize = 16, BlockCount = 4 };
+        var shape = new GatedWindowShape(1, 1200, 1200, 2, 2, 8);
+        NativeSparseCase c = NativeSparseCase.Random(shape, options);
+        c = c.With(inputs: [c.Inputs[0], c.Inputs[0], c.Inputs[0], .. c.Inputs[3..]]);
+        float[][] apart = c.Run().Gradients;
+
+        using var tape = new Tape();
+        Tensor x = tape.Watch(tape.Own(Tensor.From(c.Inputs[0], [1, 1200, 2, 8])));
+        Tensor[] floats = [.. c.Inputs[3..].Select(values => tape.Own(Tensor.From(values, [1, 1200, 2])))];
+        Tensor o = NativeSparseAttention.Apply(tape, x, x, x, floats[0], new BranchGates(floats[1], floats[2], floats[3]), options);
+        tape.Backward(o, tape.Own(Tensor.From(c.OutputGradient, o.Shape)));
+        double[] sum = [.. apart[0].Select((dq, i) => (double)dq + apart[1][i] + apart[2][i])];
+        Assert.InRange(ErrorNorm.Relative(tape.Gradient(x)!.ToArray(), sum), 0, 1e-6);
+    }
+
+    [Fact]
     public void Nothing_is_recorded_where_nobody_learns()
     {
         NativeSparseCase c = NativeSparseCase.Random(Extents, Options);

@@ -4,6 +4,7 @@ using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
 using GatedFwa.Tensors.Memory;
+using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Attention;
 
@@ -45,11 +46,16 @@ internal static unsafe class SparseAttentionCpu
             shape.LseCount,
             RowKernel.RowsPerBlock(shape.HeadSize));
 
+        targets = targets.Cleared();
+        // Where an input is query and key at a time, two ranges of a wave would meet in one row: its gradients are added afterwards.
+        bool meet = targets.Dq.Tensor is { } target && (targets.Dk.Tensor?.Storage == target.Storage || targets.Dv.Tensor?.Storage == target.Storage);
+        using Tensor? apart = meet ? Tensor.Zeros(q.Shape) : null;
         var operands = new SparseOperands(shape, q, k, v, o, lse);
-        var gradients = new SparseGradients(shape, dO, lseLog2, delta, targets.Cleared());
+        var gradients = new SparseGradients(shape, dO, lseLog2, delta, apart is null ? targets : targets with { Dq = new(apart, false) });
         if (Simd.Width == 16) SparseBackwardCpu<Vector512<float>, Simd512>.Run(problem, pattern, operands, gradients);
         else if (Simd.Width == 8) SparseBackwardCpu<Vector256<float>, Simd256>.Run(problem, pattern, operands, gradients);
         else SparseBackwardCpu<Vector128<float>, Simd128>.Run(problem, pattern, operands, gradients);
+        if (apart is not null) AddCpu.Accumulate(apart, targets.Dq.Tensor!);
     }
 
     /// <summary>What the backward pass keeps of each row of [B, T, H]: lse in log2 units and δ = o·dO.</summary>
