@@ -82,6 +82,23 @@ public abstract class NativeSparseGridSuite(TestBackend backend) : TensorTest(ba
         new NativeSparseOptions { Window = 100, BlockSize = blockSize, BlockCount = blockCount }).FollowsTheReference();
 
     [Fact]
+    public void Follows_the_reference_at_the_end_of_a_long_text()
+    {
+        const int tokens = 20_000, last = 40;
+        var shape = new GatedWindowShape(1, tokens, tokens, 2, 1, 8);
+        NativeSparseCase c = Random(shape, new NativeSparseOptions { Window = 64, BlockSize = 16, BlockCount = 6 });
+        NativeSparseResult result = c.Run();
+
+        // The same of the last queries alone, which the reference can afford.
+        int queries = last * shape.Heads, row = shape.HeadSize;
+        NativeSparseCase end = c.With(
+            [c.Inputs[0][^(queries * row)..], .. c.Inputs[1..4], .. c.Inputs[4..].Select(gate => gate[^queries..])],
+            shape: shape with { Tokens = last });
+        (double[] o, _) = NativeSparseReference.Forward(end.Doubles(), end.Shape, end.Options, result.Indices[^(last * 6)..]);
+        ErrorNorm.Require(result.O[^(queries * row)..], o, Backend.Forward(NativeSparseCase.ForwardTolerance));
+    }
+
+    [Fact]
     public void Follows_the_reference_without_a_gate_and_a_window() =>
         NativeSparseCase.Random(
             new GatedWindowShape(1, 150, 150, 2, 2, 32),
