@@ -25,7 +25,8 @@ public abstract class NativeSparseGridSuite(TestBackend backend) : TensorTest(ba
                 foreach (int blockSize in BlockSizes)
                 {
                     (int heads, int keyHeads) = Groups[turn % Groups.Length];
-                    grid.Add(tokens, blockSize, BlockCounts[turn % BlockCounts.Length], HeadSizes[turn % HeadSizes.Length], heads, keyHeads);
+                    int blockCount = BlockCounts[turn % BlockCounts.Length], headSize = HeadSizes[turn % HeadSizes.Length];
+                    grid.Add(tokens, blockSize, blockCount, headSize, heads, keyHeads);
                     turn++;
                 }
             }
@@ -64,7 +65,8 @@ public abstract class NativeSparseGridSuite(TestBackend backend) : TensorTest(ba
     [InlineData(64, new[] { 0, 1, 3, 66, 66, 130, 200 })] // The first documents are all prefix.
     public void Follows_the_reference_where_documents_are_packed(int tokens, int[] cumulativeLengths) => Random(
         new GatedWindowShape(1, tokens, cumulativeLengths[^1], 3, 1, 40),
-        new NativeSparseOptions { Window = 50, BlockSize = 8, BlockCount = 5, Layout = SequenceLayout.Packed(cumulativeLengths) }).FollowsTheReference();
+        new NativeSparseOptions { Window = 50, BlockSize = 8, BlockCount = 5, Layout = SequenceLayout.Packed(cumulativeLengths) })
+        .FollowsTheReference();
 
     [Theory]
     [InlineData(150)]
