@@ -48,7 +48,8 @@ internal static unsafe class SparseAttentionCpu
 
         targets = targets.Cleared();
         // Where an input is query and key at a time, two ranges of a wave would meet in one row: its gradients are added afterwards.
-        bool meet = targets.Dq.Tensor is { Storage: var storage } && (targets.Dk.Tensor?.Storage == storage || targets.Dv.Tensor?.Storage == storage);
+        Storage? own = targets.Dq.Tensor?.Storage;
+        bool meet = own is not null && (targets.Dk.Tensor?.Storage == own || targets.Dv.Tensor?.Storage == own);
         using Tensor? apart = meet ? Tensor.Zeros(q.Shape) : null;
         var operands = new SparseOperands(shape, q, k, v, o, lse);
         var gradients = new SparseGradients(shape, dO, lseLog2, delta, apart is null ? targets : targets with { Dq = new(apart, false) });
