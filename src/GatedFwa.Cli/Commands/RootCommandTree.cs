@@ -22,6 +22,7 @@ internal static class RootCommandTree
             TrainCommand.Create(),
             GenerateCommand.Create(),
             EvaluateCommand.Create(),
+            InspectCommand.Create(),
             InfoCommand.Create(),
             AttendCommand.Create(),
             BenchCommand.Create(),

@@ -89,6 +89,13 @@ public sealed class LanguageModel : IDisposable
         Tape tape, Tensor tokens, Tensor targets, SequenceLayout? layout = null, Tensor? perToken = null, CounterRandom? dropout = null, DecodeState? state = null) =>
         LinearCrossEntropy.Apply(tape, Features(tape, tokens, layout, dropout, state), _head, targets, perToken);
 
+    /// <summary>The mean loss as <see cref="Loss"/> gives it, under the eyes of an observer.</summary>
+    internal Tensor ObservedLoss(Tape tape, Tensor tokens, Tensor targets, IForwardObserver observer) =>
+        LinearCrossEntropy.Apply(tape, Features(tape, tokens, null, null, null, observer), _head, targets);
+
+    /// <summary>Passes tokens [B, T] through the layers for the observer's sake alone.</summary>
+    internal void Observe(Tape tape, Tensor tokens, IForwardObserver observer) => Features(tape, tokens, null, null, null, observer);
+
     /// <summary>
     /// The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.
     /// </summary>
@@ -132,13 +139,15 @@ public sealed class LanguageModel : IDisposable
     }
 
     /// <summary>Normalised features [B, T, C].</summary>
-    private Tensor Features(Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state)
+    private Tensor Features(
+        Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state, IForwardObserver? observer = null)
     {
         if (tokens.Shape.Rank != 2 || tokens.Type != DType.I32 || tokens.Count == 0)
             throw new OperandException(nameof(LanguageModel), "I32 tokens [B, T], T ≥ 1", $"{tokens.Type} {tokens.Shape}");
         state?.CheckContinuation(Config, tape, tokens.Shape, layout);
 
         Tensor x = Embedding.Apply(tape, tokens, _embedding, Activations);
+        observer?.Embedded(tape, x);
         if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
@@ -147,7 +156,9 @@ public sealed class LanguageModel : IDisposable
                 layout ?? SequenceLayout.Dense,
                 dropout?.Split((ulong)layer + 1),
                 state?.Position ?? 0,
-                state?.Layers[layer]);
+                state?.Layers[layer],
+                layer,
+                observer);
             TransformerBlock block = _blocks[layer];
             x = tape.Scoped(() => block.Apply(tape, input, pass));
         }
