@@ -6,6 +6,7 @@ public sealed class HelpTests : CommandTest
     [InlineData("train")]
     [InlineData("generate")]
     [InlineData("evaluate")]
+    [InlineData("inspect")]
     [InlineData("info")]
     [InlineData("attend")]
     [InlineData("bench")]
@@ -21,7 +22,7 @@ public sealed class HelpTests : CommandTest
     [Fact]
     public void Every_option_of_every_command_has_a_description()
     {
-        foreach (string command in (string[])["train", "generate", "evaluate", "info", "attend", "bench"])
+        foreach (string command in (string[])["train", "generate", "evaluate", "inspect", "info", "attend", "bench"])
         {
             string options = Succeeded(Run(command, "--help")).Split("Options:")[1].Split("Examples:")[0];
             foreach (string line in options.Split('\n', StringSplitOptions.RemoveEmptyEntries))
@@ -34,7 +35,7 @@ public sealed class HelpTests : CommandTest
     {
         string help = Succeeded(Run());
 
-        foreach (string command in (string[])["train", "generate", "evaluate", "info", "attend", "bench"])
+        foreach (string command in (string[])["train", "generate", "evaluate", "inspect", "info", "attend", "bench"])
             Assert.Contains($"\n  {command}", help);
     }
 

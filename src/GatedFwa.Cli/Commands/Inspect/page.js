@@ -83,6 +83,7 @@ function figure(value) {
   return value.toFixed(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 
+const powerOfTen = value => `10${[...String(Math.round(Math.log10(value)))].map(digit => digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
 const percent = value => `${figure(value * 100)}%`;
 const count = value => value.toLocaleString("en");
 const headName = (layer, head) => `layer ${layer + 1}, head ${head + 1}`;
@@ -143,7 +144,7 @@ function alphaScale() {
 const modes = {
   alpha: {
     name: "forgetting α", ramp: "warm", needsGate: true, scale: shape.gate ? alphaScale() : null, unit: "α",
-    words: "The gate of each token and head: at a token with decay α the head keeps exp(−α) of its past. Dark is forgotten, a cut between two thoughts shows as a stripe.",
+    words: "The gate of each token and head: at a token with decay α the head keeps exp(−α) of its past. Strong colour forgets; a cut between two thoughts shows as a stripe.",
     values: (layer, head) => decays(layer, head),
     say: value => `α = ${figure(value)}: ${percent(Math.exp(-value))} of the past is kept here`,
   },
@@ -170,18 +171,17 @@ const modes = {
 
 // ── what is chosen ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The head whose reach the gate changes most has the most to show. */
-function mostChanged() {
-  let best = [0, 0, -1];
-  layers.forEach((layer, l) => layer.reach.forEach((reach, h) => {
-    const change = Math.abs(Math.log((1 + reach.withoutGate) / (1 + reach.attention)));
-    if (change > best[2]) best = [l, h, change];
+/** The head that looks furthest has the most to show. */
+function furthest() {
+  let best = { layer: 0, head: 0, attention: -1 };
+  layers.forEach((layer, l) => layer.reach.forEach(({ attention }, head) => {
+    if (attention > best.attention) best = { layer: l, head, attention };
   }));
   return best;
 }
 
-const [layer0, head0] = mostChanged();
-const chosen = { mode: shape.gate ? "alpha" : "gated", layer: layer0, head: head0, token: data.chosen };
+const { layer: firstLayer, head: firstHead } = furthest();
+const chosen = { mode: shape.gate ? "alpha" : "gated", layer: firstLayer, head: firstHead, token: data.chosen };
 
 function choose(change) {
   Object.assign(chosen, change);
@@ -394,7 +394,7 @@ function drawOne() {
 
 function drawReach() {
   const longest = Math.log(1 + Math.min(tokens.length, shape.window ?? tokens.length)), place = value => 100 * Math.min(1, Math.log(1 + value) / longest);
-  const beyond = `>${Math.floor(tokens.length / 2)}`, or = value => value === null ? beyond : figure(value);
+  const beyond = `>${Math.floor((data.measuredFrom + tokens.length) / 2)}`, or = value => value === null ? beyond : figure(value);
   $("reach-keys").replaceChildren(keySwatch(shape.gate ? "attention, 90%" : "attention, 90% (no gate)", "var(--gated)"),
     ...(shape.gate ? [keySwatch("the same without the gate", "var(--ungated)", "6 3"), keySwatch("decay alone: a half and a hundredth left", "var(--decay)", "2 3")] : []));
   const header = element("tr", {}, element("th"), ...Array.from({ length: shape.heads }, (_, head) => element("th", { scope: "col", textContent: `head ${head + 1}` })));
@@ -467,13 +467,12 @@ function drawFacet(host, { lines, title }, low, high, farthest) {
   const { svg, inner, placeX, placeY } = frame(host, {
     height: 360, left: 58, right: 16, bottom: 44, low, high, x: distance => Math.log(distance) / Math.log(Math.max(2, farthest)),
     xTicks: few, xName: "tokens before the predicted one (logarithmic)", yName: "gradient norm (nats per unit of embedding, logarithmic)",
-    yTick: tick => tick.toExponential(0).replace("e+", "e").replace("-", "−"), label: title,
+    yTick: powerOfTen, label: title,
   });
   lines.forEach((series, i) => {
-    const points = thinned(series.norms).map(([distance, norm]) => [placeX(distance), placeY(norm), norm]);
-    // A line ends where nothing flows: straight down to the floor.
-    const ends = points.findIndex(point => point[2] === 0);
-    const drawn = ends < 0 ? points : [...points.slice(0, ends), ...(ends ? [[points[ends - 1][0], inner.bottom]] : [])];
+    const points = thinned(series.norms), ends = points.findIndex(point => point[1] < low);
+    // A line ends at the floor, where it first falls below: along the floor it would seem to go on.
+    const drawn = (ends < 0 ? points : points.slice(0, ends + 1)).map(([distance, norm]) => [placeX(distance), placeY(norm)]);
     svg.append(vector("path", { class: "line", d: path(drawn), stroke: strokes[i], "stroke-dasharray": dashes[i % dashes.length], "stroke-width": i ? 2 : 3 }));
   });
   const reaches = [...new Set(lines.map(series => series.reach).filter(reach => reach !== null && reach < farthest))];
@@ -538,7 +537,11 @@ function start() {
     choose({ token: chosen.token + step });
   });
   const tokenOf = event => event.target.dataset?.token;
-  $("text").addEventListener("click", event => { if (tokenOf(event) !== undefined) choose({ token: +tokenOf(event) }); });
+  $("text").addEventListener("click", event => {
+    if (tokenOf(event) === undefined) return;
+    choose({ token: +tokenOf(event) });
+    explain(event, chosen.layer, chosen.head, chosen.token);
+  });
   $("text").addEventListener("pointermove", event => tokenOf(event) === undefined ? untip() : explain(event, chosen.layer, chosen.head, +tokenOf(event)));
   $("text").addEventListener("pointerleave", untip);
   $("maps").addEventListener("pointermove", event => {
@@ -547,7 +550,12 @@ function start() {
     else untip();
   });
   $("maps").addEventListener("pointerleave", untip);
-  $("maps").addEventListener("click", event => { const place = placeOf(event); if (place) choose(place); });
+  $("maps").addEventListener("click", event => {
+    const place = placeOf(event);
+    if (!place) return;
+    choose(place);
+    explain(event, place.layer, place.head, place.token);
+  });
   const redraw = () => { draw(); drawGradients(); };
   dark.addEventListener("change", redraw);
   let width = innerWidth;
