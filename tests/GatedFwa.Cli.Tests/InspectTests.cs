@@ -84,7 +84,7 @@ public sealed partial class InspectTests(TrainedModel trained) : CommandTest, IC
         using JsonDocument plain = Data(InspectModel("plain", Text));
 
         Assert.Equal(["gatedfwa", "full", "window", "gated-full", "window"], Mixers(beside.RootElement));
-        Assert.Equal("Compared", Series(beside.RootElement, "origin")[^1]);
+        Assert.Equal("Compared", Series(beside.RootElement, "origin").Last());
         Assert.Equal(["window", "full"], Mixers(plain.RootElement));
         Assert.False(plain.RootElement.GetProperty("shape").GetProperty("gate").GetBoolean());
         Assert.Equal(JsonValueKind.Null, plain.RootElement.GetProperty("layers")[0].GetProperty("alpha").ValueKind);
@@ -108,7 +108,7 @@ public sealed partial class InspectTests(TrainedModel trained) : CommandTest, IC
         string[] command = ["inspect", trained.Model, "--text", trained.Corpus];
 
         RefusedWithOneSentence(Run([.. command, "--token", "600"]), "0 to 511", "--length 601");
-        RefusedWithOneSentence(Run([.. command, "--length", "9999"]), "4096");
+        RefusedWithOneSentence(Run([.. command, "--length", "9999"]), "2048");
         RefusedWithOneSentence(Run([.. command, "--compare", "nowhere"]), "nowhere");
         RefusedWithOneSentence(Run("inspect", "nowhere", "--text", trained.Corpus), "nowhere");
         RefusedWithOneSentence(Run([.. command, "--device", "cuda:99"]), "cuda:99");
@@ -128,10 +128,10 @@ public sealed partial class InspectTests(TrainedModel trained) : CommandTest, IC
 
     private static JsonDocument Data(string page) => JsonDocument.Parse(DataBlock().Match(page).Groups[1].Value);
 
-    private static string?[] Mixers(JsonElement root) => Series(root, "mixer");
+    private static IEnumerable<string?> Mixers(JsonElement root) => Series(root, "mixer");
 
-    private static string?[] Series(JsonElement root, string property) =>
-        [.. root.GetProperty("gradients").EnumerateArray().Select(series => series.GetProperty(property).GetString())];
+    private static IEnumerable<string?> Series(JsonElement root, string property) =>
+        root.GetProperty("gradients").EnumerateArray().Select(series => series.GetProperty(property).GetString());
 
     [GeneratedRegex("<script type=\"application/json\" id=\"data\">(.*?)</script>", RegexOptions.Singleline)]
     private static partial Regex DataBlock();

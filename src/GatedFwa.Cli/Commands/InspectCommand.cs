@@ -11,7 +11,7 @@ namespace GatedFwa.Cli.Commands;
 /// <summary><c>gatedfwa inspect</c>: a page that shows what a model remembers.</summary>
 internal static class InspectCommand
 {
-    private const int DefaultLength = 512, GreatestLength = 4096;
+    private const int DefaultLength = 512, GreatestLength = 2048;
 
     public static Command Create()
     {

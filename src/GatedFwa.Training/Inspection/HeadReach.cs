@@ -1,3 +1,5 @@
+using GatedFwa.Tensors.Cpu;
+
 namespace GatedFwa.Training.Inspection;
 
 /// <summary>How far back one head looks, in tokens; its own token is 0 back.</summary>
@@ -10,6 +12,15 @@ internal sealed record HeadReach(double Attention, double WithoutGate, double Ha
 {
     /// <summary>The share of attention that counts as all.</summary>
     public const double Share = 0.9;
+
+    /// <summary>Measures every head of a layer.</summary>
+    /// <param name="layer">What the layer attended with.</param>
+    public static IReadOnlyList<HeadReach> OfAll(LayerTrace layer)
+    {
+        var heads = new HeadReach[layer.Config.Heads];
+        WorkerPool.Shared.For(heads.Length, head => heads[head] = Of(layer, head));
+        return heads;
+    }
 
     /// <summary>Measures a head.</summary>
     /// <param name="layer">What its layer attended with.</param>

@@ -53,7 +53,7 @@ public abstract class GradientProfileSuite(TestBackend backend) : TensorTest(bac
     {
         using LanguageModel model = TinyModel.Create(TinyModel.Config, Backend);
 
-        Assert.Equal((4, 9), Sizes(GradientProfile.Measure(model, Text)));
+        Assert.Equal((5, 9), Sizes(GradientProfile.Measure(model, Text)));
         Assert.Equal((1, 1), Sizes(GradientProfile.Measure(model, Text.AsSpan(0, 2))));
         Assert.Contains("two", Assert.Throws<InputException>(() => GradientProfile.Measure(model, Text.AsSpan(0, 1))).Message, StringComparison.Ordinal);
     }

@@ -39,8 +39,7 @@ internal sealed record Inspection(
         }
 
         ModelTrace trace = ModelTrace.Of(model, text.AsSpan(0, request.Shown));
-        IReadOnlyList<IReadOnlyList<HeadReach>> reach =
-            [.. trace.Layers.Select(layer => Enumerable.Range(0, model.Config.Heads).Select(head => HeadReach.Of(layer, head)).ToArray())];
+        IReadOnlyList<IReadOnlyList<HeadReach>> reach = [.. trace.Layers.Select(HeadReach.OfAll)];
         return new Inspection(
             request, model.Config, model.ParameterCount, trace, reach, [.. Series(request, model, text, remark)]);
     }

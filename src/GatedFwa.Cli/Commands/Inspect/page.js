@@ -471,7 +471,7 @@ function drawFacet(host, { lines, title }, low, high, farthest) {
   });
   lines.forEach((series, i) => {
     const points = thinned(series.norms), ends = points.findIndex(point => point[1] < low);
-    // A line ends at the floor, where it first falls below: along the floor it would seem to go on.
+    // A line ends where it first falls below the floor: along it, it would seem to go on.
     const drawn = (ends < 0 ? points : points.slice(0, ends + 1)).map(([distance, norm]) => [placeX(distance), placeY(norm)]);
     svg.append(vector("path", { class: "line", d: path(drawn), stroke: strokes[i], "stroke-dasharray": dashes[i % dashes.length], "stroke-width": i ? 2 : 3 }));
   });
@@ -510,6 +510,7 @@ function start() {
   const { model, text } = data;
   $("facts").textContent = `${model.attention} · ${shape.layers} layers, ${model.heads} · ${count(model.parameters)} parameters`;
   $("no-gate").hidden = shape.gate;
+  $("reach-words").hidden = !shape.gate;
   const part = tokens.length < text.bytes ? `the first ${count(tokens.length)} of ${count(text.bytes)} bytes of ${text.name}` : `all ${count(text.bytes)} bytes of ${text.name}`;
   $("shown").textContent = part;
   $("measured").textContent = data.measuredFrom;
