@@ -235,7 +235,7 @@ const rowHeight = shape.layers * shape.heads > 60 ? 7 : 13;
 const cell = () => Math.max(2, Math.floor(($("maps").clientWidth - 72) / tokens.length));
 
 function drawMaps() {
-  const mode = modes[chosen.mode], ramp = rampOf(mode.ramp), width = cell(), empty = [0, 0, 0, 0];
+  const mode = modes[chosen.mode], ramp = rampOf(mode.ramp), width = cell(), empty = [0, 0, 0, 0], scrolled = $("maps").scrollLeft;
   $("maps").replaceChildren(...layers.map((_, l) => {
     const canvas = element("canvas", { width: tokens.length, height: shape.heads });
     canvas.style.width = `${tokens.length * width}px`;
@@ -260,6 +260,9 @@ function drawMaps() {
     }
     return element("div", { className: "layer" }, element("span", { className: "name", textContent: `layer ${l + 1}` }), plot);
   }), axis(width));
+  // Where the maps are wider than the screen, the chosen token stays in sight once it matters.
+  const x = (chosen.token + 0.5) * width, wide = $("maps").clientWidth - 72;
+  $("maps").scrollLeft = mode.ofToken && (x < scrolled || x > scrolled + wide) ? x - wide * 0.8 : scrolled;
 }
 
 function axis(width) {
@@ -421,15 +424,15 @@ function drawReach() {
 
 // ── gradients ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Every distance near by, means of 1/8 octaves further away. */
+/** Every distance near by, means of 1/8 octaves further away; what is beyond the window's reach is one point, 0. */
 function thinned(norms) {
-  const points = [];
-  for (let from = 1; from <= norms.length;) {
-    const to = Math.max(from, Math.ceil(from * 2 ** 0.125) - 1), bin = norms.slice(from - 1, to);
-    const last = Math.min(to, norms.length);
-    points.push([Math.sqrt(from * last), bin.reduce((sum, norm) => sum + norm, 0) / bin.length]);
+  const points = [], end = norms.findLastIndex(norm => norm > 0) + 1;
+  for (let from = 1; from <= end;) {
+    const to = Math.min(end, Math.max(from, Math.ceil(from * 2 ** 0.125) - 1)), bin = norms.slice(from - 1, to);
+    points.push([Math.sqrt(from * to), bin.reduce((sum, norm) => sum + norm, 0) / bin.length]);
     from = to + 1;
   }
+  if (end < norms.length) points.push([Math.max(1, end), 0]);
   return points;
 }
 
