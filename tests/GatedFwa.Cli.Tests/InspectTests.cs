@@ -63,7 +63,8 @@ public sealed partial class InspectTests(TrainedModel trained) : CommandTest, IC
     [Fact]
     public void A_long_text_is_shown_in_part_and_the_command_says_so()
     {
-        CommandResult result = Run("inspect", trained.Model, "--text", trained.Corpus, "--length", "40", "--token", "7", "--context", "20", "--out", "short.html");
+        string[] options = ["--length", "40", "--token", "7", "--context", "20", "--out", "short.html"];
+        CommandResult result = Run(["inspect", trained.Model, "--text", trained.Corpus, .. options]);
 
         Assert.Contains("short.html", Succeeded(result));
         Assert.Contains("first 40 of", result.Error);
@@ -71,7 +72,9 @@ public sealed partial class InspectTests(TrainedModel trained) : CommandTest, IC
         Assert.Equal(7, data.RootElement.GetProperty("chosen").GetInt32());
         Assert.Equal(40, Base64Url.DecodeFromChars(data.RootElement.GetProperty("text").GetProperty("tokens").GetString()).Length);
         Assert.Equal(new FileInfo(trained.Corpus).Length, data.RootElement.GetProperty("text").GetProperty("bytes").GetInt64());
-        Assert.All(data.RootElement.GetProperty("gradients").EnumerateArray(), series => Assert.Equal(20, series.GetProperty("norms").GetArrayLength()));
+        Assert.All(
+            data.RootElement.GetProperty("gradients").EnumerateArray(),
+            series => Assert.Equal(20, series.GetProperty("norms").GetArrayLength()));
     }
 
     [Fact]

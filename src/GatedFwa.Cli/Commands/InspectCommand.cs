@@ -35,7 +35,7 @@ internal static class InspectCommand
         }, 0);
         Option<int?> length = SharedOptions.AtLeast(new Option<int?>("--length")
         {
-            Description = $"Bytes of the text that are shown, at most {GreatestLength}; the page grows with them. [default: {DefaultLength}]",
+            Description = $"Bytes of the text that are shown, up to {GreatestLength}; the page grows with them. [default: {DefaultLength}]",
             HelpName = "N",
         }, 2);
         Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
@@ -78,7 +78,8 @@ internal static class InspectCommand
         });
         return command.WithExamples(
             ("What does it remember of this book?", "gatedfwa inspect runs/nano --text book.txt"),
-            ("Gradients beside those of models trained with other attention:", "gatedfwa inspect runs/nano --text book.txt --compare runs/window runs/full"));
+            ("Gradients beside those of models trained with other attention:",
+                "gatedfwa inspect runs/nano --text book.txt --compare runs/window runs/full"));
     }
 
     private static void Remark(string sentence) => Console.Error.WriteLine(sentence);

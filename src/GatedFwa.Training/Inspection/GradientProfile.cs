@@ -36,7 +36,8 @@ internal sealed record GradientProfile(int Predictions, double[] Norms)
         int predictions = DefaultPredictions,
         CancellationToken cancellation = default)
     {
-        if (text.Length < 2) throw new InputException("A prediction needs a token before it and the text has less than two; give a longer text.");
+        if (text.Length < 2)
+            throw new InputException("A prediction needs a token before it and the text has less than two; give a longer text.");
         // A quarter of a short text is left to predict in: neighbours tell nearly the same.
         context = Math.Min(context, Math.Max(1, (text.Length - 1) * 3 / 4));
         int starts = text.Length - context;

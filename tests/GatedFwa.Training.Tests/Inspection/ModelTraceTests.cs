@@ -46,7 +46,8 @@ public abstract class ModelTraceSuite(TestBackend backend) : TensorTest(backend)
         IReadOnlyList<LayerTrace> layers = ModelTrace.Of(model, Tokens).Layers;
 
         Assert.Equal(2, layers.Count);
-        Assert.All(layers, layer => Assert.Equal((10, 160, 80, 20), (layer.Tokens, layer.Queries.Length, layer.Keys.Length, layer.Alpha!.Length)));
+        Assert.All(layers, layer => Assert.Equal(
+            (10, 160, 80, 20), (layer.Tokens, layer.Queries.Length, layer.Keys.Length, layer.Alpha!.Length)));
         Assert.NotEqual(layers[0].Queries, layers[1].Queries);
     }
 
@@ -62,7 +63,8 @@ public abstract class ModelTraceSuite(TestBackend backend) : TensorTest(backend)
 
     private static double[] Expected(LanguageModel model, int head, int query, bool gated)
     {
-        Dictionary<string, double[]> weights = model.Parameters.ToDictionary(parameter => parameter.Name, parameter => Samples.Widen(parameter.Value.ToArray()));
+        Dictionary<string, double[]> weights =
+            model.Parameters.ToDictionary(parameter => parameter.Name, parameter => Samples.Widen(parameter.Value.ToArray()));
         double[][] x = [.. Tokens.Select(token => Normalised(weights, token))];
         double[] Row(string name, int row) => weights["layers.0.attention." + name][(row * Bare.Width)..((row + 1) * Bare.Width)];
         double Project(double[] features, string name, int row) => features.Zip(Row(name, row), (a, b) => a * b).Sum();
@@ -77,9 +79,9 @@ public abstract class ModelTraceSuite(TestBackend backend) : TensorTest(backend)
         for (int key = Math.Max(0, query - Bare.Window!.Value + 1); key <= query; key++)
         {
             // One key head serves both query heads.
-            double score = Enumerable.Range(0, Bare.HeadSize).Sum(d =>
-                Project(x[query], "query.weight", (head * Bare.HeadSize) + d) * Project(x[key], "key.weight", d)) / Math.Sqrt(Bare.HeadSize);
-            expected[key] = Math.Exp(score - (gated ? Enumerable.Range(key + 1, query - key).Sum(Alpha) : 0));
+            double dot = Enumerable.Range(0, Bare.HeadSize).Sum(d =>
+                Project(x[query], "query.weight", (head * Bare.HeadSize) + d) * Project(x[key], "key.weight", d));
+            expected[key] = Math.Exp((dot / Math.Sqrt(Bare.HeadSize)) - (gated ? Enumerable.Range(key + 1, query - key).Sum(Alpha) : 0));
         }
 
         double sum = expected.Sum();

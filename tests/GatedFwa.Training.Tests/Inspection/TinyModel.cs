@@ -27,7 +27,8 @@ internal static class TinyModel
         {
             Parameter parameter = model.Parameters[i];
             // Norms stay near 1, and the gate's bias near its own.
-            float mean = parameter.Name.Contains("norm", StringComparison.Ordinal) || parameter.Name.EndsWith("bias", StringComparison.Ordinal) ? 1 : 0;
+            bool isOne = parameter.Name.Contains("norm", StringComparison.Ordinal) || parameter.Name.EndsWith("bias", StringComparison.Ordinal);
+            float mean = isOne ? 1 : 0;
             CounterRandom stream = random.Split((ulong)i);
             parameter.Value.CopyFrom([.. Enumerable.Range(0, (int)parameter.Value.Count).Select(at => mean + (0.3f * stream.Normal(at)))]);
         }

@@ -24,11 +24,12 @@ internal sealed record InspectionRequest(
     public void Validate()
     {
         if (Text.Text.Length < 2)
-            throw new InputException($"The file \"{Text.Name}\" holds a single byte, and nothing can be remembered of it; give a longer text.");
+            throw new InputException($"The file \"{Text.Name}\" holds a single byte, too little to remember; give a longer text.");
         if (Chosen >= Shown)
         {
             string remedy = Shown < Text.Text.Length ? $", or show more with --length {Chosen + 1}" : "";
-            throw new InputException($"--token {Chosen}: the page shows the tokens 0 to {Shown - 1} of the text; name one of them{remedy}.");
+            throw new InputException(
+                $"--token {Chosen}: the page shows the tokens 0 to {Shown - 1} of the text; name one of them{remedy}.");
         }
     }
 }
