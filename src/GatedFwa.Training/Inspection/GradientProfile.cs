@@ -63,8 +63,9 @@ internal sealed record GradientProfile(int Predictions, double[] Norms)
         Shape shape = [1, context.Length];
         using var tape = new Tape();
         var observer = new Watcher();
+        // Targets on the host: logits are then made for the one that counts alone.
         Tensor loss = model.ObservedLoss(
-            tape, tape.Own(Tensor.From(context, shape, model.Device)), tape.Own(Tensor.From(targets, shape, model.Device)), observer);
+            tape, tape.Own(Tensor.From(context, shape, model.Device)), tape.Own(Tensor.From(targets, shape)), observer);
         tape.Backward(loss);
         return RowNorms(tape.Gradient(observer.Embedding!)!.ToArray(), context.Length);
     }

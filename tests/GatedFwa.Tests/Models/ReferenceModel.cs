@@ -26,7 +26,7 @@ internal sealed class ReferenceModel(LanguageModel model)
         {
             string block = $"layers.{layer}.";
             AddTo(x, Attention(Norm(x, block + "attention_norm.weight"), block + "attention."));
-            AddTo(x, FeedForward(Norm(x, block + "feed_forward_norm.weight"), block + "feed_forward."));
+            if (_config.FeedForwardWidth > 0) AddTo(x, FeedForward(Norm(x, block + "feed_forward_norm.weight"), block + "feed_forward."));
         }
 
         return Project(Norm(x, "norm.weight"), _config.TiedEmbedding ? "embedding.weight" : "head.weight");

@@ -9,7 +9,8 @@ namespace GatedFwa.Cli.Commands.Bench;
 /// <summary><c>gatedfwa bench</c>: how fast this machine runs this library, against what the machine could do.</summary>
 internal static class BenchCommand
 {
-    private static readonly IBenchmark[] Benchmarks = [new MatMulBench(), new GateBench(), new AttentionBench(), new NativeSparseBench(), new TrainBench(), new DecodeBench()];
+    private static readonly IBenchmark[] Benchmarks =
+        [new MatMulBench(), new GateBench(), new AttentionBench(), new NativeSparseBench(), new TrainBench(), new DecodeBench()];
 
     private static readonly IGpuBenchmark[] GpuBenchmarks =
         [new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuNativeSparseBench(), new GpuTrainBench(), new GpuDecodeBench()];
@@ -48,7 +49,9 @@ internal static class BenchCommand
             if (!place.IsCpu)
             {
                 if (result.GetResult(threads) is { Implicit: false }) throw new InputException("--threads is for the CPU; leave it out with --device cuda.");
-                RunOnGpu(GpuBenchmarks.Single(benchmark => benchmark.Name == name), place, result.GetValue(json));
+                IGpuBenchmark onGpu = GpuBenchmarks.SingleOrDefault(benchmark => benchmark.Name == name)
+                    ?? throw new InputException($"bench {name} measures the CPU alone; leave --device out.");
+                RunOnGpu(onGpu, place, result.GetValue(json));
                 return;
             }
 

@@ -30,7 +30,7 @@ internal static class ModelReport
         Facts.Print("model", folder);
         Facts.Print("attention", ModelWords.Attention(config));
         Facts.Print("also", string.Join(", ", ModelWords.Pieces(config)));
-        Facts.Print("layers", $"{config.Layers} of width {config.Width}: {ModelWords.Heads(config)}, SwiGLU of {config.FeedForwardWidth}");
+        Facts.Print("layers", $"{config.Layers} of width {config.Width}: {ModelWords.Heads(config)}, {ModelWords.FeedForward(config)}");
         Facts.Print("vocabulary", Words.Count(config.VocabularySize));
         Facts.Print("parameters", Words.Count(parameters));
         Facts.Print("weights", $"{ModelDirectory.WeightsFile}, {Words.Bytes(weights.FileBytes)}");

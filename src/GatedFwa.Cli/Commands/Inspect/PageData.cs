@@ -67,10 +67,9 @@ internal static class PageData
         };
     }
 
-    /// <summary>How many tokens before the predicted one can matter at all: each layer reaches a window back, and the token shift one
-    /// token more; null without a window.</summary>
-    private static int? FarthestToken(ModelConfig config) =>
-        config.Window is { } window ? 1 + (config.Layers * (window - 1 + (config.TokenShift ? 1 : 0))) : null;
+    /// <summary>How many tokens before the predicted one can matter at all, the last that was read being the first: the reach of the
+    /// windows, and one more a layer with the token shift; null without a window.</summary>
+    private static long? FarthestToken(ModelConfig config) => 1 + config.Reach + (config.TokenShift ? config.Layers : 0);
 
     private static string Halves(float[] values)
     {
