@@ -64,7 +64,7 @@ internal sealed record GradientProfile(int Predictions, double[] Norms)
         using var tape = new Tape();
         var observer = new Watcher();
         Tensor loss = model.ObservedLoss(
-            tape, tape.Own(Tensor.From(context, shape, model.Device)), tape.Own(Tensor.From(targets, shape, model.Device)), observer);
+            tape, tape.Own(Tensor.From(context, shape, model.Device)), tape.Own(Tensor.From(targets, shape)), observer);
         tape.Backward(loss);
         return RowNorms(tape.Gradient(observer.Embedding!)!.ToArray(), context.Length);
     }

@@ -6,7 +6,11 @@ using GatedFwa.Training.Inspection;
 
 namespace GatedFwa.Training.Tests.Inspection;
 
-public sealed class SameWeightsTests : TensorTest
+public sealed class SameWeightsTests() : SameWeightsSuite(TestBackend.Cpu);
+
+public sealed class SameWeightsCudaTests() : SameWeightsSuite(TestBackend.CudaFloat32);
+
+public abstract class SameWeightsSuite(TestBackend backend) : TensorTest(backend)
 {
     [Theory]
     [InlineData("gatedfwa", "full", "window", "gated-full")]
@@ -24,7 +28,7 @@ public sealed class SameWeightsTests : TensorTest
     [Fact]
     public void The_weights_stay_and_the_attention_changes()
     {
-        using LanguageModel model = TinyModel.Create(TinyModel.Config, TestBackend.Cpu);
+        using LanguageModel model = TinyModel.Create(TinyModel.Config, Backend);
         foreach (Mixer mixer in SameWeights.OtherMixers(model.Config))
         {
             using LanguageModel other = SameWeights.Under(model, mixer);
