@@ -17,8 +17,9 @@ internal static class SameWeights
     /// <param name="config">The model.</param>
     public static IReadOnlyList<Mixer> OtherMixers(ModelConfig config)
     {
-        ParameterSpec[] own = [.. ParameterPlan.Of(config)];
-        return [.. Applicable(config).Where(mixer => mixer.In(config) != config && !ParameterPlan.Of(mixer.In(config)).Except(own).Any())];
+        // By name and shape: how parameters begin or lie in memory may depend on what else there is.
+        HashSet<(string, Shape)> own = [.. Weights(config)];
+        return [.. Applicable(config).Where(mixer => mixer.In(config) != config && own.IsSupersetOf(Weights(mixer.In(config))))];
     }
 
     /// <summary>The model under another mixer.</summary>
@@ -32,6 +33,9 @@ internal static class SameWeights
         foreach (Parameter parameter in other.Parameters) parameter.Value.CopyFrom(own[parameter.Name].Value);
         return other;
     }
+
+    private static IEnumerable<(string Name, Shape Shape)> Weights(ModelConfig config) =>
+        ParameterPlan.Of(config).Select(spec => (spec.Name, spec.Shape));
 
     private static IEnumerable<Mixer> Applicable(ModelConfig config) =>
         config.Window is null ? [Mixer.Full, Mixer.GatedFull] : Mixer.All;
