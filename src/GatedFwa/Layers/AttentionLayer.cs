@@ -39,6 +39,7 @@ internal sealed class AttentionLayer
         Tensor v = Shift(tape, projections, _value, _valueShift, pass, pass.State?.PreviousValue);
         v = Heads(tape, v, _config.KeyHeads);
         (Tensor? alpha, DecayGatePrefix? prefix) = Gate(tape, x, projections, pass);
+        pass.Observer?.Attends(pass.Layer, q, k, alpha);
 
         Tensor o = Attend(tape, q, k, v, alpha, prefix, pass);
         return Linear.Apply(tape, tape.View(o, x.Shape), _output);
