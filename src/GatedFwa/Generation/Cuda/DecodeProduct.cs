@@ -1,3 +1,4 @@
+using GatedFwa.Attention;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cuda;
 
@@ -25,7 +26,14 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <summary>Columns from which on blocks of more rows have four tiles, so that x is read less often.</summary>
     private const int ManyColumns = 2048;
 
+    /// <summary>Features that a warp reads at a time of a row.</summary>
+    private const int StepFeatures = 32;
+
+    /// <summary>What a block of scores may keep of x, and how many share a multiprocessor.</summary>
+    private const int MostInputBytes = 64 << 10, ScoreBlocksPerMultiprocessor = 2;
+
     private static readonly KernelSource Source = new(typeof(DecodeProduct), "decode_product.cu");
+    private static readonly KernelSource ScoresSource = new(typeof(DecodeProduct), "decode_scores.cu");
 
     private enum Epilogue
     {
@@ -43,13 +51,20 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="overlaps">Whether weights may be read while the kernel before still runs.</param>
     public void Store(
         Tensor x, Tensor norm, ReadOnlySpan<Tensor> weights, (Tensor Gate, Tensor Amplitude)? decay, Tensor y, bool overlaps = true) =>
-        Launch(Epilogue.Store, x, norm, weights, decay, y, overlaps: overlaps);
+        Launch(Epilogue.Store, Input.Of(x), norm, weights, decay, y, overlaps: overlaps);
 
     /// <summary>sum += x · weightᵀ.</summary>
     /// <param name="x">[B, K] in the weights' type.</param>
     /// <param name="weight">[N, K].</param>
     /// <param name="sum">F32 [B, N].</param>
-    public void Add(Tensor x, Tensor weight, Tensor sum) => Launch(Epilogue.Add, x, null, [weight], null, sum);
+    public void Add(Tensor x, Tensor weight, Tensor sum) => Launch(Epilogue.Add, Input.Of(x), null, [weight], null, sum);
+
+    /// <summary>sum += x · weightᵀ.</summary>
+    /// <param name="x">Parts of attention, which are joined on the way.</param>
+    /// <param name="weight">[N, H · D].</param>
+    /// <param name="sum">F32 [B, N].</param>
+    public void Add(RingDecodeCuda.Parts x, Tensor weight, Tensor sum) =>
+        Launch(Epilogue.Add, new Input(x.Outputs, DType.F32, x), null, [weight], null, sum);
 
     /// <summary>y = silu(norm(x) · gateᵀ) ∘ (norm(x) · valueᵀ).</summary>
     /// <param name="x">F32 [B, C].</param>
@@ -59,11 +74,32 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="y">[B, N] in the weights' type.</param>
     /// <param name="memory">Keys and values to keep in the same launch, or none.</param>
     public void SwiGlu(Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y, KeptToken? memory = null) =>
-        Launch(Epilogue.SwiGlu, x, norm, [gate, value], null, y, memory);
+        Launch(Epilogue.SwiGlu, Input.Of(x), norm, [gate, value], null, y, memory);
+
+    /// <summary>y = norm(x) · weightᵀ for the many columns of a vocabulary.</summary>
+    /// <param name="x">F32 [B, C], at most <see cref="FewRows"/>.</param>
+    /// <param name="norm">F32 [C].</param>
+    /// <param name="weight">[V, C].</param>
+    /// <param name="y">F32 [B, V].</param>
+    public void Scores(Tensor x, Tensor norm, Tensor weight, Tensor y)
+    {
+        (int rows, int width, int columns) = (x.Shape[0], x.Shape[1], y.Shape[1]);
+        int inputBytes = rows * (RowLaunch.Quotient(width, StepFeatures) | 1) * StepFeatures * type.Bytes();
+        if (type == DType.F32 || inputBytes > MostInputBytes)
+        {
+            Store(x, norm, [weight], null, y);
+            return;
+        }
+
+        int turns = RowLaunch.Quotient(columns, TileColumns * Warps);
+        x.Cuda.Kernel(ScoresSource, "decode_scores", KernelDefine.Element(type), ("ROWS", rows), ("WIDTH", width)).Launch(
+            new LaunchShape(Math.Min(turns, ScoreBlocksPerMultiprocessor * x.Cuda.Multiprocessors), 32 * Warps, inputBytes, Overlaps: true),
+            x, norm, epsilon, weight.As(type), columns, y);
+    }
 
     private void Launch(
         Epilogue epilogue,
-        Tensor x,
+        Input x,
         Tensor? norm,
         ReadOnlySpan<Tensor> weights,
         (Tensor Gate, Tensor Amplitude)? decay,
@@ -71,7 +107,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         KeptToken? memory = null,
         bool overlaps = true)
     {
-        (int rows, int width) = (x.Shape[0], x.Shape[1]);
+        (int rows, int width) = (y.Shape[0], weights[0].Shape[1]);
         Span<nint> addresses = stackalloc nint[MostWeights];
         Span<int> ends = stackalloc int[MostWeights];
         int end = 0;
@@ -89,7 +125,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         int blocks = RowLaunch.Quotient(end, columns) + RowLaunch.Quotient(2 * heads * RowLaunch.Quotient(rows, DotRows), Warps);
         int sharedBytes = Warps * rows * (columns + 1) * sizeof(float);
         KernelDefine Typed(string name, DType of) => (name, KernelDefine.Element(of).Value);
-        x.Cuda.Kernel(
+        y.Cuda.Kernel(
             Source,
             "decode_product",
             KernelDefine.Element(type),
@@ -99,13 +135,21 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             ("ROWS", rows),
             ("WIDTH", width),
             ("COLUMNS", columns),
+            ("SPLITS", x.Parts?.Splits ?? 0),
+            ("HEAD_SIZE", x.Parts?.HeadSize ?? 0),
             ("NORM", norm is not null),
             ("EPILOGUE", (int)epilogue)).Launch(
             new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
-            x, norm, epsilon,
+            x.Address, x.Parts?.Stretches ?? 0, norm, epsilon,
             addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
             decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
             memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values);
+    }
+
+    /// <summary>What is multiplied.</summary>
+    private readonly record struct Input(nint Address, DType Type, RingDecodeCuda.Parts? Parts)
+    {
+        public static Input Of(Tensor x) => new(x.Address, x.Type, null);
     }
 
     /// <summary>A token's keys and values, which become those of the token before.</summary>

@@ -5,8 +5,11 @@
 // NORM: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
 // the time they are. EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and
 // second the value; along with it the layer's keys and values, which its attention has read by then, become those of the token before.
+// SPLITS: x is what so many blocks a head have gathered of attention, floats [ROWS * heads, SPLITS, HEAD_SIZE], still to be joined; 0: it
+// is x.
 #include "packs.cuh"
 #include "programmatic.cuh"
+#include "stretch.cuh"
 #include "tensor_cores.cuh"
 #include "warp.cuh"
 
@@ -20,8 +23,11 @@ constexpr int steps = (all_steps + warps - 1) / warps;
 constexpr int most_at_once = 8 / (tiles * (int)sizeof(ELEMENT) / 2) > 1 ? 8 / (tiles * (int)sizeof(ELEMENT) / 2) : 1;
 constexpr int steps_at_once = steps < most_at_once ? steps : most_at_once;
 constexpr int row_tiles = (ROWS + 15) / 16;        // Of 16 rows, as the tensor cores take them.
+constexpr bool loads_ahead = row_tiles == 1 && SPLITS <= 4;   // x of several steps: as registers allow.
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
 constexpr int dot_rows = 8;                        // Of x, that one warp multiplies with a row of a decay's weights.
+constexpr int line = 128 / sizeof(float);          // Of memory, in floats.
+constexpr int outputs = (ROWS * output_columns + threads - 1) / threads; // Of a thread.
 
 // Rows of up to five matrices, one below the other; `ends` counts rows.
 struct Weights
@@ -50,40 +56,84 @@ __device__ __forceinline__ const ELEMENT *weight_row(const Weights &weights, int
 #endif
 }
 
-// Eight neighbours as they lie in memory.
+// Loads have no branches around them, so that all of them are on their way before the first is waited for: what does not exist reads
+// something else. Weights past WIDTH are then multiplied by zeros.
+__device__ __forceinline__ int existing(int k) { return min(k, WIDTH - lane_features); }
+
+// Eight neighbours of a row of W as they lie in memory.
 struct Raw
 {
     static constexpr int count = lane_features * sizeof(ELEMENT) / 16;
     uint4 words[count];
 
-    __device__ __forceinline__ void load(const ELEMENT *source, bool exists)
+    __device__ __forceinline__ void load(const ELEMENT *source)
     {
 #pragma unroll
-        for (int i = 0; i < count; i++)
-            words[i] = exists ? reinterpret_cast<const uint4 *>(source)[i] : make_uint4(0, 0, 0, 0);
+        for (int i = 0; i < count; i++) words[i] = reinterpret_cast<const uint4 *>(source)[i];
     }
 };
 
-// Features that the sum over all of them and the sum of squares are taken of; zeros where there is no such row or feature.
-__device__ __forceinline__ void load_input(const INPUT *x, int row, int k, const float *norm, float *values, float &squares)
+// Eight neighbours of a row of x.
+struct RawInput
 {
-    if (row >= ROWS || k >= WIDTH)
-    {
-#pragma unroll
-        for (int i = 0; i < lane_features; i++) values[i] = 0;
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < lane_features; i += Pack16<INPUT>::count) Pack16<INPUT>::load(x + (long long)row * WIDTH + k + i, values + i);
-#if NORM
-#pragma unroll
-    for (int i = 0; i < lane_features; i++)
-    {
-        squares = fmaf(values[i], values[i], squares);
-        values[i] *= norm[i];
-    }
+    static constexpr int count = lane_features * sizeof(INPUT) / 16, parts = SPLITS ? SPLITS : 1;
+    uint4 words[parts][count];
+#if SPLITS
+    Stretch stretches[parts];
 #endif
-}
+
+    __device__ __forceinline__ void load(const INPUT *x, const Stretch *all_stretches, int row, int k)
+    {
+        row = min(row, ROWS - 1);
+        k = existing(k);
+#if SPLITS
+        const int first_part = (row * (WIDTH / HEAD_SIZE) + k / HEAD_SIZE) * SPLITS, distance = HEAD_SIZE;
+        x += (long long)first_part * HEAD_SIZE + k % HEAD_SIZE;
+#pragma unroll
+        for (int s = 0; s < SPLITS; s++) stretches[s] = all_stretches[first_part + s];
+#else
+        const int distance = 0;
+        x += (long long)row * WIDTH + k;
+#endif
+#pragma unroll
+        for (int s = 0; s < parts; s++)
+#pragma unroll
+            for (int i = 0; i < count; i++) words[s][i] = reinterpret_cast<const uint4 *>(x + s * distance)[i];
+    }
+
+    // Zeros where there is no such row or feature.
+    __device__ __forceinline__ void take(int row, int k, const float *norm, float *values, float &squares) const
+    {
+        const bool exists = row < ROWS && k < WIDTH;
+        float part[parts][lane_features];
+#pragma unroll
+        for (int s = 0; s < parts; s++)
+#pragma unroll
+            for (int i = 0; i < count; i++)
+                Pack16<INPUT>::load(reinterpret_cast<const INPUT *>(&words[s][i]), part[s] + i * Pack16<INPUT>::count);
+#if SPLITS
+        float factor[SPLITS];
+        const float share = 1.f / join<SPLITS>(stretches, 1, factor).sum;
+#pragma unroll
+        for (int i = 0; i < lane_features; i++)
+        {
+            float value = 0;
+#pragma unroll
+            for (int s = 0; s < SPLITS; s++) value = fmaf(factor[s] * share, part[s][i], value);
+            part[0][i] = value;
+        }
+#endif
+#pragma unroll
+        for (int i = 0; i < lane_features; i++)
+        {
+            values[i] = exists ? part[0][i] : 0.0f;
+#if NORM
+            squares = fmaf(values[i], values[i], squares);
+            values[i] *= norm[i];
+#endif
+        }
+    }
+};
 
 // The decays' pre-activations: rows of float weights, which are few, by a warp each. Where a product of 16 bits would round the
 // weights, these do not.
@@ -92,17 +142,23 @@ __device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, fl
 {
     const int head = warp_index % (2 * heads), first_row = warp_index / (2 * heads) * dot_rows;
     const float *weight = head < heads ? gate + (long long)head * WIDTH : amplitude + (long long)(head - heads) * WIDTH;
+    if (first_row < ROWS)
+        for (int k = lane * line; k < WIDTH; k += 32 * line) prefetch(weight + k, 1);
+    wait_for_earlier_kernels();
 #pragma unroll 2
     for (int row = first_row; row < min(first_row + dot_rows, ROWS); row++)
     {
         float sum = 0, squares = 0;
 #pragma unroll 4
-        for (int k = lane * lane_features; k < WIDTH; k += 32 * lane_features)
+        for (int round = 0; round < (WIDTH + 32 * lane_features - 1) / (32 * lane_features); round++)
         {
+            const int k = (round * 32 + lane) * lane_features;
             float values[lane_features], factors[lane_features], norms[lane_features] = {};
-            load(weight + k, factors);
-            if (NORM) load(norm + k, norms);
-            load_input(x, row, k, norms, values, squares);
+            RawInput input;
+            input.load(x, nullptr, row, k);
+            load(weight + existing(k), factors);
+            if (NORM) load(norm + existing(k), norms);
+            input.take(row, k, norms, values, squares);
 #pragma unroll
             for (int i = 0; i < lane_features; i++) sum = fmaf(values[i], factors[i], sum);
         }
@@ -116,10 +172,10 @@ __device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, fl
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
 // keys and as many values.
 extern "C" __global__ void __launch_bounds__(threads)
-decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
-               const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth,
-               const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride,
-               int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values)
+decode_product(const INPUT *x, const Stretch *stretches, const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second,
+               const ELEMENT *third, const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third,
+               int end_fourth, int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride,
+               const float *kept, int kept_stride, int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]
@@ -131,10 +187,7 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
 #if EPILOGUE == 0
     if (blockIdx.x >= product_blocks)
     {
-        wait_for_earlier_kernels();
-        const int index = (blockIdx.x - product_blocks) * warps + warp;
-        if (index < 2 * heads * ((ROWS + dot_rows - 1) / dot_rows))
-            decay_rows(x, norm, epsilon, gate, amplitude, heads, y + columns, stride, index, lane);
+        decay_rows(x, norm, epsilon, gate, amplitude, heads, y + columns, stride, (blockIdx.x - product_blocks) * warps + warp, lane);
         return;
     }
 #endif
@@ -142,7 +195,19 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
     const ELEMENT *rows[tiles];
 #pragma unroll
     for (int tile = 0; tile < tiles; tile++) rows[tile] = weight_row(weights, tile, g);
+    // What is not sent for before the wait comes nearer.
+#pragma unroll 1
+    for (int s = steps_at_once; s < steps; s++)
+    {
+        const int k = (s * warps + warp) * step_features + t * lane_features;
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++)
+            prefetch(rows[tile] + existing(k), 1);
+    }
     float squares[row_tiles][2] = {};
+#if EPILOGUE == 1
+    float before[outputs];
+#endif
 #if ELEMENT_BYTES == 2
     float sums[row_tiles][tiles][4] = {};
 #else
@@ -157,22 +222,51 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
         {
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #pragma unroll
-            for (int tile = 0; tile < tiles; tile++) weight[s][tile].load(rows[tile] + k, k < WIDTH);
-            if (NORM && k < WIDTH) load(norm + k, norms[s]);
+            for (int tile = 0; tile < tiles; tile++) weight[s][tile].load(rows[tile] + existing(k));
+            if (NORM) load(norm + existing(k), norms[s]);
         }
-        if (done == 0) wait_for_earlier_kernels();
+        if (done == 0)
+        {
+            wait_for_earlier_kernels();
+#if EPILOGUE == 1
+#pragma unroll
+            for (int j = 0; j < outputs; j++)
+            {
+                const int i = j * threads + threadIdx.x, n = blockIdx.x * output_columns + i % output_columns;
+                before[j] = i < ROWS * output_columns && n < columns ? y[(long long)(i / output_columns) * stride + n] : 0.0f;
+            }
+#endif
+        }
+#if ELEMENT_BYTES == 2
+        // [.., 0]: the first eight rows of 16, [.., 1]: the others.
+        RawInput input[steps_at_once][row_tiles][2];
+        const auto load_input = [&](int s) {
+            const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
+#pragma unroll
+            for (int m = 0; m < row_tiles; m++)
+#pragma unroll
+                for (int i = 0; i < 2; i++)
+                    if (m * 16 + i * 8 < ROWS) input[s][m][i].load(x, stretches, m * 16 + i * 8 + g, k);
+        };
+        if (loads_ahead)
+        {
+#pragma unroll
+            for (int s = 0; s < steps_at_once; s++) load_input(s);
+        }
+#endif
 #pragma unroll
         for (int s = 0; s < steps_at_once; s++)
         {
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #if ELEMENT_BYTES == 2
+            if (!loads_ahead) load_input(s);
             // Sums do not mind the order of features, so a lane's eight neighbours stand where two products of 16 features want theirs.
 #pragma unroll
             for (int m = 0; m < row_tiles; m++)
             {
-                float low[lane_features], high[lane_features];
-                load_input(x, m * 16 + g, k, norms[s], low, squares[m][0]);
-                load_input(x, m * 16 + 8 + g, k, norms[s], high, squares[m][1]);
+                float low[lane_features] = {}, high[lane_features] = {};
+                input[s][m][0].take(m * 16 + g, k, norms[s], low, squares[m][0]);
+                if (m * 16 + 8 < ROWS) input[s][m][1].take(m * 16 + 8 + g, k, norms[s], high, squares[m][1]);
 #pragma unroll
                 for (int half = 0; half < 2; half++)
                 {
@@ -202,7 +296,9 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
             for (int row = 0; row < ROWS; row++)
             {
                 float values[lane_features], unused = 0;
-                load_input(x, row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
+                RawInput input;
+                input.load(x, stretches, row, k);
+                input.take(row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
 #pragma unroll
                 for (int tile = 0; tile < tiles; tile++)
 #pragma unroll
@@ -249,10 +345,12 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
 #endif
     __syncthreads();
 
-    for (int i = threadIdx.x; i < ROWS * output_columns; i += threads)
+#pragma unroll
+    for (int j = 0; j < outputs; j++)
     {
+        const int i = j * threads + threadIdx.x;
         const int row = i / output_columns, column = i % output_columns, n = blockIdx.x * output_columns + column;
-        if (n >= columns) continue;
+        if (row >= ROWS || n >= columns) continue;
         float scale = 1;
 #if NORM
         float all = 0;
@@ -272,7 +370,7 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
         const float gated = sum_of(c), value = sum_of(c + tile_columns);
         *target = from_float<OUTPUT>(gated / (1.f + expf(-gated)) * value);
 #elif EPILOGUE == 1
-        *target += sum_of(column);
+        *target = before[j] + sum_of(column);
 #else
         *target = sum_of(column);
 #endif
