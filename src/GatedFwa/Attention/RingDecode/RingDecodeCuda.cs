@@ -29,8 +29,8 @@ internal static class RingDecodeCuda
     /// <summary>What the joining kernel takes, and its threads.</summary>
     private const int MostSplits = 128;
 
-    /// <summary>What a reader of <see cref="Parts"/> is asked to join.</summary>
-    private const int MostParts = 16;
+    /// <summary>What a reader of <see cref="Parts"/> is asked to join of a head, and to keep of all texts.</summary>
+    private const int MostParts = 16, MostJoinedBytes = 64 << 10;
 
     /// <summary>Blocks of few warps that keep a multiprocessor's memory requests coming.</summary>
     private const int BlocksPerMultiprocessor = 4;
@@ -63,9 +63,11 @@ internal static class RingDecodeCuda
         /// <param name="joins">Whether <see cref="Launch"/> gives a result; else it may leave <see cref="Parts"/>.</param>
         public Plan(CudaDevice device, KeyValueRing ring, int positions, bool joins)
         {
-            (_device, _ring, _joins) = (device, ring, joins);
+            (_device, _ring) = (device, ring);
             (_batch, _heads, _size, _keyHeads) = (ring.QueryShape[0], ring.QueryShape[2], ring.QueryShape[3], ring.Keys.Heads);
             _group = _heads / _keyHeads;
+            joins |= _batch * _heads * _size * sizeof(float) > MostJoinedBytes;
+            _joins = joins;
             _slices = RowLaunch.Quotient(_group, MostHeads);
             int blocks = _batch * _keyHeads * _slices, multiprocessors = device.Multiprocessors;
             bool fits = SliceHeads <= MostHeadsOfManyWarps && ManyWarps * SliceHeads * _size * sizeof(float) <= MostSharedBytes;

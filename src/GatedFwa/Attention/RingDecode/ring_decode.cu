@@ -32,6 +32,7 @@ constexpr int lane_features = packs_per_lane * pack;
 constexpr int keys_per_read = 32 / key_lanes;
 constexpr int reads = tile_keys / keys_per_read;
 constexpr int reads_at_once = reads < 8 ? reads : 8;
+constexpr int least_blocks = warps == 4 && HEADS == 1 && packs_per_lane == 1 ? 6 : 1;   // Of a multiprocessor.
 
 // Keys or values of several reads as they lie in memory, all on their way before the first is used; zeros past the head's end.
 struct Reads
@@ -80,7 +81,7 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 // stretches [B * heads, splits], newest first, which whoever reads them joins; one: o. Blocks: split, slice of a group's heads, row
 // and key head.
 // PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
-extern "C" __global__ void __launch_bounds__(32 * warps)
+extern "C" __global__ void __launch_bounds__(32 * warps, least_blocks)
 #if PREPARES
 ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
             const ELEMENT *previous_keys, const ELEMENT *previous_values, const float *bias, float decay_epsilon,

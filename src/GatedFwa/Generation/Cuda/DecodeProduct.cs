@@ -64,7 +64,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="weight">[N, H · D].</param>
     /// <param name="sum">F32 [B, N].</param>
     public void Add(RingDecodeCuda.Parts x, Tensor weight, Tensor sum) =>
-        Launch(Epilogue.Add, new Input(x.Outputs, DType.F32, x), null, [weight], null, sum);
+        Launch(Epilogue.Add, new Input(0, type, x), null, [weight], null, sum);
 
     /// <summary>y = silu(norm(x) · gateᵀ) ∘ (norm(x) · valueᵀ).</summary>
     /// <param name="x">F32 [B, C].</param>
@@ -124,6 +124,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         int columns = tiles * TileColumns, heads = decay?.Gate.Shape[0] ?? 0;
         int blocks = RowLaunch.Quotient(end, columns) + RowLaunch.Quotient(2 * heads * RowLaunch.Quotient(rows, DotRows), Warps);
         int sharedBytes = Warps * rows * (columns + 1) * sizeof(float);
+        if (x.Parts is not null) sharedBytes = Math.Max(sharedBytes, rows * width * type.Bytes());
         KernelDefine Typed(string name, DType of) => (name, KernelDefine.Element(of).Value);
         y.Cuda.Kernel(
             Source,
@@ -140,7 +141,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             ("NORM", norm is not null),
             ("EPILOGUE", (int)epilogue)).Launch(
             new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
-            x.Address, x.Parts?.Stretches ?? 0, norm, epsilon,
+            x.Address, x.Parts?.Outputs ?? 0, x.Parts?.Stretches ?? 0, norm, epsilon,
             addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
             decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
             memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values);

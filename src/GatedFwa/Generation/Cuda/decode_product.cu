@@ -5,8 +5,7 @@
 // NORM: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
 // the time they are. EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and
 // second the value; along with it the layer's keys and values, which its attention has read by then, become those of the token before.
-// SPLITS: x is what so many blocks a head have gathered of attention, floats [ROWS * heads, SPLITS, HEAD_SIZE], still to be joined; 0: it
-// is x.
+// SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself, in shared memory.
 #include "packs.cuh"
 #include "programmatic.cuh"
 #include "stretch.cuh"
@@ -20,10 +19,11 @@ constexpr int lane_features = 8;                   // Neighbours: 16 bytes of a 
 constexpr int step_features = 4 * lane_features;   // Of a warp at a time: eight rows of W by four lanes.
 constexpr int all_steps = (WIDTH + step_features - 1) / step_features;
 constexpr int steps = (all_steps + warps - 1) / warps;
-constexpr int most_at_once = 8 / (tiles * (int)sizeof(ELEMENT) / 2) > 1 ? 8 / (tiles * (int)sizeof(ELEMENT) / 2) : 1;
-constexpr int steps_at_once = steps < most_at_once ? steps : most_at_once;
+constexpr int most_at_once = 12 / (tiles * (int)sizeof(ELEMENT) / 2) > 1 ? 12 / (tiles * (int)sizeof(ELEMENT) / 2) : 1;
+constexpr int rounds = (steps + most_at_once - 1) / most_at_once, steps_at_once = (steps + rounds - 1) / rounds;
 constexpr int row_tiles = (ROWS + 15) / 16;        // Of 16 rows, as the tensor cores take them.
-constexpr bool loads_ahead = row_tiles == 1 && SPLITS <= 4;   // x of several steps: as registers allow.
+constexpr bool loads_ahead = row_tiles == 1;       // x of several steps: as registers allow.
+constexpr int least_blocks = ELEMENT_BYTES == 4 || row_tiles > 1 ? 1 : ROWS > 8 ? 2 : 3;   // Of a multiprocessor: two kernels overlap.
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
 constexpr int dot_rows = 8;                        // Of x, that one warp multiplies with a row of a decay's weights.
 constexpr int line = 128 / sizeof(float);          // Of memory, in floats.
@@ -76,57 +76,26 @@ struct Raw
 // Eight neighbours of a row of x.
 struct RawInput
 {
-    static constexpr int count = lane_features * sizeof(INPUT) / 16, parts = SPLITS ? SPLITS : 1;
-    uint4 words[parts][count];
-#if SPLITS
-    Stretch stretches[parts];
-#endif
+    static constexpr int count = lane_features * sizeof(INPUT) / 16;
+    uint4 words[count];
 
-    __device__ __forceinline__ void load(const INPUT *x, const Stretch *all_stretches, int row, int k)
+    __device__ __forceinline__ void load(const INPUT *x, int row, int k)
     {
-        row = min(row, ROWS - 1);
-        k = existing(k);
-#if SPLITS
-        const int first_part = (row * (WIDTH / HEAD_SIZE) + k / HEAD_SIZE) * SPLITS, distance = HEAD_SIZE;
-        x += (long long)first_part * HEAD_SIZE + k % HEAD_SIZE;
+        x += (long long)min(row, ROWS - 1) * WIDTH + existing(k);
 #pragma unroll
-        for (int s = 0; s < SPLITS; s++) stretches[s] = all_stretches[first_part + s];
-#else
-        const int distance = 0;
-        x += (long long)row * WIDTH + k;
-#endif
-#pragma unroll
-        for (int s = 0; s < parts; s++)
-#pragma unroll
-            for (int i = 0; i < count; i++) words[s][i] = reinterpret_cast<const uint4 *>(x + s * distance)[i];
+        for (int i = 0; i < count; i++) words[i] = reinterpret_cast<const uint4 *>(x)[i];
     }
 
-    // Zeros where there is no such row or feature.
+    // Features that the sum over all of them and the sum of squares are taken of; zeros where there is no such row or feature.
     __device__ __forceinline__ void take(int row, int k, const float *norm, float *values, float &squares) const
     {
-        const bool exists = row < ROWS && k < WIDTH;
-        float part[parts][lane_features];
 #pragma unroll
-        for (int s = 0; s < parts; s++)
-#pragma unroll
-            for (int i = 0; i < count; i++)
-                Pack16<INPUT>::load(reinterpret_cast<const INPUT *>(&words[s][i]), part[s] + i * Pack16<INPUT>::count);
-#if SPLITS
-        float factor[SPLITS];
-        const float share = 1.f / join<SPLITS>(stretches, 1, factor).sum;
+        for (int i = 0; i < count; i++)
+            Pack16<INPUT>::load(reinterpret_cast<const INPUT *>(words + i), values + i * Pack16<INPUT>::count);
 #pragma unroll
         for (int i = 0; i < lane_features; i++)
         {
-            float value = 0;
-#pragma unroll
-            for (int s = 0; s < SPLITS; s++) value = fmaf(factor[s] * share, part[s][i], value);
-            part[0][i] = value;
-        }
-#endif
-#pragma unroll
-        for (int i = 0; i < lane_features; i++)
-        {
-            values[i] = exists ? part[0][i] : 0.0f;
+            values[i] = row < ROWS && k < WIDTH ? values[i] : 0.0f;
 #if NORM
             squares = fmaf(values[i], values[i], squares);
             values[i] *= norm[i];
@@ -134,6 +103,32 @@ struct RawInput
         }
     }
 };
+
+#if SPLITS
+// x from the parts of each head: floats [ROWS * heads, SPLITS, HEAD_SIZE] and what weighs them.
+__device__ __forceinline__ void join_parts(const float *parts, const Stretch *stretches, ELEMENT *x)
+{
+    constexpr int pack = 4;
+    for (int i = threadIdx.x * pack; i < ROWS * WIDTH; i += threads * pack)
+    {
+        const int first_part = i / HEAD_SIZE * SPLITS;
+        float values[SPLITS][pack], factor[SPLITS], joined[pack] = {};
+        Stretch weights[SPLITS];
+#pragma unroll
+        for (int s = 0; s < SPLITS; s++)
+        {
+            load(parts + (long long)(first_part + s) * HEAD_SIZE + i % HEAD_SIZE, values[s]);
+            weights[s] = stretches[first_part + s];
+        }
+        const float share = 1.f / join<SPLITS>(weights, 1, factor).sum;
+#pragma unroll
+        for (int s = 0; s < SPLITS; s++)
+#pragma unroll
+            for (int j = 0; j < pack; j++) joined[j] = fmaf(factor[s] * share, values[s][j], joined[j]);
+        store(joined, x + i);
+    }
+}
+#endif
 
 // The decays' pre-activations: rows of float weights, which are few, by a warp each. Where a product of 16 bits would round the
 // weights, these do not.
@@ -155,7 +150,7 @@ __device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, fl
             const int k = (round * 32 + lane) * lane_features;
             float values[lane_features], factors[lane_features], norms[lane_features] = {};
             RawInput input;
-            input.load(x, nullptr, row, k);
+            input.load(x, row, k);
             load(weight + existing(k), factors);
             if (NORM) load(norm + existing(k), norms);
             input.take(row, k, norms, values, squares);
@@ -171,10 +166,10 @@ __device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, fl
 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
 // keys and as many values.
-extern "C" __global__ void __launch_bounds__(threads)
-decode_product(const INPUT *x, const Stretch *stretches, const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second,
-               const ELEMENT *third, const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third,
-               int end_fourth, int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride,
+extern "C" __global__ void __launch_bounds__(threads, least_blocks)
+decode_product(const INPUT *x, const float *partial, const Stretch *stretches, const float *norm, float epsilon, const ELEMENT *first,
+               const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second,
+               int end_third, int end_fourth, int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride,
                const float *kept, int kept_stride, int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values)
 {
     DYNAMIC_SHARED(shared);
@@ -236,6 +231,12 @@ decode_product(const INPUT *x, const Stretch *stretches, const float *norm, floa
                 before[j] = i < ROWS * output_columns && n < columns ? y[(long long)(i / output_columns) * stride + n] : 0.0f;
             }
 #endif
+#if SPLITS
+            ELEMENT *joined = reinterpret_cast<ELEMENT *>(parts);   // Nobody has sums yet.
+            join_parts(partial, stretches, joined);
+            __syncthreads();
+            x = joined;
+#endif
         }
 #if ELEMENT_BYTES == 2
         // [.., 0]: the first eight rows of 16, [.., 1]: the others.
@@ -246,7 +247,7 @@ decode_product(const INPUT *x, const Stretch *stretches, const float *norm, floa
             for (int m = 0; m < row_tiles; m++)
 #pragma unroll
                 for (int i = 0; i < 2; i++)
-                    if (m * 16 + i * 8 < ROWS) input[s][m][i].load(x, stretches, m * 16 + i * 8 + g, k);
+                    if (m * 16 + i * 8 < ROWS) input[s][m][i].load(x, m * 16 + i * 8 + g, k);
         };
         if (loads_ahead)
         {
@@ -297,7 +298,7 @@ decode_product(const INPUT *x, const Stretch *stretches, const float *norm, floa
             {
                 float values[lane_features], unused = 0;
                 RawInput input;
-                input.load(x, stretches, row, k);
+                input.load(x, row, k);
                 input.take(row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
 #pragma unroll
                 for (int tile = 0; tile < tiles; tile++)
@@ -308,7 +309,8 @@ decode_product(const INPUT *x, const Stretch *stretches, const float *norm, floa
         }
     }
 
-    // To shared memory: a warp's sums over its features.
+    // To shared memory, where joined parts lay: a warp's sums over its features.
+    if (SPLITS) __syncthreads();
     float *part = parts + warp * ROWS * COLUMNS;
 #if ELEMENT_BYTES == 2
 #pragma unroll
