@@ -2,9 +2,11 @@
 // W; its warps share the features, each 32 at a time, and their sums are added up at the end in order. W is on its way before the
 // kernel that writes x has ended.
 //
-// NORM: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
-// the time they are. EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and
-// second the value; along with it the layer's keys and values, which its attention has read by then, become those of the token before.
+// NORM 1: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
+// the time they are. NORM 2: x is that stream with the norm's factors, in 16 bits, its squares summed in SQUARES parts, both left by the
+// kernel that added to the stream last: where rows are many, half the bytes that each block reads.
+// EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and second the value;
+// along with it the layer's keys and values, which its attention has read by then, become those of the token before.
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself, in shared memory.
 #include "packs.cuh"
 #include "programmatic.cuh"
@@ -25,6 +27,7 @@ constexpr int row_tiles = (ROWS + 15) / 16;        // Of 16 rows, as the tensor 
 constexpr bool loads_ahead = row_tiles == 1;       // x of several steps: as registers allow.
 constexpr int least_blocks = ELEMENT_BYTES == 4 || row_tiles > 1 ? 1 : ROWS > 8 ? 2 : 3;   // Of a multiprocessor: two kernels overlap.
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
+constexpr int lane_squares = (SQUARES + 3) / 4;    // Of the parts of a row's squares.
 constexpr int dot_rows = 8;                        // Of x, that one warp multiplies with a row of a decay's weights.
 constexpr int line = 128 / sizeof(float);          // Of memory, in floats.
 constexpr int outputs = (ROWS * output_columns + threads - 1) / threads; // Of a thread.
@@ -73,13 +76,13 @@ struct Raw
     }
 };
 
-// Eight neighbours of a row of x.
-struct RawInput
+// Eight neighbours of a row of x, to be multiplied by a norm's factors or not.
+template <class T, bool normed> struct RawInput
 {
-    static constexpr int count = lane_features * sizeof(INPUT) / 16;
+    static constexpr int count = lane_features * sizeof(T) / 16;
     uint4 words[count];
 
-    __device__ __forceinline__ void load(const INPUT *x, int row, int k)
+    __device__ __forceinline__ void load(const T *x, int row, int k)
     {
         x += (long long)min(row, ROWS - 1) * WIDTH + existing(k);
 #pragma unroll
@@ -91,15 +94,14 @@ struct RawInput
     {
 #pragma unroll
         for (int i = 0; i < count; i++)
-            Pack16<INPUT>::load(reinterpret_cast<const INPUT *>(words + i), values + i * Pack16<INPUT>::count);
+            Pack16<T>::load(reinterpret_cast<const T *>(words + i), values + i * Pack16<T>::count);
 #pragma unroll
         for (int i = 0; i < lane_features; i++)
         {
             values[i] = row < ROWS && k < WIDTH ? values[i] : 0.0f;
-#if NORM
+            if (!normed) continue;
             squares = fmaf(values[i], values[i], squares);
             values[i] *= norm[i];
-#endif
         }
     }
 };
@@ -132,7 +134,7 @@ __device__ __forceinline__ void join_parts(const float *parts, const Stretch *st
 
 // The decays' pre-activations: rows of float weights, which are few, by a warp each. Where a product of 16 bits would round the
 // weights, these do not.
-__device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, float epsilon, const float *gate, const float *amplitude,
+__device__ __forceinline__ void decay_rows(const float *x, const float *norm, float epsilon, const float *gate, const float *amplitude,
                                            int heads, float *y, int stride, int warp_index, int lane)
 {
     const int head = warp_index % (2 * heads), first_row = warp_index / (2 * heads) * dot_rows;
@@ -148,29 +150,30 @@ __device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, fl
         for (int round = 0; round < (WIDTH + 32 * lane_features - 1) / (32 * lane_features); round++)
         {
             const int k = (round * 32 + lane) * lane_features;
-            float values[lane_features], factors[lane_features], norms[lane_features] = {};
-            RawInput input;
+            float values[lane_features], factors[lane_features], norms[lane_features];
+            RawInput<float, true> input;
             input.load(x, row, k);
             load(weight + existing(k), factors);
-            if (NORM) load(norm + existing(k), norms);
+            load(norm + existing(k), norms);
             input.take(row, k, norms, values, squares);
 #pragma unroll
             for (int i = 0; i < lane_features; i++) sum = fmaf(values[i], factors[i], sum);
         }
         sum = warp_sum(sum);
         squares = warp_sum(squares);
-        if (NORM) sum *= 1.f / sqrtf(squares / WIDTH + epsilon);
+        sum *= 1.f / sqrtf(squares / WIDTH + epsilon);
         if (lane == 0) y[(long long)row * stride + head] = sum;
     }
 }
 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
-// keys and as many values.
+// keys and as many values. `stream`: x in float, for the decays. `next_x`, if any, and `next_squares` [blocks, ROWS] are for a NORM of 2.
 extern "C" __global__ void __launch_bounds__(threads, least_blocks)
-decode_product(const INPUT *x, const float *partial, const Stretch *stretches, const float *norm, float epsilon, const ELEMENT *first,
-               const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second,
-               int end_third, int end_fourth, int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride,
-               const float *kept, int kept_stride, int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values)
+decode_product(const INPUT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
+               const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth,
+               const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth, const float *gate,
+               const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride, int kept_width,
+               ELEMENT *previous_keys, ELEMENT *previous_values, const float *next_norm, ELEMENT *next_x, float *next_squares)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]
@@ -182,7 +185,7 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
 #if EPILOGUE == 0
     if (blockIdx.x >= product_blocks)
     {
-        decay_rows(x, norm, epsilon, gate, amplitude, heads, y + columns, stride, (blockIdx.x - product_blocks) * warps + warp, lane);
+        decay_rows(stream, norm, epsilon, gate, amplitude, heads, y + columns, stride, (blockIdx.x - product_blocks) * warps + warp, lane);
         return;
     }
 #endif
@@ -202,6 +205,13 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
     float squares[row_tiles][2] = {};
 #if EPILOGUE == 1
     float before[outputs];
+#elif EPILOGUE == 2
+    const int first_kept = blockIdx.x * threads + threadIdx.x, kept_end = kept ? 2 * ROWS * kept_width : 0;
+    const auto kept_at = [&](int i) { return kept[(long long)(i / (2 * kept_width)) * kept_stride + i % (2 * kept_width)]; };
+    float keeps;
+#endif
+#if NORM == 2
+    float some_squares[lane_squares];   // Of row threadIdx.x / 4, every fourth part.
 #endif
 #if ELEMENT_BYTES == 2
     float sums[row_tiles][tiles][4] = {};
@@ -218,7 +228,7 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #pragma unroll
             for (int tile = 0; tile < tiles; tile++) weight[s][tile].load(rows[tile] + existing(k));
-            if (NORM) load(norm + existing(k), norms[s]);
+            if (NORM == 1) load(norm + existing(k), norms[s]);
         }
         if (done == 0)
         {
@@ -230,6 +240,13 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
                 const int i = j * threads + threadIdx.x, n = blockIdx.x * output_columns + i % output_columns;
                 before[j] = i < ROWS * output_columns && n < columns ? y[(long long)(i / output_columns) * stride + n] : 0.0f;
             }
+#elif EPILOGUE == 2
+            keeps = first_kept < kept_end ? kept_at(first_kept) : 0.0f;
+#endif
+#if NORM == 2
+#pragma unroll
+            for (int i = 0; i < lane_squares; i++)
+                some_squares[i] = square_parts[min(i * 4 + t, SQUARES - 1) * ROWS + min((int)threadIdx.x / 4, ROWS - 1)];
 #endif
 #if SPLITS
             ELEMENT *joined = reinterpret_cast<ELEMENT *>(parts);   // Nobody has sums yet.
@@ -240,7 +257,7 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
         }
 #if ELEMENT_BYTES == 2
         // [.., 0]: the first eight rows of 16, [.., 1]: the others.
-        RawInput input[steps_at_once][row_tiles][2];
+        RawInput<INPUT, NORM == 1> input[steps_at_once][row_tiles][2];
         const auto load_input = [&](int s) {
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #pragma unroll
@@ -297,7 +314,7 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
             for (int row = 0; row < ROWS; row++)
             {
                 float values[lane_features], unused = 0;
-                RawInput input;
+                RawInput<INPUT, NORM == 1> input;
                 input.load(x, row, k);
                 input.take(row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
 #pragma unroll
@@ -335,7 +352,7 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
             if (t == 0) part[row * COLUMNS + tile * tile_columns + g] = sum;
         }
 #endif
-#if NORM
+#if NORM == 1
 #pragma unroll
     for (int i = 0; i < 2 * row_tiles; i++)
     {
@@ -344,6 +361,13 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
         sum += __shfl_xor_sync(all_lanes, sum, 2);
         if (t == 0 && i * 8 + g < ROWS) squares_of[warp * ROWS + i * 8 + g] = sum;
     }
+#elif NORM == 2
+    float sum_of_squares = 0;
+#pragma unroll
+    for (int i = 0; i < lane_squares; i++) sum_of_squares += i * 4 + t < SQUARES ? some_squares[i] : 0.0f;
+    sum_of_squares += __shfl_xor_sync(all_lanes, sum_of_squares, 1);
+    sum_of_squares += __shfl_xor_sync(all_lanes, sum_of_squares, 2);
+    if (t == 0 && threadIdx.x / 4 < ROWS) squares_of[threadIdx.x / 4] = sum_of_squares;
 #endif
     __syncthreads();
 
@@ -352,12 +376,26 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
     {
         const int i = j * threads + threadIdx.x;
         const int row = i / output_columns, column = i % output_columns, n = blockIdx.x * output_columns + column;
-        if (row >= ROWS || n >= columns) continue;
+        const bool exists = row < ROWS && n < columns;
+#if EPILOGUE == 1
+        float value = 0;
+#pragma unroll
+        for (int w = 0; w < warps; w++) value += exists ? parts[(w * ROWS + row) * COLUMNS + column] : 0.0f;
+        value += before[j];
+        if (exists) y[(long long)row * stride + n] = value;
+        if (!next_x) continue;
+        if (exists) next_x[(long long)row * stride + n] = from_float<ELEMENT>(value * next_norm[n]);
+        float square = exists ? value * value : 0.0f;
+#pragma unroll
+        for (int step = output_columns / 2; step > 0; step >>= 1) square += __shfl_xor_sync(all_lanes, square, step);
+        if (row < ROWS && column == 0) next_squares[blockIdx.x * ROWS + row] = square;
+#else
+        if (!exists) continue;
         float scale = 1;
 #if NORM
         float all = 0;
 #pragma unroll
-        for (int w = 0; w < warps; w++) all += squares_of[w * ROWS + row];
+        for (int w = 0; w < (NORM == 1 ? warps : 1); w++) all += squares_of[w * ROWS + row];
         scale = 1.f / sqrtf(all / WIDTH + epsilon);
 #endif
         const auto sum_of = [&](int c) {
@@ -371,19 +409,17 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
         const int c = column / tile_columns * 2 * tile_columns + column % tile_columns;
         const float gated = sum_of(c), value = sum_of(c + tile_columns);
         *target = from_float<OUTPUT>(gated / (1.f + expf(-gated)) * value);
-#elif EPILOGUE == 1
-        *target = before[j] + sum_of(column);
 #else
         *target = sum_of(column);
 #endif
+#endif
     }
 #if EPILOGUE == 2
-    if (!kept) return;
-    for (int i = blockIdx.x * threads + threadIdx.x; i < 2 * ROWS * kept_width; i += gridDim.x * threads)
+    for (int i = first_kept; i < kept_end; i += gridDim.x * threads)
     {
         const int row = i / (2 * kept_width), column = i % (2 * kept_width);
         ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
-        target[(long long)row * kept_width + column] = from_float<ELEMENT>(kept[(long long)row * kept_stride + column]);
+        target[(long long)row * kept_width + column] = from_float<ELEMENT>(i == first_kept ? keeps : kept_at(i));
     }
 #endif
 }
