@@ -6,7 +6,7 @@ namespace GatedFwa.Attention;
 
 /// <summary>
 /// Reads a ring once. The window is split over blocks until the GPU is full; each leaves a softmax of its own part, and a second
-/// kernel joins them in order.
+/// kernel, or whoever reads them, joins them in order.
 /// </summary>
 internal static class RingDecodeCuda
 {
