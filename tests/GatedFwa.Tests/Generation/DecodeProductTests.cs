@@ -77,6 +77,21 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         ErrorNorm.Require(y.ToArray(), expected, Backend.Forward(1e-6));
     }
 
+    [Theory]
+    [InlineData(1, 768, 1030)] // Several turns of a warp.
+    [InlineData(3, 40, 5)]
+    [InlineData(8, 296, 70)]
+    [InlineData(16, 512, 601)]
+    public void Scores_of_a_vocabulary(int rows, int width, int outputs)
+    {
+        float[] x = Samples.Normal(rows * width, 1, 3), norm = Samples.Normal(width, 2);
+        float[] weight = Backend.Round(Samples.Normal(outputs * width, 3));
+        using Tensor xs = F32(x, rows), norms = Backend.Parameter(norm, [width]), weights = F32(weight, outputs);
+        using Tensor y = Tensor.Empty([rows, outputs], DType.F32, Backend.Device);
+        new DecodeProduct(Backend.Activations, Epsilon).Scores(xs, norms, weights, y);
+        ErrorNorm.Require(y.ToArray(), Product(Norm(x, norm), rows, weight), Backend.Forward(1e-6));
+    }
+
     private static double[] Norm(float[] x, float[] weight) =>
     [
         .. x.Chunk(weight.Length).SelectMany(row =>

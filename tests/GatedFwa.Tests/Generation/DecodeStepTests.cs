@@ -132,6 +132,26 @@ public abstract class DecodeStepSuite(TestBackend backend) : TensorTest(backend)
         ErrorNorm.Require(scores, expected, Tolerance);
     }
 
+    [Theory]
+    [InlineData(1, 4, 4)]
+    [InlineData(2, 4, 1)]
+    [InlineData(3, 1, 1)]
+    public void A_window_is_dealt_to_several_blocks(int batch, int heads, int keyHeads)
+    {
+        const int Prompt = 296, Steps = 8; // From a window that is almost full to one that has begun to move.
+        ModelConfig config = TinyModels.GatedFwa with { Width = 8 * heads, Heads = heads, KeyHeads = keyHeads, Window = 300 };
+        using LanguageModel model = TinyModels.Lively(config, Backend);
+        var reference = new ReferenceModel(model);
+        int[][] texts = [.. Enumerable.Range(0, batch).Select(row => TinyModels.Tokens(Prompt + Steps, (ulong)row + 1))];
+        using DecodeState state = model.NewState(batch);
+        Step(model, state, [.. texts.SelectMany(text => text[..Prompt])]);
+        float[] scores = [];
+        for (int position = Prompt; position < Prompt + Steps; position++)
+            scores = Step(model, state, [.. texts.Select(text => text[position])]);
+        double[] expected = [.. texts.SelectMany(text => reference.Logits(text)[^1])];
+        ErrorNorm.Require(scores, expected, Tolerance);
+    }
+
     /// <summary>As in <see cref="DecodeSuite"/>.</summary>
     private double Tolerance => Backend.Activations == DType.F32 ? 3e-6 : 6e-2;
 

@@ -6,7 +6,7 @@ namespace GatedFwa.Attention;
 
 /// <summary>
 /// Reads a ring once. The window is split over blocks until the GPU is full; each leaves a softmax of its own part, and a second
-/// kernel joins them in order.
+/// kernel, or whoever reads them, joins them in order.
 /// </summary>
 internal static class RingDecodeCuda
 {
@@ -29,6 +29,9 @@ internal static class RingDecodeCuda
     /// <summary>What the joining kernel takes, and its threads.</summary>
     private const int MostSplits = 128;
 
+    /// <summary>What a reader of <see cref="Parts"/> is asked to join of a head, and to keep of all texts.</summary>
+    private const int MostParts = 16, MostJoinedBytes = 64 << 10;
+
     /// <summary>Blocks of few warps that keep a multiprocessor's memory requests coming.</summary>
     private const int BlocksPerMultiprocessor = 4;
 
@@ -40,7 +43,7 @@ internal static class RingDecodeCuda
     /// <summary>Attends to a ring whose newest position the host knows.</summary>
     public static void Forward(Tensor q, KeyValueRing ring, float scale, Tensor o)
     {
-        var plan = new Plan(q.Cuda, ring, ring.Count);
+        var plan = new Plan(q.Cuda, ring, ring.Count, joins: true);
         using CudaStorage? scratch = plan.ScratchBytes == 0 ? null : q.Cuda.Memory.Rent(plan.ScratchBytes);
         plan.Launch([q], [("PREPARES", false)], scale, o, cursors: 0, scratch);
     }
@@ -50,31 +53,41 @@ internal static class RingDecodeCuda
     {
         private readonly CudaDevice _device;
         private readonly KeyValueRing _ring;
+        private readonly bool _joins;
         private readonly int _batch, _heads, _size, _keyHeads, _group, _slices, _warps, _splits;
 
         /// <summary>Decides.</summary>
         /// <param name="device">The ring's GPU.</param>
         /// <param name="ring">The ring.</param>
         /// <param name="positions">The most that it will hold.</param>
-        public Plan(CudaDevice device, KeyValueRing ring, int positions)
+        /// <param name="joins">Whether <see cref="Launch"/> gives a result; else it may leave <see cref="Parts"/>.</param>
+        public Plan(CudaDevice device, KeyValueRing ring, int positions, bool joins)
         {
             (_device, _ring) = (device, ring);
             (_batch, _heads, _size, _keyHeads) = (ring.QueryShape[0], ring.QueryShape[2], ring.QueryShape[3], ring.Keys.Heads);
             _group = _heads / _keyHeads;
+            joins |= _batch * _heads * _size * sizeof(float) > MostJoinedBytes;
+            _joins = joins;
             _slices = RowLaunch.Quotient(_group, MostHeads);
             int blocks = _batch * _keyHeads * _slices, multiprocessors = device.Multiprocessors;
             bool fits = SliceHeads <= MostHeadsOfManyWarps && ManyWarps * SliceHeads * _size * sizeof(float) <= MostSharedBytes;
-            _warps = blocks <= multiprocessors && fits ? ManyWarps : FewWarps;
+            _warps = joins && blocks <= multiprocessors && fits ? ManyWarps : FewWarps;
             int wanted = BlocksPerMultiprocessor * FewWarps * multiprocessors / (_warps * blocks);
-            _splits = Math.Clamp(wanted, 1, Math.Min(MostSplits, RowLaunch.Quotient(RowLaunch.Quotient(positions, TileKeys), _warps)));
+            int most = Math.Min(joins ? MostSplits : MostParts, RowLaunch.Quotient(RowLaunch.Quotient(positions, TileKeys), _warps));
+            _splits = Math.Clamp(wanted, 1, most);
         }
 
         /// <summary>What <see cref="Launch"/> needs beside the result, before it is all joined.</summary>
-        public long ScratchBytes => _splits == 1 ? 0 : Parts * (StretchBytes + (_size * sizeof(float)));
+        public long ScratchBytes => _splits == 1 ? 0 : PartCount * (StretchBytes + (_size * sizeof(float)));
+
+        /// <summary>What <see cref="Launch"/> leaves in its scratch memory instead of a result; none where one block has all of a
+        /// head's keys.</summary>
+        public Parts? PartsIn(CudaStorage? scratch) =>
+            _joins || scratch is null ? null : new Parts(PartialOutputs(scratch), scratch.Address, _splits, _size);
 
         private int SliceHeads => RowLaunch.Quotient(_group, _slices);
 
-        private long Parts => (long)_batch * _heads * _splits;
+        private long PartCount => (long)_batch * _heads * _splits;
 
         /// <summary>Puts the kernels on the stream.</summary>
         /// <param name="query">The kernel's first arguments: the query, or what it is to be made from.</param>
@@ -96,7 +109,7 @@ internal static class RingDecodeCuda
                 KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
                 ("WARPS", _warps), .. queryDefines,
             ];
-            nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : stretches + (nint)(Parts * StretchBytes);
+            nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
             KernelArgument[] arguments =
             [
                 .. query, _ring.Keys.Slots, _ring.Values.Slots, _ring.Alpha?.Slots, cursors, _ring.Next, _ring.Count, _ring.Keys.Capacity,
@@ -104,9 +117,18 @@ internal static class RingDecodeCuda
             ];
             var shape = new LaunchShape(_splits, Warp * _warps, BlocksY: _slices, BlocksZ: _batch * _keyHeads, Overlaps: true);
             _device.Kernel(Source, "ring_decode", defines).Launch(shape, arguments);
-            if (_splits == 1) return;
+            if (_splits == 1 || !_joins) return;
             _device.Kernel(Source, "ring_combine", defines).Launch(
                 new LaunchShape(_batch * _heads, MostSplits, Overlaps: true), partial, stretches, o, _splits);
         }
+
+        private nint PartialOutputs(CudaStorage scratch) => scratch.Address + (nint)(PartCount * StretchBytes);
     }
+
+    /// <summary>What the parts of a window have gathered, newest first, before they are joined (<c>stretch.cuh</c>).</summary>
+    /// <param name="Outputs">Address of F32 [B · H, splits, D].</param>
+    /// <param name="Stretches">Address of as many decays, highest scores and sums.</param>
+    /// <param name="Splits">Parts of a head.</param>
+    /// <param name="HeadSize">Features of a head.</param>
+    internal sealed record Parts(nint Outputs, nint Stretches, int Splits, int HeadSize);
 }

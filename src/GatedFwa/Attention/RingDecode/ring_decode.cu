@@ -7,6 +7,7 @@
 // hands its own sum on, and whoever joins stretches subtracts what lies between.
 #include "elements.cuh"
 #include "programmatic.cuh"
+#include "stretch.cuh"
 #include "warp.cuh"
 #if PREPARES
 #include "decode_token.cuh"
@@ -15,7 +16,6 @@
 constexpr int warps = WARPS;
 constexpr int join_warps = 4;
 constexpr int tile_keys = 32;
-constexpr double log2_e = 1.4426950408889634;
 
 constexpr int pack = Pack16<ELEMENT>::count;
 constexpr int head_packs = HEAD_SIZE / pack;
@@ -32,22 +32,34 @@ constexpr int lane_features = packs_per_lane * pack;
 constexpr int keys_per_read = 32 / key_lanes;
 constexpr int reads = tile_keys / keys_per_read;
 constexpr int reads_at_once = reads < 8 ? reads : 8;
+constexpr int least_blocks = warps == 4 && HEADS == 1 && packs_per_lane == 1 ? 6 : 1;   // Of a multiprocessor.
 
-// What a stretch of keys gives: weights are 2^(score - highest), scores relative to the stretch's newest key.
-struct Stretch
+// Keys or values of several reads as they lie in memory, all on their way before the first is used; zeros past the head's end.
+struct Reads
 {
-    double decay;  // Sum of its alphas.
-    float highest; // Of the scores, in units of log 2.
-    float sum;     // Of the weights.
+    uint4 words[reads_at_once][packs_per_lane];
+
+    // `slot_of`: the slot of a read.
+    template <class Slot> __device__ __forceinline__ void load(const ELEMENT *source, Slot slot_of)
+    {
+#pragma unroll
+        for (int r = 0; r < reads_at_once; r++)
+        {
+            const ELEMENT *row = source + (long long)slot_of(r) * HEAD_SIZE;
+#pragma unroll
+            for (int p = 0; p < packs_per_lane; p++)
+            {
+                const int feature = (p * key_lanes + (int)threadIdx.x % key_lanes) * pack;
+                words[r][p] = feature < HEAD_SIZE ? *reinterpret_cast<const uint4 *>(row + feature) : make_uint4(0, 0, 0, 0);
+            }
+        }
+    }
+
+    __device__ __forceinline__ void values_of(int r, int p, float *values) const
+    {
+        Pack16<ELEMENT>::load(reinterpret_cast<const ELEMENT *>(&words[r][p]), values);
+    }
 };
-
-__device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff800000u); }
-
-// 2^(score - highest), 0 where nothing was seen.
-__device__ __forceinline__ float weight_of(float score, float highest)
-{
-    return highest == minus_infinity() ? 0.0f : exp2_fast(score - highest);
-}
 
 // For lane i: the sum over the lanes before it, and over all in `total`. Infinity stays infinity: nothing is subtracted.
 __device__ __forceinline__ double sum_before(double x, double &total)
@@ -66,9 +78,10 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 
 // q and o [B, 1, heads, HEAD_SIZE]; keys, values [B, key heads, capacity, HEAD_SIZE]; alpha [B, heads, capacity]. `next` and `count`
 // hold for all rows unless `cursors` gives each its own (next, count). Several splits: partial_o [B * heads, splits, HEAD_SIZE] and
-// stretches [B * heads, splits], newest first; one: o. Blocks: split, slice of a group's heads, row and key head.
+// stretches [B * heads, splits], newest first, which whoever reads them joins; one: o. Blocks: split, slice of a group's heads, row
+// and key head.
 // PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
-extern "C" __global__ void __launch_bounds__(32 * warps)
+extern "C" __global__ void __launch_bounds__(32 * warps, least_blocks)
 #if PREPARES
 ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
             const ELEMENT *previous_keys, const ELEMENT *previous_values, const float *bias, float decay_epsilon,
@@ -102,23 +115,36 @@ ring_decode(const ELEMENT *q,
         const int slot = next - 1 - min(age, count - 1);
         return slot < 0 ? slot + capacity : slot;
     };
-#if PREPARES
-    // The step has moved the cursors on before any layer began; of what is read here only the newest slot is still to be written.
-    if (first_tile < end_tile)
-    {
-        const long long slot = (long long)slot_of(first_tile * tile_keys + lane);
+    const auto prefetch_tile = [&](int tile) {
+        if (tile >= end_tile) return;
+        const long long slot = slot_of(tile * tile_keys + lane);
         prefetch(keys + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
         prefetch(values + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
-    }
+    };
+    Reads fetched;
+    const auto fetch = [&](const ELEMENT *source, int tile, int first_read) {
+        fetched.load(source, [&](int read) { return slot_of(tile * tile_keys + (first_read + read) * keys_per_read + key_in_read); });
+    };
+    if (first_tile < end_tile) fetch(keys, first_tile, 0);
+    prefetch_tile(first_tile);
+#if PREPARES
+    // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
+    const int key_head = blockIdx.z % key_heads;
+    const Token token = {projections, stride, query_norm, key_norm, epsilon, angles, previous_keys, previous_values, bias, decay_epsilon};
+    token.prefetch_parameters<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0);
+#if GATED
+    if (first_tile < end_tile)
+        for (int h = 0; h < head_count; h++)
+            prefetch(alpha + (first_head + h) * capacity + slot_of(first_tile * tile_keys + lane), sizeof(float));
+#endif
     __shared__ float prepared[HEADS][HEAD_SIZE];
     __shared__ float scratch[2][warps];
     wait_for_earlier_kernels();
-    const Token token = {projections, stride, query_norm, key_norm, epsilon, angles, previous_keys, previous_values, bias, decay_epsilon};
     const int newest_slot = slot_of(0);
-    const int key_head = blockIdx.z % key_heads;
     token.prepare<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0, prepared,
                               keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
                               alpha + first_head * capacity + newest_slot, capacity, scratch);
+    if (first_tile == 0 && key_in_read == 0) fetch(keys, 0, 0);
 #endif
 
     float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];
@@ -156,49 +182,58 @@ ring_decode(const ELEMENT *q,
         const bool exists = newest + lane < count;
         const int own_slot = slot_of(newest + lane);
 
+        prefetch_tile(tile + 1);
+#if GATED
+        float alphas[HEADS];
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+            alphas[h] = alpha[(first_head + min(h, head_count - 1)) * capacity + own_slot];
+#endif
+
         // Lane i ends with the score of age newest + i.
         float score[HEADS];
 #pragma unroll
         for (int h = 0; h < HEADS; h++) score[h] = 0;
-#pragma unroll reads_at_once
-        for (int read = 0; read < reads; read++)
+        for (int first_read = 0; first_read < reads; first_read += reads_at_once)
         {
-            const ELEMENT *key = keys + (long long)slot_of(newest + read * keys_per_read + key_in_read) * HEAD_SIZE;
-            float product[HEADS];
+            if (first_read > 0) fetch(keys, tile, first_read);
 #pragma unroll
-            for (int h = 0; h < HEADS; h++) product[h] = 0;
-#pragma unroll
-            for (int p = 0; p < packs_per_lane; p++)
+            for (int r = 0; r < reads_at_once; r++)
             {
-                const int feature = (p * key_lanes + part) * pack;
-                if (feature >= HEAD_SIZE) continue;
-                float k[pack];
-                Pack16<ELEMENT>::load(key + feature, k);
+                float product[HEADS];
+#pragma unroll
+                for (int h = 0; h < HEADS; h++) product[h] = 0;
+#pragma unroll
+                for (int p = 0; p < packs_per_lane; p++)
+                {
+                    float k[pack];
+                    fetched.values_of(r, p, k);
+#pragma unroll
+                    for (int h = 0; h < HEADS; h++)
+                    {
+#pragma unroll
+                        for (int i = 0; i < pack; i++) product[h] = fmaf(query[h][p * pack + i], k[i], product[h]);
+                    }
+                }
 #pragma unroll
                 for (int h = 0; h < HEADS; h++)
                 {
 #pragma unroll
-                    for (int i = 0; i < pack; i++) product[h] = fmaf(query[h][p * pack + i], k[i], product[h]);
+                    for (int step = key_lanes / 2; step > 0; step >>= 1) product[h] += __shfl_xor_sync(all_lanes, product[h], step);
+                    const float mine = __shfl_sync(all_lanes, product[h], lane % keys_per_read * key_lanes);
+                    if (lane / keys_per_read == first_read + r) score[h] = mine;
                 }
-            }
-#pragma unroll
-            for (int h = 0; h < HEADS; h++)
-            {
-#pragma unroll
-                for (int step = key_lanes / 2; step > 0; step >>= 1) product[h] += __shfl_xor_sync(all_lanes, product[h], step);
-                const float mine = __shfl_sync(all_lanes, product[h], lane % keys_per_read * key_lanes);
-                if (lane / keys_per_read == read) score[h] = mine;
             }
         }
 
+        fetch(values, tile, 0);
         float rescale[HEADS];
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
         {
 #if GATED
-            const float *head_alpha = alpha + (first_head + min(h, head_count - 1)) * capacity;
             double total;
-            const double before = sum_before(exists ? (double)head_alpha[own_slot] : 0.0, total);
+            const double before = sum_before(exists ? (double)alphas[h] : 0.0, total);
             score[h] -= (float)((decay[h] + before) * log2_e);
             decay[h] += total;
 #endif
@@ -218,26 +253,27 @@ ring_decode(const ELEMENT *q,
 #pragma unroll
             for (int i = 0; i < lane_features; i++) tile_o[h][i] = 0;
         }
-#pragma unroll reads_at_once
-        for (int read = 0; read < reads; read++)
+        for (int first_read = 0; first_read < reads; first_read += reads_at_once)
         {
-            const int key = read * keys_per_read + key_in_read;
-            const ELEMENT *value = values + (long long)slot_of(newest + key) * HEAD_SIZE;
-            float weight[HEADS];
+            if (first_read > 0) fetch(values, tile, first_read);
 #pragma unroll
-            for (int h = 0; h < HEADS; h++) weight[h] = __shfl_sync(all_lanes, score[h], key);
-#pragma unroll
-            for (int p = 0; p < packs_per_lane; p++)
+            for (int r = 0; r < reads_at_once; r++)
             {
-                const int feature = (p * key_lanes + part) * pack;
-                if (feature >= HEAD_SIZE) continue;
-                float v[pack];
-                Pack16<ELEMENT>::load(value + feature, v);
+                float weight[HEADS];
 #pragma unroll
                 for (int h = 0; h < HEADS; h++)
-                {
+                    weight[h] = __shfl_sync(all_lanes, score[h], (first_read + r) * keys_per_read + key_in_read);
 #pragma unroll
-                    for (int i = 0; i < pack; i++) tile_o[h][p * pack + i] = fmaf(weight[h], v[i], tile_o[h][p * pack + i]);
+                for (int p = 0; p < packs_per_lane; p++)
+                {
+                    float v[pack];
+                    fetched.values_of(r, p, v);
+#pragma unroll
+                    for (int h = 0; h < HEADS; h++)
+                    {
+#pragma unroll
+                        for (int i = 0; i < pack; i++) tile_o[h][p * pack + i] = fmaf(weight[h], v[i], tile_o[h][p * pack + i]);
+                    }
                 }
             }
         }
@@ -247,6 +283,7 @@ ring_decode(const ELEMENT *q,
 #pragma unroll
             for (int i = 0; i < lane_features; i++) sum_o[h][i] = fmaf(sum_o[h][i], rescale[h], tile_o[h][i]);
         }
+        if (tile + 1 < end_tile) fetch(keys, tile + 1, 0);
     }
 
 #pragma unroll
@@ -274,24 +311,8 @@ ring_decode(const ELEMENT *q,
     // The warps' stretches become one.
     for (int h = 0; h < head_count; h++)
     {
-        Stretch all;
-        all.decay = 0;
-        all.highest = minus_infinity();
-        all.sum = 0;
         float factor[warps];
-#pragma unroll
-        for (int w = 0; w < warps; w++)
-        {
-            factor[w] = shared_stretches[w][h].highest - (float)(all.decay * log2_e);
-            all.highest = fmaxf(all.highest, factor[w]);
-            all.decay += shared_stretches[w][h].decay;
-        }
-#pragma unroll
-        for (int w = 0; w < warps; w++)
-        {
-            factor[w] = weight_of(factor[w], all.highest);
-            all.sum = fmaf(factor[w], shared_stretches[w][h].sum, all.sum);
-        }
+        const Stretch all = join<warps>(&shared_stretches[0][h], HEADS, factor);
         const long long head = first_head + h, partial = head * splits + split;
         for (int d = threadIdx.x; d < HEAD_SIZE; d += 32 * warps)
         {

@@ -1,3 +1,4 @@
+using GatedFwa.Attention;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cuda;
 
@@ -25,7 +26,14 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <summary>Columns from which on blocks of more rows have four tiles, so that x is read less often.</summary>
     private const int ManyColumns = 2048;
 
+    /// <summary>Features that a warp reads at a time of a row.</summary>
+    private const int StepFeatures = 32;
+
+    /// <summary>What a block of scores may keep of x, and how many share a multiprocessor.</summary>
+    private const int MostInputBytes = 64 << 10, ScoreBlocksPerMultiprocessor = 2;
+
     private static readonly KernelSource Source = new(typeof(DecodeProduct), "decode_product.cu");
+    private static readonly KernelSource ScoresSource = new(typeof(DecodeProduct), "decode_scores.cu");
 
     private enum Epilogue
     {
@@ -41,15 +49,34 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="decay">Two F32 weights [H, C] that are not rounded, or none.</param>
     /// <param name="y">F32 [B, ΣN + 2H].</param>
     /// <param name="overlaps">Whether weights may be read while the kernel before still runs.</param>
+    /// <param name="normed">x with the factors of this norm, where the product before has left it.</param>
     public void Store(
-        Tensor x, Tensor norm, ReadOnlySpan<Tensor> weights, (Tensor Gate, Tensor Amplitude)? decay, Tensor y, bool overlaps = true) =>
-        Launch(Epilogue.Store, x, norm, weights, decay, y, overlaps: overlaps);
+        Tensor x,
+        Tensor norm,
+        ReadOnlySpan<Tensor> weights,
+        (Tensor Gate, Tensor Amplitude)? decay,
+        Tensor y,
+        bool overlaps = true,
+        NormedStream? normed = null) =>
+        Launch(Epilogue.Store, Input.Of(x, normed), norm, weights, decay, y, overlaps: overlaps);
 
     /// <summary>sum += x · weightᵀ.</summary>
     /// <param name="x">[B, K] in the weights' type.</param>
     /// <param name="weight">[N, K].</param>
     /// <param name="sum">F32 [B, N].</param>
-    public void Add(Tensor x, Tensor weight, Tensor sum) => Launch(Epilogue.Add, x, null, [weight], null, sum);
+    /// <param name="normed">Where the sum goes along with the factors of the next norm.</param>
+    /// <param name="nextNorm">F32 [N]: these.</param>
+    public void Add(Tensor x, Tensor weight, Tensor sum, NormedStream? normed = null, Tensor? nextNorm = null) =>
+        Add(Input.Of(x), weight, sum, normed, nextNorm);
+
+    /// <summary>sum += x · weightᵀ.</summary>
+    /// <param name="x">Parts of attention, which are joined on the way.</param>
+    /// <param name="weight">[N, H · D].</param>
+    /// <param name="sum">F32 [B, N].</param>
+    /// <param name="normed">Where the sum goes along with the factors of the next norm.</param>
+    /// <param name="nextNorm">F32 [N]: these.</param>
+    public void Add(RingDecodeCuda.Parts x, Tensor weight, Tensor sum, NormedStream? normed = null, Tensor? nextNorm = null) =>
+        Add(new Input(0, type, 0, x, null), weight, sum, normed, nextNorm);
 
     /// <summary>y = silu(norm(x) · gateᵀ) ∘ (norm(x) · valueᵀ).</summary>
     /// <param name="x">F32 [B, C].</param>
@@ -58,20 +85,48 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="value">[N, C].</param>
     /// <param name="y">[B, N] in the weights' type.</param>
     /// <param name="memory">Keys and values to keep in the same launch, or none.</param>
-    public void SwiGlu(Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y, KeptToken? memory = null) =>
-        Launch(Epilogue.SwiGlu, x, norm, [gate, value], null, y, memory);
+    /// <param name="normed">x with the factors of this norm, where the product before has left it.</param>
+    public void SwiGlu(
+        Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y, KeptToken? memory = null, NormedStream? normed = null) =>
+        Launch(Epilogue.SwiGlu, Input.Of(x, normed), norm, [gate, value], null, y, memory);
+
+    /// <summary>y = norm(x) · weightᵀ for the many columns of a vocabulary.</summary>
+    /// <param name="x">F32 [B, C], at most <see cref="FewRows"/>.</param>
+    /// <param name="norm">F32 [C].</param>
+    /// <param name="weight">[V, C].</param>
+    /// <param name="y">F32 [B, V].</param>
+    public void Scores(Tensor x, Tensor norm, Tensor weight, Tensor y)
+    {
+        (int rows, int width, int columns) = (x.Shape[0], x.Shape[1], y.Shape[1]);
+        int inputBytes = rows * (RowLaunch.Quotient(width, StepFeatures) | 1) * StepFeatures * type.Bytes();
+        if (type == DType.F32 || inputBytes > MostInputBytes)
+        {
+            Store(x, norm, [weight], null, y);
+            return;
+        }
+
+        int turns = RowLaunch.Quotient(columns, TileColumns * Warps);
+        x.Cuda.Kernel(ScoresSource, "decode_scores", KernelDefine.Element(type), ("ROWS", rows), ("WIDTH", width)).Launch(
+            new LaunchShape(Math.Min(turns, ScoreBlocksPerMultiprocessor * x.Cuda.Multiprocessors), 32 * Warps, inputBytes, Overlaps: true),
+            x, norm, epsilon, weight.As(type), columns, y);
+    }
+
+    private void Add(Input x, Tensor weight, Tensor sum, NormedStream? normed, Tensor? nextNorm) =>
+        Launch(Epilogue.Add, x, null, [weight], null, sum, leaves: nextNorm is null ? null : normed, nextNorm: nextNorm);
 
     private void Launch(
         Epilogue epilogue,
-        Tensor x,
+        Input x,
         Tensor? norm,
         ReadOnlySpan<Tensor> weights,
         (Tensor Gate, Tensor Amplitude)? decay,
         Tensor y,
         KeptToken? memory = null,
-        bool overlaps = true)
+        bool overlaps = true,
+        NormedStream? leaves = null,
+        Tensor? nextNorm = null)
     {
-        (int rows, int width) = (x.Shape[0], x.Shape[1]);
+        (int rows, int width) = (y.Shape[0], weights[0].Shape[1]);
         Span<nint> addresses = stackalloc nint[MostWeights];
         Span<int> ends = stackalloc int[MostWeights];
         int end = 0;
@@ -83,13 +138,14 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             ends[i] = end += i < weights.Length ? weight.Shape[0] : 0;
         }
 
-        int tiles = rows <= FewRows ? 1 : end >= ManyColumns ? 4 : 2;
+        int tiles = TilesOf(rows, end);
         if (epilogue == Epilogue.SwiGlu) tiles = Math.Max(2, tiles);
         int columns = tiles * TileColumns, heads = decay?.Gate.Shape[0] ?? 0;
         int blocks = RowLaunch.Quotient(end, columns) + RowLaunch.Quotient(2 * heads * RowLaunch.Quotient(rows, DotRows), Warps);
         int sharedBytes = Warps * rows * (columns + 1) * sizeof(float);
+        if (x.Parts is not null) sharedBytes = Math.Max(sharedBytes, rows * width * type.Bytes());
         KernelDefine Typed(string name, DType of) => (name, KernelDefine.Element(of).Value);
-        x.Cuda.Kernel(
+        y.Cuda.Kernel(
             Source,
             "decode_product",
             KernelDefine.Element(type),
@@ -99,13 +155,45 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             ("ROWS", rows),
             ("WIDTH", width),
             ("COLUMNS", columns),
-            ("NORM", norm is not null),
+            ("SPLITS", x.Parts?.Splits ?? 0),
+            ("HEAD_SIZE", x.Parts?.HeadSize ?? 0),
+            ("NORM", norm is null ? 0 : x.Normed is null ? 1 : 2),
+            ("SQUARES", x.Normed is null ? 1 : RowLaunch.Quotient(width, TilesOf(rows, width) * TileColumns)),
             ("EPILOGUE", (int)epilogue)).Launch(
             new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
-            x, norm, epsilon,
+            x.Address, x.Stream, x.Normed?.Squares, x.Parts?.Outputs ?? 0, x.Parts?.Stretches ?? 0, norm, epsilon,
             addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
             decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
-            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values);
+            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values,
+            nextNorm, leaves?.Values, leaves?.Squares);
+    }
+
+    /// <summary>Tiles of columns that a block of a product has, before SwiGLU pairs them.</summary>
+    private static int TilesOf(int rows, int columns) => rows <= FewRows ? 1 : columns >= ManyColumns ? 4 : 2;
+
+    /// <summary>What is multiplied: an address of x, and of its floats.</summary>
+    private readonly record struct Input(nint Address, DType Type, nint Stream, RingDecodeCuda.Parts? Parts, NormedStream? Normed)
+    {
+        public static Input Of(Tensor x, NormedStream? normed = null) =>
+            new(normed?.Values.Address ?? x.Address, normed?.Values.Type ?? x.Type, x.Address, null, normed);
+    }
+
+    /// <summary>The residual stream with the factors of a norm, rounded, and the sums of its squares: from the product that added to it
+    /// last for the one that reads it next. Worth its while where texts are many and weights have 16 bits.</summary>
+    /// <param name="Values">[B, C] in the weights' type.</param>
+    /// <param name="Squares">F32, from each block [B].</param>
+    internal sealed record NormedStream(Tensor Values, Tensor Squares) : IDisposable
+    {
+        /// <summary>Takes its memory, if it is worth its while.</summary>
+        public static NormedStream? For(int rows, int width, DType type, Device device) =>
+            type == DType.F32 || rows <= FewRows ? null : new(
+                Tensor.Empty([rows, width], type, device), Tensor.Empty([RowLaunch.Quotient(width, TileColumns), rows], DType.F32, device));
+
+        public void Dispose()
+        {
+            Values.Dispose();
+            Squares.Dispose();
+        }
     }
 
     /// <summary>A token's keys and values, which become those of the token before.</summary>

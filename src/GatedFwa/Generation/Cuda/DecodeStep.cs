@@ -30,6 +30,7 @@ internal sealed class DecodeStep : IDisposable
     private readonly CudaStorage? _scratch;
     private readonly RingDecodeCuda.Plan[] _attention;
     private readonly Tensor _x, _projections, _attended, _hidden;
+    private readonly DecodeProduct.NormedStream? _normed;
     private CudaGraph? _graph;
     private bool _ranBefore;
 
@@ -50,10 +51,11 @@ internal sealed class DecodeStep : IDisposable
         Tensor Room(int width, DType type) => Tensor.Empty([batch, width], type, model.Device);
         _cursors = new DecodeCursors(_device, batch);
         _x = Room(_config.Width, DType.F32);
+        _normed = DecodeProduct.NormedStream.For(batch, _config.Width, _type, model.Device);
         _projections = Room(_layers[0].ProjectedWidth, DType.F32);
         _hidden = Room(_config.FeedForwardWidth, _type);
         _attended = Tensor.Empty(ring.QueryShape, _type, model.Device);
-        _attention = [.. state.Layers.Select(layer => new RingDecodeCuda.Plan(_device, layer.Ring, ring.Keys.Capacity))];
+        _attention = [.. state.Layers.Select(layer => new RingDecodeCuda.Plan(_device, layer.Ring, ring.Keys.Capacity, joins: false))];
         _scratch = _attention[0].ScratchBytes == 0 ? null : _device.Memory.Rent(_attention[0].ScratchBytes);
         double[] frequencies = RotaryTable.Frequencies(_config.HeadSize, _config.RotaryBase);
         _frequencies = _device.Memory.Rent(frequencies.Length * sizeof(double));
@@ -100,6 +102,7 @@ internal sealed class DecodeStep : IDisposable
         _frequencies.Dispose();
         _angles.Dispose();
         _scratch?.Dispose();
+        _normed?.Dispose();
         foreach (Tensor tensor in (Tensor[])[_x, _projections, _attended, _hidden]) tensor.Dispose();
     }
 
@@ -117,7 +120,7 @@ internal sealed class DecodeStep : IDisposable
         }
 
         Tensor logits = tape.Allocate([_state.Batch, _config.VocabularySize], DType.F32, Model.Device);
-        _product.Store(_x, _norm, [_head], null, logits);
+        _product.Scores(_x, _norm, _head, logits);
         return logits;
     }
 
@@ -141,15 +144,19 @@ internal sealed class DecodeStep : IDisposable
         {
             DecodeLayer layer = _layers[i];
             // The first waits for all that was put on the stream before, so that every kernel finds the cursors moved on.
-            _product.Store(_x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0);
+            _product.Store(
+                _x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0, i > 0 ? _normed : null);
             Attend(i);
-            using (Tensor attended = _attended.View(_x.Shape)) _product.Add(attended, layer.Output, _x);
-            _product.SwiGlu(_x, layer.FeedForwardNorm, layer.FeedForwardGate, layer.FeedForwardValue, _hidden, Kept(_state.Layers[i]));
-            _product.Add(_hidden, layer.FeedForwardOutput, _x);
+            if (_attention[i].PartsIn(_scratch) is { } parts) _product.Add(parts, layer.Output, _x, _normed, layer.FeedForwardNorm);
+            else _product.Add(_attended, layer.Output, _x, _normed, layer.FeedForwardNorm);
+            _product.SwiGlu(
+                _x, layer.FeedForwardNorm, layer.FeedForwardGate, layer.FeedForwardValue, _hidden, Kept(_state.Layers[i]), _normed);
+            Tensor? next = i + 1 < _layers.Length ? _layers[i + 1].AttentionNorm.Value : null;
+            _product.Add(_hidden, layer.FeedForwardOutput, _x, _normed, next);
         }
     }
 
-    /// <summary>From projections to what a query has gathered, by way of a slot of the ring.</summary>
+    /// <summary>From projections to what a query has gathered, or the parts of it, by way of a slot of the ring.</summary>
     private void Attend(int index)
     {
         DecodeLayer layer = _layers[index];

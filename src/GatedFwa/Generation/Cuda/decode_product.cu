@@ -2,11 +2,15 @@
 // W; its warps share the features, each 32 at a time, and their sums are added up at the end in order. W is on its way before the
 // kernel that writes x has ended.
 //
-// NORM: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
-// the time they are. EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and
-// second the value; along with it the layer's keys and values, which its attention has read by then, become those of the token before.
+// NORM 1: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
+// the time they are. NORM 2: x is that stream with the norm's factors, in 16 bits, its squares summed in SQUARES parts, both left by the
+// kernel that added to the stream last: where rows are many, half the bytes that each block reads.
+// EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and second the value;
+// along with it the layer's keys and values, which its attention has read by then, become those of the token before.
+// SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself, in shared memory.
 #include "packs.cuh"
 #include "programmatic.cuh"
+#include "stretch.cuh"
 #include "tensor_cores.cuh"
 #include "warp.cuh"
 
@@ -17,11 +21,16 @@ constexpr int lane_features = 8;                   // Neighbours: 16 bytes of a 
 constexpr int step_features = 4 * lane_features;   // Of a warp at a time: eight rows of W by four lanes.
 constexpr int all_steps = (WIDTH + step_features - 1) / step_features;
 constexpr int steps = (all_steps + warps - 1) / warps;
-constexpr int most_at_once = 8 / (tiles * (int)sizeof(ELEMENT) / 2) > 1 ? 8 / (tiles * (int)sizeof(ELEMENT) / 2) : 1;
-constexpr int steps_at_once = steps < most_at_once ? steps : most_at_once;
+constexpr int most_at_once = 12 / (tiles * (int)sizeof(ELEMENT) / 2) > 1 ? 12 / (tiles * (int)sizeof(ELEMENT) / 2) : 1;
+constexpr int rounds = (steps + most_at_once - 1) / most_at_once, steps_at_once = (steps + rounds - 1) / rounds;
 constexpr int row_tiles = (ROWS + 15) / 16;        // Of 16 rows, as the tensor cores take them.
+constexpr bool loads_ahead = row_tiles == 1;       // x of several steps: as registers allow.
+constexpr int least_blocks = ELEMENT_BYTES == 4 || row_tiles > 1 ? 1 : ROWS > 8 ? 2 : 3;   // Of a multiprocessor: two kernels overlap.
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
+constexpr int lane_squares = (SQUARES + 3) / 4;    // Of the parts of a row's squares.
 constexpr int dot_rows = 8;                        // Of x, that one warp multiplies with a row of a decay's weights.
+constexpr int line = 128 / sizeof(float);          // Of memory, in floats.
+constexpr int outputs = (ROWS * output_columns + threads - 1) / threads; // Of a thread.
 
 // Rows of up to five matrices, one below the other; `ends` counts rows.
 struct Weights
@@ -50,76 +59,121 @@ __device__ __forceinline__ const ELEMENT *weight_row(const Weights &weights, int
 #endif
 }
 
-// Eight neighbours as they lie in memory.
+// Loads have no branches around them, so that all of them are on their way before the first is waited for: what does not exist reads
+// something else. Weights past WIDTH are then multiplied by zeros.
+__device__ __forceinline__ int existing(int k) { return min(k, WIDTH - lane_features); }
+
+// Eight neighbours of a row of W as they lie in memory.
 struct Raw
 {
     static constexpr int count = lane_features * sizeof(ELEMENT) / 16;
     uint4 words[count];
 
-    __device__ __forceinline__ void load(const ELEMENT *source, bool exists)
+    __device__ __forceinline__ void load(const ELEMENT *source)
     {
 #pragma unroll
-        for (int i = 0; i < count; i++)
-            words[i] = exists ? reinterpret_cast<const uint4 *>(source)[i] : make_uint4(0, 0, 0, 0);
+        for (int i = 0; i < count; i++) words[i] = reinterpret_cast<const uint4 *>(source)[i];
     }
 };
 
-// Features that the sum over all of them and the sum of squares are taken of; zeros where there is no such row or feature.
-__device__ __forceinline__ void load_input(const INPUT *x, int row, int k, const float *norm, float *values, float &squares)
+// Eight neighbours of a row of x, to be multiplied by a norm's factors or not.
+template <class T, bool normed> struct RawInput
 {
-    if (row >= ROWS || k >= WIDTH)
+    static constexpr int count = lane_features * sizeof(T) / 16;
+    uint4 words[count];
+
+    __device__ __forceinline__ void load(const T *x, int row, int k)
+    {
+        x += (long long)min(row, ROWS - 1) * WIDTH + existing(k);
+#pragma unroll
+        for (int i = 0; i < count; i++) words[i] = reinterpret_cast<const uint4 *>(x)[i];
+    }
+
+    // Features that the sum over all of them and the sum of squares are taken of; zeros where there is no such row or feature.
+    __device__ __forceinline__ void take(int row, int k, const float *norm, float *values, float &squares) const
     {
 #pragma unroll
-        for (int i = 0; i < lane_features; i++) values[i] = 0;
-        return;
+        for (int i = 0; i < count; i++)
+            Pack16<T>::load(reinterpret_cast<const T *>(words + i), values + i * Pack16<T>::count);
+#pragma unroll
+        for (int i = 0; i < lane_features; i++)
+        {
+            values[i] = row < ROWS && k < WIDTH ? values[i] : 0.0f;
+            if (!normed) continue;
+            squares = fmaf(values[i], values[i], squares);
+            values[i] *= norm[i];
+        }
     }
-#pragma unroll
-    for (int i = 0; i < lane_features; i += Pack16<INPUT>::count) Pack16<INPUT>::load(x + (long long)row * WIDTH + k + i, values + i);
-#if NORM
-#pragma unroll
-    for (int i = 0; i < lane_features; i++)
+};
+
+#if SPLITS
+// x from the parts of each head: floats [ROWS * heads, SPLITS, HEAD_SIZE] and what weighs them.
+__device__ __forceinline__ void join_parts(const float *parts, const Stretch *stretches, ELEMENT *x)
+{
+    constexpr int pack = 4;
+    for (int i = threadIdx.x * pack; i < ROWS * WIDTH; i += threads * pack)
     {
-        squares = fmaf(values[i], values[i], squares);
-        values[i] *= norm[i];
+        const int first_part = i / HEAD_SIZE * SPLITS;
+        float values[SPLITS][pack], factor[SPLITS], joined[pack] = {};
+        Stretch weights[SPLITS];
+#pragma unroll
+        for (int s = 0; s < SPLITS; s++)
+        {
+            load(parts + (long long)(first_part + s) * HEAD_SIZE + i % HEAD_SIZE, values[s]);
+            weights[s] = stretches[first_part + s];
+        }
+        const float share = 1.f / join<SPLITS>(weights, 1, factor).sum;
+#pragma unroll
+        for (int s = 0; s < SPLITS; s++)
+#pragma unroll
+            for (int j = 0; j < pack; j++) joined[j] = fmaf(factor[s] * share, values[s][j], joined[j]);
+        store(joined, x + i);
     }
-#endif
 }
+#endif
 
 // The decays' pre-activations: rows of float weights, which are few, by a warp each. Where a product of 16 bits would round the
 // weights, these do not.
-__device__ __forceinline__ void decay_rows(const INPUT *x, const float *norm, float epsilon, const float *gate, const float *amplitude,
+__device__ __forceinline__ void decay_rows(const float *x, const float *norm, float epsilon, const float *gate, const float *amplitude,
                                            int heads, float *y, int stride, int warp_index, int lane)
 {
     const int head = warp_index % (2 * heads), first_row = warp_index / (2 * heads) * dot_rows;
     const float *weight = head < heads ? gate + (long long)head * WIDTH : amplitude + (long long)(head - heads) * WIDTH;
+    if (first_row < ROWS)
+        for (int k = lane * line; k < WIDTH; k += 32 * line) prefetch(weight + k, 1);
+    wait_for_earlier_kernels();
 #pragma unroll 2
     for (int row = first_row; row < min(first_row + dot_rows, ROWS); row++)
     {
         float sum = 0, squares = 0;
 #pragma unroll 4
-        for (int k = lane * lane_features; k < WIDTH; k += 32 * lane_features)
+        for (int round = 0; round < (WIDTH + 32 * lane_features - 1) / (32 * lane_features); round++)
         {
-            float values[lane_features], factors[lane_features], norms[lane_features] = {};
-            load(weight + k, factors);
-            if (NORM) load(norm + k, norms);
-            load_input(x, row, k, norms, values, squares);
+            const int k = (round * 32 + lane) * lane_features;
+            float values[lane_features], factors[lane_features], norms[lane_features];
+            RawInput<float, true> input;
+            input.load(x, row, k);
+            load(weight + existing(k), factors);
+            load(norm + existing(k), norms);
+            input.take(row, k, norms, values, squares);
 #pragma unroll
             for (int i = 0; i < lane_features; i++) sum = fmaf(values[i], factors[i], sum);
         }
         sum = warp_sum(sum);
         squares = warp_sum(squares);
-        if (NORM) sum *= 1.f / sqrtf(squares / WIDTH + epsilon);
+        sum *= 1.f / sqrtf(squares / WIDTH + epsilon);
         if (lane == 0) y[(long long)row * stride + head] = sum;
     }
 }
 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
-// keys and as many values.
-extern "C" __global__ void __launch_bounds__(threads)
-decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
-               const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth,
-               const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride,
-               int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values)
+// keys and as many values. `stream`: x in float, for the decays. `next_x`, if any, and `next_squares` [blocks, ROWS] are for a NORM of 2.
+extern "C" __global__ void __launch_bounds__(threads, least_blocks)
+decode_product(const INPUT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
+               const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth,
+               const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth, const float *gate,
+               const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride, int kept_width,
+               ELEMENT *previous_keys, ELEMENT *previous_values, const float *next_norm, ELEMENT *next_x, float *next_squares)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]
@@ -131,10 +185,7 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
 #if EPILOGUE == 0
     if (blockIdx.x >= product_blocks)
     {
-        wait_for_earlier_kernels();
-        const int index = (blockIdx.x - product_blocks) * warps + warp;
-        if (index < 2 * heads * ((ROWS + dot_rows - 1) / dot_rows))
-            decay_rows(x, norm, epsilon, gate, amplitude, heads, y + columns, stride, index, lane);
+        decay_rows(stream, norm, epsilon, gate, amplitude, heads, y + columns, stride, (blockIdx.x - product_blocks) * warps + warp, lane);
         return;
     }
 #endif
@@ -142,7 +193,26 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
     const ELEMENT *rows[tiles];
 #pragma unroll
     for (int tile = 0; tile < tiles; tile++) rows[tile] = weight_row(weights, tile, g);
+    // What is not sent for before the wait comes nearer.
+#pragma unroll 1
+    for (int s = steps_at_once; s < steps; s++)
+    {
+        const int k = (s * warps + warp) * step_features + t * lane_features;
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++)
+            prefetch(rows[tile] + existing(k), 1);
+    }
     float squares[row_tiles][2] = {};
+#if EPILOGUE == 1
+    float before[outputs];
+#elif EPILOGUE == 2
+    const int first_kept = blockIdx.x * threads + threadIdx.x, kept_end = kept ? 2 * ROWS * kept_width : 0;
+    const auto kept_at = [&](int i) { return kept[(long long)(i / (2 * kept_width)) * kept_stride + i % (2 * kept_width)]; };
+    float keeps;
+#endif
+#if NORM == 2
+    float some_squares[lane_squares];   // Of row threadIdx.x / 4, every fourth part.
+#endif
 #if ELEMENT_BYTES == 2
     float sums[row_tiles][tiles][4] = {};
 #else
@@ -157,22 +227,64 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
         {
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #pragma unroll
-            for (int tile = 0; tile < tiles; tile++) weight[s][tile].load(rows[tile] + k, k < WIDTH);
-            if (NORM && k < WIDTH) load(norm + k, norms[s]);
+            for (int tile = 0; tile < tiles; tile++) weight[s][tile].load(rows[tile] + existing(k));
+            if (NORM == 1) load(norm + existing(k), norms[s]);
         }
-        if (done == 0) wait_for_earlier_kernels();
+        if (done == 0)
+        {
+            wait_for_earlier_kernels();
+#if EPILOGUE == 1
+#pragma unroll
+            for (int j = 0; j < outputs; j++)
+            {
+                const int i = j * threads + threadIdx.x, n = blockIdx.x * output_columns + i % output_columns;
+                before[j] = i < ROWS * output_columns && n < columns ? y[(long long)(i / output_columns) * stride + n] : 0.0f;
+            }
+#elif EPILOGUE == 2
+            keeps = first_kept < kept_end ? kept_at(first_kept) : 0.0f;
+#endif
+#if NORM == 2
+#pragma unroll
+            for (int i = 0; i < lane_squares; i++)
+                some_squares[i] = square_parts[min(i * 4 + t, SQUARES - 1) * ROWS + min((int)threadIdx.x / 4, ROWS - 1)];
+#endif
+#if SPLITS
+            ELEMENT *joined = reinterpret_cast<ELEMENT *>(parts);   // Nobody has sums yet.
+            join_parts(partial, stretches, joined);
+            __syncthreads();
+            x = joined;
+#endif
+        }
+#if ELEMENT_BYTES == 2
+        // [.., 0]: the first eight rows of 16, [.., 1]: the others.
+        RawInput<INPUT, NORM == 1> input[steps_at_once][row_tiles][2];
+        const auto load_input = [&](int s) {
+            const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
+#pragma unroll
+            for (int m = 0; m < row_tiles; m++)
+#pragma unroll
+                for (int i = 0; i < 2; i++)
+                    if (m * 16 + i * 8 < ROWS) input[s][m][i].load(x, m * 16 + i * 8 + g, k);
+        };
+        if (loads_ahead)
+        {
+#pragma unroll
+            for (int s = 0; s < steps_at_once; s++) load_input(s);
+        }
+#endif
 #pragma unroll
         for (int s = 0; s < steps_at_once; s++)
         {
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #if ELEMENT_BYTES == 2
+            if (!loads_ahead) load_input(s);
             // Sums do not mind the order of features, so a lane's eight neighbours stand where two products of 16 features want theirs.
 #pragma unroll
             for (int m = 0; m < row_tiles; m++)
             {
-                float low[lane_features], high[lane_features];
-                load_input(x, m * 16 + g, k, norms[s], low, squares[m][0]);
-                load_input(x, m * 16 + 8 + g, k, norms[s], high, squares[m][1]);
+                float low[lane_features] = {}, high[lane_features] = {};
+                input[s][m][0].take(m * 16 + g, k, norms[s], low, squares[m][0]);
+                if (m * 16 + 8 < ROWS) input[s][m][1].take(m * 16 + 8 + g, k, norms[s], high, squares[m][1]);
 #pragma unroll
                 for (int half = 0; half < 2; half++)
                 {
@@ -202,7 +314,9 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
             for (int row = 0; row < ROWS; row++)
             {
                 float values[lane_features], unused = 0;
-                load_input(x, row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
+                RawInput<INPUT, NORM == 1> input;
+                input.load(x, row, k);
+                input.take(row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
 #pragma unroll
                 for (int tile = 0; tile < tiles; tile++)
 #pragma unroll
@@ -212,7 +326,8 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
         }
     }
 
-    // To shared memory: a warp's sums over its features.
+    // To shared memory, where joined parts lay: a warp's sums over its features.
+    if (SPLITS) __syncthreads();
     float *part = parts + warp * ROWS * COLUMNS;
 #if ELEMENT_BYTES == 2
 #pragma unroll
@@ -237,7 +352,7 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
             if (t == 0) part[row * COLUMNS + tile * tile_columns + g] = sum;
         }
 #endif
-#if NORM
+#if NORM == 1
 #pragma unroll
     for (int i = 0; i < 2 * row_tiles; i++)
     {
@@ -246,18 +361,41 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
         sum += __shfl_xor_sync(all_lanes, sum, 2);
         if (t == 0 && i * 8 + g < ROWS) squares_of[warp * ROWS + i * 8 + g] = sum;
     }
+#elif NORM == 2
+    float sum_of_squares = 0;
+#pragma unroll
+    for (int i = 0; i < lane_squares; i++) sum_of_squares += i * 4 + t < SQUARES ? some_squares[i] : 0.0f;
+    sum_of_squares += __shfl_xor_sync(all_lanes, sum_of_squares, 1);
+    sum_of_squares += __shfl_xor_sync(all_lanes, sum_of_squares, 2);
+    if (t == 0 && threadIdx.x / 4 < ROWS) squares_of[threadIdx.x / 4] = sum_of_squares;
 #endif
     __syncthreads();
 
-    for (int i = threadIdx.x; i < ROWS * output_columns; i += threads)
+#pragma unroll
+    for (int j = 0; j < outputs; j++)
     {
+        const int i = j * threads + threadIdx.x;
         const int row = i / output_columns, column = i % output_columns, n = blockIdx.x * output_columns + column;
-        if (n >= columns) continue;
+        const bool exists = row < ROWS && n < columns;
+#if EPILOGUE == 1
+        float value = 0;
+#pragma unroll
+        for (int w = 0; w < warps; w++) value += exists ? parts[(w * ROWS + row) * COLUMNS + column] : 0.0f;
+        value += before[j];
+        if (exists) y[(long long)row * stride + n] = value;
+        if (!next_x) continue;
+        if (exists) next_x[(long long)row * stride + n] = from_float<ELEMENT>(value * next_norm[n]);
+        float square = exists ? value * value : 0.0f;
+#pragma unroll
+        for (int step = output_columns / 2; step > 0; step >>= 1) square += __shfl_xor_sync(all_lanes, square, step);
+        if (row < ROWS && column == 0) next_squares[blockIdx.x * ROWS + row] = square;
+#else
+        if (!exists) continue;
         float scale = 1;
 #if NORM
         float all = 0;
 #pragma unroll
-        for (int w = 0; w < warps; w++) all += squares_of[w * ROWS + row];
+        for (int w = 0; w < (NORM == 1 ? warps : 1); w++) all += squares_of[w * ROWS + row];
         scale = 1.f / sqrtf(all / WIDTH + epsilon);
 #endif
         const auto sum_of = [&](int c) {
@@ -271,19 +409,17 @@ decode_product(const INPUT *x, const float *norm, float epsilon, const ELEMENT *
         const int c = column / tile_columns * 2 * tile_columns + column % tile_columns;
         const float gated = sum_of(c), value = sum_of(c + tile_columns);
         *target = from_float<OUTPUT>(gated / (1.f + expf(-gated)) * value);
-#elif EPILOGUE == 1
-        *target += sum_of(column);
 #else
         *target = sum_of(column);
 #endif
+#endif
     }
 #if EPILOGUE == 2
-    if (!kept) return;
-    for (int i = blockIdx.x * threads + threadIdx.x; i < 2 * ROWS * kept_width; i += gridDim.x * threads)
+    for (int i = first_kept; i < kept_end; i += gridDim.x * threads)
     {
         const int row = i / (2 * kept_width), column = i % (2 * kept_width);
         ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
-        target[(long long)row * kept_width + column] = from_float<ELEMENT>(kept[(long long)row * kept_stride + column]);
+        target[(long long)row * kept_width + column] = from_float<ELEMENT>(i == first_kept ? keeps : kept_at(i));
     }
 #endif
 }

@@ -2,6 +2,7 @@
 // has it. Each block of ring_decode.cu does as much of it as it needs; that all of them compute the norms' sums costs less than a kernel.
 #pragma once
 #include "elements.cuh"
+#include "programmatic.cuh"
 #include "warp.cuh"
 
 constexpr int half = HEAD_SIZE / 2;
@@ -60,6 +61,30 @@ struct Token
     const float *bias;                                // Of the decay.
     float decay_epsilon;
 
+    // Before the projections can be read: what else `prepare` will want, which has not been touched since the last step.
+    template <int threads>
+    __device__ __forceinline__ void prefetch_parameters(int row, int key_head, int first_head, int head_count, bool with_slot) const
+    {
+#if NORM
+        if (threadIdx.x < head_count) prefetch(query_norm + (first_head + threadIdx.x) * HEAD_SIZE, HEAD_SIZE * sizeof(float));
+        if (with_slot && threadIdx.x == 0) prefetch(key_norm + key_head * HEAD_SIZE, HEAD_SIZE * sizeof(float));
+#endif
+#if GATED
+        if (with_slot && threadIdx.x == 0) prefetch(bias + first_head, sizeof(float));
+#endif
+#if ROTARY
+        if (threadIdx.x == 0) prefetch(angles + row * HEAD_SIZE, HEAD_SIZE * sizeof(float));
+#endif
+#if SHIFTED
+        constexpr int line = 128 / sizeof(ELEMENT);
+        for (int i = threadIdx.x * line; with_slot && i < key_width; i += threads * line)
+        {
+            prefetch(previous_keys + row * key_width + i, 1);
+            prefetch(previous_values + row * key_width + i, 1);
+        }
+#endif
+    }
+
     // The queries of some heads to shared memory and, where a block needs it, the token's slot of its key head's ring; `keys`, `values`
     // and `alpha` begin at the slot, alpha's heads are `capacity` apart. `scratch` [2, warps].
     template <int threads>
@@ -74,19 +99,28 @@ struct Token
 
         float factors[2] = {1, 1};
 #if NORM
+        // Loops of a known length without branches, so that all is sent for at once.
         float squares[2] = {};
-#pragma unroll 2
-        for (int i = threadIdx.x; i < QUERY_HEADS * half; i += threads)
+#pragma unroll 4
+        for (int round = 0; round < (QUERY_HEADS * half + threads - 1) / threads; round++)
         {
-            const Pair pair(q, i);
-            squares[0] += pair.first * pair.first + pair.second * pair.second;
+            const int i = round * threads + threadIdx.x;
+            const bool exists = i < QUERY_HEADS * half;
+            const Pair pair(q, exists ? i : 0);
+            squares[0] += exists ? pair.first * pair.first + pair.second * pair.second : 0.0f;
         }
-#pragma unroll 2
-        for (int i = threadIdx.x; i < KEY_HEADS * half; i += threads)
+        if (with_slot)
         {
-            Pair pair(k, i);
-            if (SHIFTED) pair.shift(key_mix[i / half], previous_key, i);
-            squares[1] += pair.first * pair.first + pair.second * pair.second;
+#pragma unroll 4
+            for (int round = 0; round < (KEY_HEADS * half + threads - 1) / threads; round++)
+            {
+                const int i = round * threads + threadIdx.x;
+                const bool exists = i < KEY_HEADS * half;
+                const int index = exists ? i : 0;
+                Pair pair(k, index);
+                if (SHIFTED) pair.shift(key_mix[index / half], previous_key, index);
+                squares[1] += exists ? pair.first * pair.first + pair.second * pair.second : 0.0f;
+            }
         }
 #pragma unroll
         for (int i = 0; i < 2; i++)
