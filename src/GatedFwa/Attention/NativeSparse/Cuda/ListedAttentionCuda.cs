@@ -175,8 +175,8 @@ internal static class ListedAttentionCuda
     /// <param name="kept">Operands [16, D] that a warp keeps in shared memory.</param>
     public static KernelDefine[] WalkDefines(GatedWindowShape shape, DType type, bool isSelected, int kept)
     {
-        // Registers for two sets of 16 keys and the sums of 16 rows.
-        int blocks = type == DType.F32 || shape.HeadSize > 128 ? 1 : shape.HeadSize > 64 ? 3 : 4;
+        // Registers for two sets of 16 keys and the sums of 16 rows; backwards both sets are always full.
+        int blocks = type == DType.F32 || shape.HeadSize > 128 ? 1 : (shape.HeadSize > 64 ? 3 : 4) - (kept > 1 ? 1 : 0);
         while (blocks > 1 && blocks * KeptBytes(shape, type, kept) > 96 << 10) blocks--;
         return
         [
