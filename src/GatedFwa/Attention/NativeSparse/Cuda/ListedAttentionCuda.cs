@@ -10,13 +10,14 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class ListedAttentionCuda
 {
-    /// <summary>Of a block of threads whose warps walk along lists: neighbouring queries, which share the first-level cache.</summary>
-    public const int Warps = 4;
-
+    // Of a block of threads whose warps walk along lists: neighbouring queries, which share the first-level cache.
+    private const int Warps = 4;
     private const double Log2E = Kernels.Units.Log2E;
     private const int Threads = 32 * Warps, RowsOfProduct = 16, TermsBytes = 16, TermThreads = 256, SumThreads = 256, Padding = 8;
 
     private static readonly KernelSource ForwardSource = new(typeof(ListedAttentionCuda), "sparse_forward.cu");
+    private static readonly KernelSource PooledForwardSource = new(typeof(ListedAttentionCuda), "pooled_forward.cu");
+    private static readonly KernelSource PooledQueriesSource = new(typeof(ListedAttentionCuda), "pooled_backward.cu");
     private static readonly KernelSource QueriesSource = new(typeof(ListedAttentionCuda), "sparse_backward.cu");
     private static readonly KernelSource KeysSource = new(typeof(ListedAttentionCuda), "sparse_backward_keys.cu");
 
@@ -34,8 +35,28 @@ internal static class ListedAttentionCuda
         if (shape.QueryCount == 0) return;
         CudaDevice device = q.Cuda;
         using var blocks = new CudaBlocks(problem, device);
-        device.Kernel(ForwardSource, "sparse_forward", WalkDefines(shape, q.Type, indices is not null, kept: 1)).Launch(
-            WalkShape(shape, q.Type, indices is not null, shape.Tokens, kept: 1),
+        if (indices is null)
+        {
+            PooledTile tile = PooledTile.Of(shape, q.Type, device, kept: 1, passing: 2);
+            device.Kernel(PooledForwardSource, "pooled_forward", tile.Defines(shape, q.Type)).Launch(
+                tile.Launch(shape, shape.Tokens),
+                q,
+                k,
+                v,
+                blocks.Documents(),
+                o,
+                lse,
+                (float)(problem.Scale * Log2E),
+                shape.Tokens,
+                shape.Positions,
+                k.Shape[1],
+                shape.Heads,
+                problem.BlockSize);
+            return;
+        }
+
+        device.Kernel(ForwardSource, "sparse_forward", WalkDefines(shape, q.Type, kept: 1)).Launch(
+            WalkShape(shape, q.Type, kept: 1),
             q,
             k,
             v,
@@ -78,7 +99,7 @@ internal static class ListedAttentionCuda
         using var blocks = new CudaBlocks(problem, device);
         CudaStorage? documents = blocks.Documents();
         using CudaStorage terms = device.Memory.Rent(shape.LseCount * TermsBytes);
-        KernelDefine[] defines = WalkDefines(shape, q.Type, indices is not null, kept: 2);
+        KernelDefine[] defines = WalkDefines(shape, q.Type, kept: 2);
         device.Kernel(QueriesSource, "sparse_terms", defines).Launch(
             new LaunchShape(checked((int)RowLaunch.Quotient(shape.LseCount, TermThreads / 32)), TermThreads),
             o,
@@ -89,10 +110,30 @@ internal static class ListedAttentionCuda
             shape.Tokens,
             shape.Positions,
             shape.Heads);
-        if (dq.Tensor is not null)
+        if (dq.Tensor is not null && indices is null)
+        {
+            PooledTile pooled = PooledTile.Of(shape, q.Type, device, kept: 2, passing: 2);
+            device.Kernel(PooledQueriesSource, "pooled_backward_queries", pooled.Defines(shape, q.Type)).Launch(
+                pooled.Launch(shape, shape.Tokens),
+                q,
+                k,
+                v,
+                outputGradient,
+                terms,
+                documents,
+                dq.Tensor,
+                dq.IsFresh,
+                problem.Scale,
+                shape.Tokens,
+                shape.Positions,
+                k.Shape[1],
+                shape.Heads,
+                problem.BlockSize);
+        }
+        else if (dq.Tensor is not null)
         {
             device.Kernel(QueriesSource, "sparse_backward_queries", defines).Launch(
-                WalkShape(shape, q.Type, indices is not null, shape.Tokens, kept: 2),
+                WalkShape(shape, q.Type, kept: 2),
                 q,
                 k,
                 v,
@@ -168,37 +209,39 @@ internal static class ListedAttentionCuda
             problem.BlockSize);
     }
 
-    /// <summary>What <c>sparse_walk.cuh</c> is compiled with.</summary>
+    /// <summary>Rows of 16 that a query's heads take: a power of two, so that none crosses two products.</summary>
+    /// <param name="shape">The extents.</param>
+    public static int RowGroup(GatedWindowShape shape)
+    {
+        int rows = 1;
+        while (rows < Math.Min(shape.GroupSize, RowsOfProduct)) rows *= 2;
+        return rows;
+    }
+
+    /// <summary>A row of a tile in shared memory.</summary>
     /// <param name="shape">The extents.</param>
     /// <param name="type">Of activations.</param>
-    /// <param name="isSelected">Whether each query has a list of its own, so that neighbours cannot share a product.</param>
-    /// <param name="kept">Operands [16, D] that a warp keeps in shared memory.</param>
-    public static KernelDefine[] WalkDefines(GatedWindowShape shape, DType type, bool isSelected, int kept)
+    /// <param name="step">Columns that products take at a time.</param>
+    public static int TileRowBytes(GatedWindowShape shape, DType type, int step) => (KeyTile.RoundUp(shape.HeadSize, step) + Padding) * type.Bytes();
+
+    // What sparse_walk.cuh is compiled with; of operands [16, D] a warp keeps so many in shared memory.
+    private static KernelDefine[] WalkDefines(GatedWindowShape shape, DType type, int kept)
     {
         // Registers for two sets of 16 keys and the sums of 16 rows; backwards both sets are always full.
         int blocks = type == DType.F32 || shape.HeadSize > 128 ? 1 : (shape.HeadSize > 64 ? 3 : 4) - (kept > 1 ? 1 : 0);
         while (blocks > 1 && blocks * KeptBytes(shape, type, kept) > 96 << 10) blocks--;
         return
         [
-            KernelDefine.Element(type), ("HEAD_SIZE", shape.HeadSize), ("GROUP", shape.GroupSize), ("ROW_GROUP", RowGroup(shape, isSelected)),
-            ("SELECTED", isSelected), ("WARPS", Warps), ("BLOCKS", blocks),
+            KernelDefine.Element(type), ("HEAD_SIZE", shape.HeadSize), ("GROUP", shape.GroupSize), ("ROW_GROUP", RowsOfProduct),
+            ("WARPS", Warps), ("BLOCKS", blocks),
         ];
     }
 
-    /// <summary>A warp for each 16 rows: of one key head, the last queries first.</summary>
-    public static LaunchShape WalkShape(GatedWindowShape shape, DType type, bool isSelected, int tokens, int kept, bool joinsParts = false)
+    // A warp for each query and 16 heads of a key head: the last queries first.
+    private static LaunchShape WalkShape(GatedWindowShape shape, DType type, int kept)
     {
-        int rowGroup = RowGroup(shape, isSelected), parts = joinsParts ? 1 : RowLaunch.Quotient(shape.GroupSize, rowGroup);
-        int warps = RowLaunch.Quotient(tokens, RowsOfProduct / rowGroup);
-        return new(RowLaunch.Quotient(warps, Warps), Threads, KeptBytes(shape, type, kept), BlocksY: shape.KeyHeads * parts, BlocksZ: shape.Batch);
-    }
-
-    // Rows of 16 that a query's heads take: a power of two, so that none crosses two products.
-    private static int RowGroup(GatedWindowShape shape, bool isSelected)
-    {
-        int rows = isSelected ? RowsOfProduct : 1;
-        while (rows < Math.Min(shape.GroupSize, RowsOfProduct)) rows *= 2;
-        return rows;
+        int parts = RowLaunch.Quotient(shape.GroupSize, RowsOfProduct);
+        return new(RowLaunch.Quotient(shape.Tokens, Warps), Threads, KeptBytes(shape, type, kept), BlocksY: shape.KeyHeads * parts, BlocksZ: shape.Batch);
     }
 
     private static int KeptBytes(GatedWindowShape shape, DType type, int kept) =>
@@ -214,7 +257,7 @@ internal static class ListedAttentionCuda
             int most = Math.Min(64, RoundUp(Math.Min(blockSize, 64), 16));
             KeyTile Tile(int keys, int rows, int stages)
             {
-                int row = (columns + Padding) * type.Bytes();
+                int row = TileRowBytes(shape, type, 16 * splits);
                 return new(keys, rows, stages, columns, splits, (2 * keys * row) + (stages * rows * ((2 * row) + TermsBytes)) + (2 * rows * sizeof(int)));
             }
 
