@@ -10,16 +10,21 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class ListedAttentionCuda
 {
+    /// <summary>Bytes of <c>RowTerms</c>.</summary>
+    public const int TermsBytes = 16;
+
     // Of a block of threads whose warps walk along lists: neighbouring queries, which share the first-level cache.
     private const int Warps = 4;
     private const double Log2E = Kernels.Units.Log2E;
-    private const int Threads = 32 * Warps, RowsOfProduct = 16, TermsBytes = 16, TermThreads = 256, SumThreads = 256, Padding = 8;
+    private const int Threads = 32 * Warps, RowsOfProduct = 16, TermThreads = 256, SumThreads = 256;
 
     private static readonly KernelSource ForwardSource = new(typeof(ListedAttentionCuda), "sparse_forward.cu");
     private static readonly KernelSource PooledForwardSource = new(typeof(ListedAttentionCuda), "pooled_forward.cu");
     private static readonly KernelSource PooledQueriesSource = new(typeof(ListedAttentionCuda), "pooled_backward.cu");
     private static readonly KernelSource QueriesSource = new(typeof(ListedAttentionCuda), "sparse_backward.cu");
     private static readonly KernelSource KeysSource = new(typeof(ListedAttentionCuda), "sparse_backward_keys.cu");
+    private static readonly KernelSource HopperKeysSource = new(typeof(ListedAttentionCuda), "hopper_backward_keys.cu");
+    private static readonly KernelSource KeySumsSource = new(typeof(ListedAttentionCuda), "sparse_key_sums.cu");
 
     /// <summary>Writes o and lse.</summary>
     /// <param name="problem">Extents and blocks.</param>
@@ -153,13 +158,16 @@ internal static class ListedAttentionCuda
         }
 
         if ((dk.Tensor is null && dv.Tensor is null) || k.Count == 0) return;
-        KeyTile tile = KeyTile.Of(shape, q.Type, indices is null ? int.MaxValue : problem.BlockSize, device.MaxSharedBytes);
+        KeyTileCuda tile = KeyTileCuda.Of(shape, q.Type, indices is null ? int.MaxValue : problem.BlockSize, device);
         using KeyWork work = indices is null
             ? KeyWork.Pooled(problem, blocks, tile.Keys)
             : KeyWork.Listed(problem, blocks, documents, indices, tile.Keys);
         using CudaStorage partial = device.Memory.Rent(Math.Max(1, work.Slots) * work.Parts * 2 * tile.Keys * shape.HeadSize * sizeof(float));
         KernelDefine[] keyDefines = tile.Defines(shape, q.Type, indices is not null);
-        device.Kernel(KeysSource, "sparse_backward_keys", keyDefines).Launch(
+        CudaKernel kernel = tile.IsHopper
+            ? device.Kernel(HopperKeysSource, "hopper_backward_keys", keyDefines)
+            : device.Kernel(KeysSource, "sparse_backward_keys", keyDefines);
+        kernel.Launch(
             new LaunchShape(work.Pieces, 2 * tile.Keys, tile.SharedBytes, BlocksY: indices is null ? shape.KeyHeads : work.Parts, BlocksZ: tile.Splits),
             q,
             k,
@@ -188,7 +196,7 @@ internal static class ListedAttentionCuda
             problem.BlockSize,
             problem.BlockCount);
         if (work.Slots == 0) return;
-        device.Kernel(KeysSource, "sparse_key_sums", keyDefines).Launch(
+        device.Kernel(KeySumsSource, "sparse_key_sums", keyDefines).Launch(
             new LaunchShape(work.Lists, SumThreads, BlocksY: indices is null ? shape.KeyHeads : work.Parts),
             work.Starts,
             work.FirstPieces,
@@ -218,12 +226,6 @@ internal static class ListedAttentionCuda
         return rows;
     }
 
-    /// <summary>A row of a tile in shared memory.</summary>
-    /// <param name="shape">The extents.</param>
-    /// <param name="type">Of activations.</param>
-    /// <param name="step">Columns that products take at a time.</param>
-    public static int TileRowBytes(GatedWindowShape shape, DType type, int step) => (KeyTile.RoundUp(shape.HeadSize, step) + Padding) * type.Bytes();
-
     // What sparse_walk.cuh is compiled with; of operands [16, D] a warp keeps so many in shared memory.
     private static KernelDefine[] WalkDefines(GatedWindowShape shape, DType type, int kept)
     {
@@ -245,33 +247,5 @@ internal static class ListedAttentionCuda
     }
 
     private static int KeptBytes(GatedWindowShape shape, DType type, int kept) =>
-        kept * Warps * RowsOfProduct * KeyTile.RoundUp(shape.HeadSize, 32) * type.Bytes();
-
-    /// <summary>How many keys a block keeps, and what goes past them.</summary>
-    private readonly record struct KeyTile(int Keys, int Rows, int Stages, int Columns, int Splits, int SharedBytes)
-    {
-        public static KeyTile Of(GatedWindowShape shape, DType type, int blockSize, int maxSharedBytes)
-        {
-            // A thread has registers for 128 columns of dk and dv.
-            int splits = shape.HeadSize > 128 ? 2 : 1, columns = RoundUp(shape.HeadSize, 16 * splits);
-            int most = Math.Min(64, RoundUp(Math.Min(blockSize, 64), 16));
-            KeyTile Tile(int keys, int rows, int stages)
-            {
-                int row = TileRowBytes(shape, type, 16 * splits);
-                return new(keys, rows, stages, columns, splits, (2 * keys * row) + (stages * rows * ((2 * row) + TermsBytes)) + (2 * rows * sizeof(int)));
-            }
-
-            KeyTile[] choices = [Tile(most, 32, 3), Tile(most, 32, 2), Tile(Math.Min(most, 32), 32, 2), Tile(16, 16, 2)];
-            // Two blocks a multiprocessor where that is possible.
-            return Array.Find(choices, tile => tile.SharedBytes <= maxSharedBytes) is { Keys: > 0 } found ? found : choices[^1];
-        }
-
-        public static int RoundUp(int size, int step) => (size + step - 1) / step * step;
-
-        public KernelDefine[] Defines(GatedWindowShape shape, DType type, bool isSelected) =>
-        [
-            KernelDefine.Element(type), ("HEAD_SIZE", shape.HeadSize), ("COLUMNS", Columns), ("SPLITS", Splits), ("GROUP", shape.GroupSize),
-            ("KEYS", Keys), ("ROWS", Rows), ("STAGES", Stages), ("PIECE", KeyWork.Piece), ("SELECTED", isSelected),
-        ];
-    }
+        kept * Warps * RowsOfProduct * KeyTileCuda.RoundUp(shape.HeadSize, 32) * type.Bytes();
 }

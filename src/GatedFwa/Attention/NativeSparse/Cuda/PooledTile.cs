@@ -25,7 +25,7 @@ internal readonly record struct PooledTile(int Warps, int RowTiles, int Keys, in
     {
         // A thread has registers for 128 columns of 32 rows, or 256 of 16, beside the scores.
         bool isWide = type == DType.F32 || shape.HeadSize > 128;
-        int rowBytes = ListedAttentionCuda.TileRowBytes(shape, type, RowsOfProduct), rowGroup = ListedAttentionCuda.RowGroup(shape);
+        int rowBytes = KeyTileCuda.RowBytes(shape, type, RowsOfProduct), rowGroup = ListedAttentionCuda.RowGroup(shape);
         PooledTile Tile(int warps, int rowTiles, int keys) => new(
             warps,
             rowTiles,
