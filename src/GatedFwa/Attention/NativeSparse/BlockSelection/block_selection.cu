@@ -89,7 +89,8 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) block_importance(
                         for (int n = 0; n < 2; n++)
                         {
                             x[n] = power_of_two<ELEMENT>(s[tile][i][2 * half + n] * scale_log2 - lse_log2[i][n]);
-                            if constexpr (ROW_GROUP == 16) x[n] += power_of_two<ELEMENT>(s[tile][i + 1][2 * half + n] * scale_log2 - lse_log2[i + 1][n]);
+                            if constexpr (ROW_GROUP == 16)
+                                x[n] += power_of_two<ELEMENT>(s[tile][i + 1][2 * half + n] * scale_log2 - lse_log2[i + 1][n]);
                         }
                         if (ROW_GROUP >= 2) x[0] += x[1];
                         if (ROW_GROUP >= 4) x[0] += __shfl_xor_sync(all_lanes, x[0], 1);

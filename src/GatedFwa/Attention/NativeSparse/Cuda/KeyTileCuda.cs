@@ -29,7 +29,8 @@ internal readonly record struct KeyTileCuda(int Keys, int Rows, int Stages, int 
         KeyTileCuda Tile(int keys, int rows, int stages)
         {
             int row = RowBytes(shape, type, 16 * splits);
-            return new(keys, rows, stages, columns, splits, (2 * keys * row) + (stages * rows * ((2 * row) + RowTermsBytes)) + (2 * rows * sizeof(int)));
+            int bytes = (2 * keys * row) + (stages * rows * ((2 * row) + RowTermsBytes)) + (2 * rows * sizeof(int));
+            return new(keys, rows, stages, columns, splits, bytes);
         }
 
         KeyTileCuda[] choices = [Tile(most, 32, 3), Tile(most, 32, 2), Tile(Math.Min(most, 32), 32, 2), Tile(16, 16, 2)];

@@ -243,7 +243,8 @@ internal static class ListedAttentionCuda
     private static LaunchShape WalkShape(GatedWindowShape shape, DType type, int kept)
     {
         int parts = RowLaunch.Quotient(shape.GroupSize, RowsOfProduct);
-        return new(RowLaunch.Quotient(shape.Tokens, Warps), Threads, KeptBytes(shape, type, kept), BlocksY: shape.KeyHeads * parts, BlocksZ: shape.Batch);
+        int blocks = RowLaunch.Quotient(shape.Tokens, Warps);
+        return new(blocks, Threads, KeptBytes(shape, type, kept), BlocksY: shape.KeyHeads * parts, BlocksZ: shape.Batch);
     }
 
     private static int KeptBytes(GatedWindowShape shape, DType type, int kept) =>

@@ -148,7 +148,7 @@ extern "C" __global__ void __launch_bounds__(threads, 2) hopper_backward_keys(
     }
     copy_async_wait<0>();
     store_shares<head_columns>(
-        work, reinterpret_cast<float(&)[head_columns / 8][4]>(key_gradients), reinterpret_cast<float(&)[head_columns / 8][4]>(value_gradients),
-        scale, own_key, 0, dk, dv, fresh_dk, fresh_dv,
+        work, reinterpret_cast<float(&)[head_columns / 8][4]>(key_gradients),
+        reinterpret_cast<float(&)[head_columns / 8][4]>(value_gradients), scale, own_key, 0, dk, dv, fresh_dk, fresh_dv,
         partial + ((long long)work.slot * (SELECTED ? gridDim.y : 1) + part) * 2 * KEYS * HEAD_SIZE, first_key, key_stride);
 }

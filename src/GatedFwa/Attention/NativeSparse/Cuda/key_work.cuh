@@ -75,8 +75,8 @@ __device__ __forceinline__ Work own_work(const Lists &lists, int part, int slots
 // Rows `key` and `key` + 8 of a lane's accumulators: to its share, or where there is none, to the gradients.
 template <int width>
 __device__ __forceinline__ void store_shares(
-    const Work &work, const float (&key_gradients)[width / 8][4], const float (&value_gradients)[width / 8][4], float scale, int key, int first_column,
-    ELEMENT *dk, ELEMENT *dv, int fresh_dk, int fresh_dv, float *share, long long first_key, long long key_stride)
+    const Work &work, const float (&key_gradients)[width / 8][4], const float (&value_gradients)[width / 8][4], float scale,
+    int key, int first_column, ELEMENT *dk, ELEMENT *dv, int fresh_dk, int fresh_dv, float *share, long long first_key, long long key_stride)
 {
 #pragma unroll
     for (int r = 0; r < 2; r++, key += 8)

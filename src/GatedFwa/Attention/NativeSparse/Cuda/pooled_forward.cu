@@ -63,7 +63,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) pooled_forward(
         for (int tile = 0; tile < ROW_TILES; tile++)
         {
             Row(&own)[2] = rows[tile];
-            bool is_whole = own[0].sees(first) && own[0].sees(first + KEYS - 1) && own[1].sees(first) && own[1].sees(first + KEYS - 1);
+            bool is_whole = own[0].sees_all(first, KEYS) && own[1].sees_all(first, KEYS);
             bool masked = !__all_sync(all_lanes, is_whole);
             float most[2] = {-INFINITY, -INFINITY};
 #pragma unroll
@@ -112,7 +112,8 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) pooled_forward(
             if (row.token < 0) continue;
             // Nothing seen gives 0; a NaN stays one.
             store_row(o + e.query(batch, row.token, row.head), outputs[tile], r, sum > 0 ? 1 / sum : sum, true);
-            if (lane % 4 == 0)
-                lse[((long long)batch * heads + row.head) * tokens + row.token] = sum == 0 ? -INFINITY : (softmax[tile][r].most + log2f(sum)) / log2_e;
+            if (lane % 4) continue;
+            float most = softmax[tile][r].most;
+            lse[((long long)batch * heads + row.head) * tokens + row.token] = sum == 0 ? -INFINITY : (most + log2f(sum)) / log2_e;
         }
 }

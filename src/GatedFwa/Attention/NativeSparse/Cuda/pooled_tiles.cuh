@@ -40,12 +40,14 @@ struct Run
 };
 
 // The rows of a block of threads; zeros where there is no query.
-__device__ __forceinline__ void bring_queries(ELEMENT *tile, const ELEMENT *q, const Extents &e, int batch, int key_head, int part, int first_token)
+__device__ __forceinline__ void bring_queries(
+    ELEMENT *tile, const ELEMENT *q, const Extents &e, int batch, int key_head, int part, int first_token)
 {
     constexpr int pack = Pack16<ELEMENT>::count, packs = columns / pack;
     for (int piece = threadIdx.x; piece < tile_rows * packs; piece += threads)
     {
-        int row = piece / packs, column = piece % packs * pack, token = first_token + row / ROW_GROUP, member = part * ROW_GROUP + row % ROW_GROUP;
+        int row = piece / packs, column = piece % packs * pack;
+        int token = first_token + row / ROW_GROUP, member = part * ROW_GROUP + row % ROW_GROUP;
         bool valid = token < e.tokens && member < GROUP && column < HEAD_SIZE;
         copy_async_16(tile + row * stride + column, q + (valid ? e.query(batch, token, key_head * GROUP + member) + column : 0), valid);
     }

@@ -49,4 +49,5 @@ struct Row
     }
 
     __device__ __forceinline__ bool sees(int key) const { return key >= first && key < end; }
+    __device__ __forceinline__ bool sees_all(int key, int count) const { return key >= first && key + count <= end; }
 };
