@@ -10,7 +10,10 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class GatedWindowHopper
 {
-    private const int Hopper = 90, Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, BackwardRows = 128;
+    /// <summary>The architecture that has the instructions of <c>hopper.cuh</c>.</summary>
+    public const int Hopper = 90;
+
+    private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, BackwardRows = 128;
     private const double Log2E = 1.4426950408889634;
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");

@@ -5,12 +5,10 @@
 // where the accumulators of a product begin, so the gate costs no arithmetic here either.
 //
 // Defines: ELEMENT, PANELS, STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be positive.
-#include "hopper.cuh"
+#include "hopper_products.cuh"
 
-constexpr int groups = 2, rows_per_group = 64, tile_rows = groups * rows_per_group, column_rows = 64;
+constexpr int groups = 2, rows_per_group = 64, tile_rows = groups * rows_per_group;
 constexpr int chunk_positions = 64; // of the two-level prefix, and a tile of columns
-constexpr int head_columns = PANELS * 64, row_bytes = 128;
-constexpr int panel_bytes = 64 * row_bytes, block_bytes = PANELS * panel_bytes; // 64 rows of all panels
 constexpr bool has_column_scores = ROWS_ARE_KEYS || HAS_GATE;
 constexpr float log2_e = 1.4426950408889634f;
 
@@ -211,35 +209,6 @@ __device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
         d[4 * c] = d[4 * c + 2] = start.x;
         d[4 * c + 1] = d[4 * c + 3] = start.y;
     }
-}
-
-// Accumulator fragments of 16 columns are operand fragments of 16 columns.
-__device__ __forceinline__ void pack(unsigned (&p)[4][4], const float (&s)[32])
-{
-#pragma unroll
-    for (int step = 0; step < 4; step++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) p[step][i] = pack2<ELEMENT>(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
-}
-
-// d (+)= rows columns^T. Both lie in shared memory: with the rows in registers, products of a later block went wrong on the
-// machine (docs/log.md), and this was no slower.
-__device__ __forceinline__ void multiply_rows(float (&d)[32], const unsigned char *rows, const unsigned char *columns, bool accumulate)
-{
-#pragma unroll
-    for (int step = 0; step < 4 * PANELS; step++)
-    {
-        int at = step / 4 * panel_bytes + step % 4 * 32;
-        product<ELEMENT, column_rows, 0, 0>(d, operand(rows + at), operand(columns + at), accumulate || step > 0);
-    }
-}
-
-// d += p columns
-__device__ __forceinline__ void multiply(float (&d)[head_columns / 2], const unsigned (&p)[4][4], const unsigned char *columns)
-{
-#pragma unroll
-    for (int step = 0; step < 4; step++)
-        product_registers<ELEMENT, head_columns, 1>(d, p[step], operand(columns + step * 16 * row_bytes, panel_bytes), true);
 }
 
 __device__ __forceinline__ void release(Barrier *empty)

@@ -9,60 +9,90 @@ template <int columns> constexpr int row_stride = columns + 8;
 template <int columns, int rows, int threads, class E>
 __device__ __forceinline__ void copy_rows(E *tile, const E *head, long long stride, int size, int first, int begin, int end)
 {
-    constexpr int pieces = columns / 8;
+    constexpr int pack = Pack16<E>::count, pieces = columns / pack;
     for (int piece = threadIdx.x; piece < rows * pieces; piece += threads)
     {
-        int row = piece / pieces, column = piece % pieces * 8;
+        int row = piece / pieces, column = piece % pieces * pack;
         bool valid = first + row >= begin && first + row < end && column < size;
         copy_async_16(tile + row * row_stride<columns> + column, valid ? head + (first + row) * stride + column : head, valid);
     }
 }
 
-// s [16, n] = a [16, columns] b [n, columns]^T
-template <int columns, int n, class E>
-__device__ __forceinline__ void multiply_rows(float (&s)[n / 8][4], const E *a, const E *b)
+// s [16 tiles, n] = a [16 tiles, columns] b [n, columns]^T: what a lane reads of b serves all tiles.
+template <int columns, int n, int tiles, class E>
+__device__ __forceinline__ void multiply_rows(float (&s)[tiles][n / 8][4], const E *a, const E *b)
 {
     int lane = threadIdx.x % 32;
     const E *a_row = a + lane % 16 * row_stride<columns> + lane / 16 * 8;
     const E *b_row = b + (lane % 8 + lane / 16 * 8) * row_stride<columns> + lane / 8 % 2 * 8;
 #pragma unroll
-    for (int i = 0; i < n / 8; i++) s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0;
+    for (int tile = 0; tile < tiles; tile++)
+#pragma unroll
+        for (int i = 0; i < n / 8; i++) s[tile][i][0] = s[tile][i][1] = s[tile][i][2] = s[tile][i][3] = 0;
 #pragma unroll
     for (int k = 0; k < columns; k += 16)
     {
-        unsigned left[4];
-        ldmatrix_x4(left, a_row + k);
+        unsigned left[tiles][4];
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++) ldmatrix_x4(left[tile], a_row + 16 * tile * row_stride<columns> + k);
 #pragma unroll
         for (int i = 0; i < n; i += 16)
         {
             unsigned right[4];
             ldmatrix_x4(right, b_row + i * row_stride<columns> + k);
-            mma_16x8x16<E>(s[i / 8], left, right[0], right[1]);
-            mma_16x8x16<E>(s[i / 8 + 1], left, right[2], right[3]);
+#pragma unroll
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                mma_16x8x16<E>(s[tile][i / 8], left[tile], right[0], right[1]);
+                mma_16x8x16<E>(s[tile][i / 8 + 1], left[tile], right[2], right[3]);
+            }
         }
     }
 }
 
-// o [16, width] += p [16, n] b [n, width]: an accumulator's fragments are an operand's. `b` points at the first of its columns.
-template <int columns, int n, int width, class E>
-__device__ __forceinline__ void multiply_columns(float (&o)[width / 8][4], const float (&p)[n / 8][4], const E *b)
+template <int columns, int n, class E>
+__device__ __forceinline__ void multiply_rows(float (&s)[n / 8][4], const E *a, const E *b)
+{
+    multiply_rows<columns, n>(reinterpret_cast<float(&)[1][n / 8][4]>(s), a, b);
+}
+
+// o [16 tiles, width] += p [16 tiles, n] b [n, width]: an accumulator's fragments are an operand's. `b` points at the first of its
+// columns.
+template <int columns, int n, int width, int tiles, class E>
+__device__ __forceinline__ void multiply_columns(float (&o)[tiles][width / 8][4], const float (&p)[tiles][n / 8][4], const E *b)
 {
     int lane = threadIdx.x % 32;
     const E *b_row = b + lane % 16 * row_stride<columns> + lane / 16 * 8;
 #pragma unroll
     for (int k = 0; k < n; k += 16)
     {
-        const float(&even)[4] = p[k / 8], (&odd)[4] = p[k / 8 + 1];
-        unsigned left[4] = {pack2<E>(even[0], even[1]), pack2<E>(even[2], even[3]), pack2<E>(odd[0], odd[1]), pack2<E>(odd[2], odd[3])};
+        unsigned left[tiles][4];
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            const float(&even)[4] = p[tile][k / 8], (&odd)[4] = p[tile][k / 8 + 1];
+            left[tile][0] = pack2<E>(even[0], even[1]), left[tile][1] = pack2<E>(even[2], even[3]);
+            left[tile][2] = pack2<E>(odd[0], odd[1]), left[tile][3] = pack2<E>(odd[2], odd[3]);
+        }
 #pragma unroll
         for (int i = 0; i < width; i += 16)
         {
             unsigned right[4];
             ldmatrix_x4_transposed(right, b_row + k * row_stride<columns> + i);
-            mma_16x8x16<E>(o[i / 8], left, right[0], right[1]);
-            mma_16x8x16<E>(o[i / 8 + 1], left, right[2], right[3]);
+#pragma unroll
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                mma_16x8x16<E>(o[tile][i / 8], left[tile], right[0], right[1]);
+                mma_16x8x16<E>(o[tile][i / 8 + 1], left[tile], right[2], right[3]);
+            }
         }
     }
+}
+
+template <int columns, int n, int width, class E>
+__device__ __forceinline__ void multiply_columns(float (&o)[width / 8][4], const float (&p)[n / 8][4], const E *b)
+{
+    multiply_columns<columns, n, width>(reinterpret_cast<float(&)[1][width / 8][4]>(o), reinterpret_cast<const float(&)[1][n / 8][4]>(p), b);
 }
 
 // Two neighbours of a row that is kept in memory.

@@ -7,7 +7,7 @@ namespace GatedFwa.Attention;
 internal static class BlockSelectionCuda
 {
     private const double Log2E = Kernels.Units.Log2E;
-    private const int Warps = ListedAttentionCuda.Warps, ChunkStep = 64;
+    private const int ChunkStep = 64;
     private const long ImportanceBytes = 64 << 20; // Of a chunk of queries: it fits the second-level cache, or nearly.
 
     private static readonly KernelSource Source = new(typeof(BlockSelectionCuda), "block_selection.cu");
@@ -21,7 +21,8 @@ internal static class BlockSelectionCuda
         CudaStorage? documents = blocks.Documents();
         int width = problem.Blocks.MostBlocks, chunk = ChunkOf(problem);
         using CudaStorage importance = device.Memory.Rent((long)shape.Batch * shape.KeyHeads * chunk * width * sizeof(float));
-        KernelDefine[] defines = ListedAttentionCuda.WalkDefines(shape, q.Type, isSelected: false, kept: 1);
+        PooledTile tile = PooledTile.Of(shape, q.Type, device, kept: 1, passing: 1);
+        KernelDefine[] defines = tile.Defines(shape, q.Type);
         CudaKernel weigh = device.Kernel(Source, "block_importance", defines), choose = device.Kernel(Source, "block_choice", defines);
         for (int first = 0; first < shape.Tokens; first += chunk)
         {
@@ -30,7 +31,7 @@ internal static class BlockSelectionCuda
             if (problem.BlockCount < problem.Blocks.MostBlocks)
             {
                 weigh.Launch(
-                    ListedAttentionCuda.WalkShape(shape, q.Type, isSelected: false, queries, kept: 1, joinsParts: true),
+                    tile.Launch(shape, queries, joinsParts: true),
                     q,
                     pooledK,
                     lse,
@@ -48,7 +49,7 @@ internal static class BlockSelectionCuda
             }
 
             choose.Launch(
-                new LaunchShape(RowLaunch.Quotient(queries, Warps), 32 * Warps, BlocksY: shape.KeyHeads, BlocksZ: shape.Batch),
+                new LaunchShape(RowLaunch.Quotient(queries, tile.Warps), 32 * tile.Warps, BlocksY: shape.KeyHeads, BlocksZ: shape.Batch),
                 importance,
                 documents,
                 indices,

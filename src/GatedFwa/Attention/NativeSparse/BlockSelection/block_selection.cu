@@ -1,90 +1,112 @@
 // The choice of blocks: what each block counts for a query, then the best. Chunks of queries, so that the numbers between the two stay
 // few.
 //
-// Defines: ELEMENT, WARPS (of a block), BLOCKS (of a multiprocessor: for so many registers must suffice), and those of sparse_walk.cuh (compressed).
-#include "sparse_walk.cuh"
+// Defines: those of pooled_tiles.cuh.
+#include "pooled_tiles.cuh"
 
-constexpr int threads = 32 * WARPS;
+constexpr int key_tiles = KEYS / 16;
 
-// The largest x with at least `wanted` of `count` numbers that are not smaller, as bits: floats that are not negative are ordered
-// as their bits are.
+struct Shared
+{
+    ELEMENT queries[tile_rows * stride], keys[stages][KEYS * stride];
+};
+
+// An x, as bits, with less than `wanted` of `count` numbers above it and at least as many from it on, or with exactly as many above
+// it: floats that are not negative are ordered as their bits are.
 __device__ __forceinline__ unsigned threshold(const float *numbers, int count, int wanted)
 {
     unsigned x = 0;
     for (unsigned bit = 1u << 30; bit > 0; bit >>= 1)
     {
         int reached = 0;
+#pragma unroll 4
         for (int i = threadIdx.x % 32; i < count; i += 32) reached += __float_as_uint(numbers[i]) >= (x | bit);
-        if (warp_sum(reached) >= wanted) x |= bit;
+        reached = warp_sum(reached);
+        if (reached == wanted) return (x | bit) - 1;
+        if (reached > wanted) x |= bit;
     }
     return x;
 }
 
-// importance [B, Hkv, chunk, width]: of the complete blocks before a query's own, the sum over the heads of 2^(score - lse)
+// importance [B, Hkv, chunk, width]: of the complete blocks before a query's own, the sum over the heads of 2^(score - lse). Keys are
+// the rows of the product here and heads its columns, so that most of the sum lies in a lane.
 extern "C" __global__ void __launch_bounds__(threads, BLOCKS) block_importance(
     const ELEMENT *q, const ELEMENT *pooled, const float *lse, const int4 *documents, float *importance,
     float scale_log2, int first_query, int chunk, int width, int tokens, int positions, int key_rows, int heads, int block_size)
 {
     DYNAMIC_SHARED(memory);
+    Shared &shared = *reinterpret_cast<Shared *>(memory);
     Extents e = {tokens, positions, key_rows, heads, block_size};
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, batch = blockIdx.z, key_head = blockIdx.y;
-    int first_token = first_query + (blockIdx.x * WARPS + warp) * queries_per_tile;
-    int end_token = min(first_query + chunk, tokens);
-    if (first_token >= end_token) return;
-    KeptRows<ELEMENT, columns> queries(memory + warp * KeptRows<ELEMENT, columns>::bytes);
-    const ELEMENT *head = pooled + e.key(batch, key_head);
-    long long stride = e.key_stride();
+    int lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * warp_rows, batch = blockIdx.z, key_head = blockIdx.y;
+    int first_token = first_query + (gridDim.x - 1 - blockIdx.x) * queries_per_block, end_token = min(first_query + chunk, tokens);
+    Run run(e, documents, batch, first_token);
+    pooled += e.key(batch, key_head);
+    importance += ((long long)batch * (heads / GROUP) + key_head) * chunk * width;
     for (int part = 0; part < parts; part++)
     {
-        Row rows[2] = {
-            Row(e, documents, batch, key_head, part, first_token, lane / 4), Row(e, documents, batch, key_head, part, first_token, lane / 4 + 8)};
-        const ELEMENT *sources[2];
-        float lse_log2[2], *targets[2];
-#pragma unroll
-        for (int r = 0; r < 2; r++)
+        if (part > 0) __syncthreads();
+        bring_queries(shared.queries, q, e, batch, key_head, part, first_token);
+        auto bring = [&](int index)
         {
-            Row &row = rows[r];
-            sources[r] = row.token >= 0 ? q + e.query(batch, row.token, row.head) : nullptr;
-            lse_log2[r] = row.token >= 0 ? lse[((long long)batch * heads + row.head) * tokens + row.token] * log2_e : INFINITY;
-            // The own block is always chosen; a query without a complete block before it needs no numbers (and has no lse).
-            if (row.token >= 0) row.end = row.first + max(row.position, 0) / block_size;
-            // Whoever writes a query's sum must know its place even if none of the lane's rows is a head.
-            int token = first_token + (lane / 4 + 8 * r) / ROW_GROUP;
-            targets[r] = token < end_token ? importance + (((long long)batch * (heads / GROUP) + key_head) * chunk + token - first_query) * width : nullptr;
-        }
-        queries.keep(sources[0], sources[1], HEAD_SIZE);
-        Walk walk(e, rows, nullptr, 0);
-        // The first of a query's rows is a head of it: its range is the query's.
-        Octet<ELEMENT> keys[pieces];
-        load_along(keys, head, stride, walk.chunk);
-        while (!walk.chunk.is_empty())
+            if (index < run.tiles()) run.bring(shared.keys[index % stages], pooled, e, index);
+            copy_async_commit();
+        };
+        bring(0);
+        float lse_log2[warp_rows / 8][2];
+        int first_keys[warp_rows / 8][2], end_keys[warp_rows / 8][2]; // that count, of the query of a column
+#pragma unroll
+        for (int i = 0; i < warp_rows / 8; i++)
+#pragma unroll
+            for (int n = 0; n < 2; n++)
+            {
+                int column = warp_row + 8 * i + 2 * (lane % 4) + n;
+                Row row(e, documents, batch, key_head, part, first_token, column);
+                lse_log2[i][n] = row.token >= 0 ? lse[((long long)batch * heads + row.head) * tokens + row.token] * log2_e : INFINITY;
+                // Whoever writes a query's sum knows its place even where this column is no head: a query's first is one.
+                Row query(e, documents, batch, key_head, 0, first_token, column / ROW_GROUP * ROW_GROUP);
+                // The own block is always chosen; a query without a complete block before it needs no numbers (and has no lse).
+                bool counts = query.token >= 0 && query.token < end_token;
+                first_keys[i][n] = query.first, end_keys[i][n] = counts ? query.first + max(query.position, 0) / block_size : 0;
+            }
+
+        for (int index = 0; index < run.tiles(); index++)
         {
-            Chunk own = walk.chunk;
-            float s[2][4];
-            multiply_kept(s, queries, keys);
-            walk.advance();
-            load_along(keys, head, stride, walk.chunk);
+            copy_async_wait<0>();
+            __syncthreads();
+            bring(index + 1);
+            float s[key_tiles][warp_rows / 8][4];
+            product_of_rows<columns, warp_rows>(s, shared.keys[index % stages], shared.queries + warp_row * stride);
 #pragma unroll
-            for (int i = 0; i < 2; i++)
+            for (int tile = 0; tile < key_tiles; tile++)
 #pragma unroll
-                for (int n = 0; n < 4; n++) s[i][n] = power_of_two<ELEMENT>(s[i][n] * scale_log2 - lse_log2[n / 2]);
-            // Over the rows of a query: those of other lanes, and where it has all sixteen, the lane's two.
+                for (int half = 0; half < 2; half++)
 #pragma unroll
-            for (int i = 0; i < 2; i++)
+                    for (int i = 0; i < warp_rows / 8; i += ROW_GROUP == 16 ? 2 : 1)
+                    {
+                        int key = run.first + index * KEYS + 16 * tile + 8 * half + lane / 4;
+                        float x[2];
 #pragma unroll
-                for (int n = 0; n < 4; n++)
-                {
-                    if (ROW_GROUP == 16 && n >= 2) continue;
-                    if (ROW_GROUP == 16) s[i][n] += s[i][n + 2];
+                        for (int n = 0; n < 2; n++)
+                        {
+                            x[n] = power_of_two<ELEMENT>(s[tile][i][2 * half + n] * scale_log2 - lse_log2[i][n]);
+                            if constexpr (ROW_GROUP == 16)
+                                x[n] += power_of_two<ELEMENT>(s[tile][i + 1][2 * half + n] * scale_log2 - lse_log2[i + 1][n]);
+                        }
+                        if (ROW_GROUP >= 2) x[0] += x[1];
+                        if (ROW_GROUP >= 4) x[0] += __shfl_xor_sync(all_lanes, x[0], 1);
+                        if (ROW_GROUP >= 8) x[0] += __shfl_xor_sync(all_lanes, x[0], 2);
+                        constexpr int lanes = ROW_GROUP >= 8 ? 4 : ROW_GROUP == 4 ? 2 : 1; // that share a query
 #pragma unroll
-                    for (int step = 1; step < min(ROW_GROUP, 8); step *= 2) s[i][n] += __shfl_xor_sync(all_lanes, s[i][n], 4 * step);
-                    const Row &row = rows[n / 2];
-                    int key = key_of(own, i, n);
-                    if (lane / 4 % min(ROW_GROUP, 8) || row.token < 0 || !targets[n / 2] || !row.sees(key)) continue;
-                    float *target = targets[n / 2] + key - row.first;
-                    *target = part == 0 ? s[i][n] : *target + s[i][n];
-                }
+                        for (int n = 0; n < (ROW_GROUP == 1 ? 2 : 1); n++)
+                        {
+                            if (lane % lanes || key < first_keys[i][n] || key >= end_keys[i][n]) continue;
+                            int token = first_token + (warp_row + 8 * i + 2 * (lane % 4) + n) / ROW_GROUP;
+                            float *target = importance + (long long)(token - first_query) * width + key - first_keys[i][n];
+                            *target = part == 0 ? x[n] : *target + x[n];
+                        }
+                    }
         }
+        copy_async_wait<0>();
     }
 }
 

@@ -14,7 +14,7 @@ internal sealed class KeyWork : IDisposable
     public const int Piece = 2048;
 
     // Of the queries that see pooled rows: so many shares of a document, but none smaller than that.
-    private const int ShareOfDocument = 32, LeastShare = 512;
+    private const int ShareOfDocument = 64, LeastShare = 512;
     private const int Threads = 256, PieceThreads = 1024;
 
     private static readonly KernelSource Source = new(typeof(KeyWork), "key_lists.cu");

@@ -10,15 +10,21 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal static class ListedAttentionCuda
 {
-    /// <summary>Of a block of threads whose warps walk along lists: neighbouring queries, which share the first-level cache.</summary>
-    public const int Warps = 4;
+    /// <summary>Bytes of <c>RowTerms</c>.</summary>
+    public const int TermsBytes = 16;
 
+    // Of a block of threads whose warps walk along lists: neighbouring queries, which share the first-level cache.
+    private const int Warps = 4;
     private const double Log2E = Kernels.Units.Log2E;
-    private const int Threads = 32 * Warps, RowsOfProduct = 16, TermsBytes = 16, TermThreads = 256, SumThreads = 256, Padding = 8;
+    private const int Threads = 32 * Warps, RowsOfProduct = 16, TermThreads = 256, SumThreads = 256;
 
     private static readonly KernelSource ForwardSource = new(typeof(ListedAttentionCuda), "sparse_forward.cu");
+    private static readonly KernelSource PooledForwardSource = new(typeof(ListedAttentionCuda), "pooled_forward.cu");
+    private static readonly KernelSource PooledQueriesSource = new(typeof(ListedAttentionCuda), "pooled_backward.cu");
     private static readonly KernelSource QueriesSource = new(typeof(ListedAttentionCuda), "sparse_backward.cu");
     private static readonly KernelSource KeysSource = new(typeof(ListedAttentionCuda), "sparse_backward_keys.cu");
+    private static readonly KernelSource HopperKeysSource = new(typeof(ListedAttentionCuda), "hopper_backward_keys.cu");
+    private static readonly KernelSource KeySumsSource = new(typeof(ListedAttentionCuda), "sparse_key_sums.cu");
 
     /// <summary>Writes o and lse.</summary>
     /// <param name="problem">Extents and blocks.</param>
@@ -34,8 +40,28 @@ internal static class ListedAttentionCuda
         if (shape.QueryCount == 0) return;
         CudaDevice device = q.Cuda;
         using var blocks = new CudaBlocks(problem, device);
-        device.Kernel(ForwardSource, "sparse_forward", WalkDefines(shape, q.Type, indices is not null, kept: 1)).Launch(
-            WalkShape(shape, q.Type, indices is not null, shape.Tokens, kept: 1),
+        if (indices is null)
+        {
+            PooledTile tile = PooledTile.Of(shape, q.Type, device, kept: 1, passing: 2);
+            device.Kernel(PooledForwardSource, "pooled_forward", tile.Defines(shape, q.Type)).Launch(
+                tile.Launch(shape, shape.Tokens),
+                q,
+                k,
+                v,
+                blocks.Documents(),
+                o,
+                lse,
+                (float)(problem.Scale * Log2E),
+                shape.Tokens,
+                shape.Positions,
+                k.Shape[1],
+                shape.Heads,
+                problem.BlockSize);
+            return;
+        }
+
+        device.Kernel(ForwardSource, "sparse_forward", WalkDefines(shape, q.Type, kept: 1)).Launch(
+            WalkShape(shape, q.Type, kept: 1),
             q,
             k,
             v,
@@ -78,7 +104,7 @@ internal static class ListedAttentionCuda
         using var blocks = new CudaBlocks(problem, device);
         CudaStorage? documents = blocks.Documents();
         using CudaStorage terms = device.Memory.Rent(shape.LseCount * TermsBytes);
-        KernelDefine[] defines = WalkDefines(shape, q.Type, indices is not null, kept: 2);
+        KernelDefine[] defines = WalkDefines(shape, q.Type, kept: 2);
         device.Kernel(QueriesSource, "sparse_terms", defines).Launch(
             new LaunchShape(checked((int)RowLaunch.Quotient(shape.LseCount, TermThreads / 32)), TermThreads),
             o,
@@ -89,10 +115,30 @@ internal static class ListedAttentionCuda
             shape.Tokens,
             shape.Positions,
             shape.Heads);
-        if (dq.Tensor is not null)
+        if (dq.Tensor is not null && indices is null)
+        {
+            PooledTile pooled = PooledTile.Of(shape, q.Type, device, kept: 2, passing: 2);
+            device.Kernel(PooledQueriesSource, "pooled_backward_queries", pooled.Defines(shape, q.Type)).Launch(
+                pooled.Launch(shape, shape.Tokens),
+                q,
+                k,
+                v,
+                outputGradient,
+                terms,
+                documents,
+                dq.Tensor,
+                dq.IsFresh,
+                problem.Scale,
+                shape.Tokens,
+                shape.Positions,
+                k.Shape[1],
+                shape.Heads,
+                problem.BlockSize);
+        }
+        else if (dq.Tensor is not null)
         {
             device.Kernel(QueriesSource, "sparse_backward_queries", defines).Launch(
-                WalkShape(shape, q.Type, indices is not null, shape.Tokens, kept: 2),
+                WalkShape(shape, q.Type, kept: 2),
                 q,
                 k,
                 v,
@@ -112,13 +158,16 @@ internal static class ListedAttentionCuda
         }
 
         if ((dk.Tensor is null && dv.Tensor is null) || k.Count == 0) return;
-        KeyTile tile = KeyTile.Of(shape, q.Type, indices is null ? int.MaxValue : problem.BlockSize, device.MaxSharedBytes);
+        KeyTileCuda tile = KeyTileCuda.Of(shape, q.Type, indices is null ? int.MaxValue : problem.BlockSize, device);
         using KeyWork work = indices is null
             ? KeyWork.Pooled(problem, blocks, tile.Keys)
             : KeyWork.Listed(problem, blocks, documents, indices, tile.Keys);
         using CudaStorage partial = device.Memory.Rent(Math.Max(1, work.Slots) * work.Parts * 2 * tile.Keys * shape.HeadSize * sizeof(float));
         KernelDefine[] keyDefines = tile.Defines(shape, q.Type, indices is not null);
-        device.Kernel(KeysSource, "sparse_backward_keys", keyDefines).Launch(
+        CudaKernel kernel = tile.IsHopper
+            ? device.Kernel(HopperKeysSource, "hopper_backward_keys", keyDefines)
+            : device.Kernel(KeysSource, "sparse_backward_keys", keyDefines);
+        kernel.Launch(
             new LaunchShape(work.Pieces, 2 * tile.Keys, tile.SharedBytes, BlocksY: indices is null ? shape.KeyHeads : work.Parts, BlocksZ: tile.Splits),
             q,
             k,
@@ -147,7 +196,7 @@ internal static class ListedAttentionCuda
             problem.BlockSize,
             problem.BlockCount);
         if (work.Slots == 0) return;
-        device.Kernel(KeysSource, "sparse_key_sums", keyDefines).Launch(
+        device.Kernel(KeySumsSource, "sparse_key_sums", keyDefines).Launch(
             new LaunchShape(work.Lists, SumThreads, BlocksY: indices is null ? shape.KeyHeads : work.Parts),
             work.Starts,
             work.FirstPieces,
@@ -168,67 +217,36 @@ internal static class ListedAttentionCuda
             problem.BlockSize);
     }
 
-    /// <summary>What <c>sparse_walk.cuh</c> is compiled with.</summary>
+    /// <summary>Rows of 16 that a query's heads take: a power of two, so that none crosses two products.</summary>
     /// <param name="shape">The extents.</param>
-    /// <param name="type">Of activations.</param>
-    /// <param name="isSelected">Whether each query has a list of its own, so that neighbours cannot share a product.</param>
-    /// <param name="kept">Operands [16, D] that a warp keeps in shared memory.</param>
-    public static KernelDefine[] WalkDefines(GatedWindowShape shape, DType type, bool isSelected, int kept)
+    public static int RowGroup(GatedWindowShape shape)
     {
-        // Registers for two sets of 16 keys and the sums of 16 rows.
-        int blocks = type == DType.F32 || shape.HeadSize > 128 ? 1 : shape.HeadSize > 64 ? 3 : 4;
-        while (blocks > 1 && blocks * KeptBytes(shape, type, kept) > 96 << 10) blocks--;
-        return
-        [
-            KernelDefine.Element(type), ("HEAD_SIZE", shape.HeadSize), ("GROUP", shape.GroupSize), ("ROW_GROUP", RowGroup(shape, isSelected)),
-            ("SELECTED", isSelected), ("WARPS", Warps), ("BLOCKS", blocks),
-        ];
-    }
-
-    /// <summary>A warp for each 16 rows: of one key head, the last queries first.</summary>
-    public static LaunchShape WalkShape(GatedWindowShape shape, DType type, bool isSelected, int tokens, int kept, bool joinsParts = false)
-    {
-        int rowGroup = RowGroup(shape, isSelected), parts = joinsParts ? 1 : RowLaunch.Quotient(shape.GroupSize, rowGroup);
-        int warps = RowLaunch.Quotient(tokens, RowsOfProduct / rowGroup);
-        return new(RowLaunch.Quotient(warps, Warps), Threads, KeptBytes(shape, type, kept), BlocksY: shape.KeyHeads * parts, BlocksZ: shape.Batch);
-    }
-
-    // Rows of 16 that a query's heads take: a power of two, so that none crosses two products.
-    private static int RowGroup(GatedWindowShape shape, bool isSelected)
-    {
-        int rows = isSelected ? RowsOfProduct : 1;
+        int rows = 1;
         while (rows < Math.Min(shape.GroupSize, RowsOfProduct)) rows *= 2;
         return rows;
     }
 
-    private static int KeptBytes(GatedWindowShape shape, DType type, int kept) =>
-        kept * Warps * RowsOfProduct * KeyTile.RoundUp(shape.HeadSize, 32) * type.Bytes();
-
-    /// <summary>How many keys a block keeps, and what goes past them.</summary>
-    private readonly record struct KeyTile(int Keys, int Rows, int Stages, int Columns, int Splits, int SharedBytes)
+    // What sparse_walk.cuh is compiled with; of operands [16, D] a warp keeps so many in shared memory.
+    private static KernelDefine[] WalkDefines(GatedWindowShape shape, DType type, int kept)
     {
-        public static KeyTile Of(GatedWindowShape shape, DType type, int blockSize, int maxSharedBytes)
-        {
-            // A thread has registers for 128 columns of dk and dv.
-            int splits = shape.HeadSize > 128 ? 2 : 1, columns = RoundUp(shape.HeadSize, 16 * splits);
-            int most = Math.Min(64, RoundUp(Math.Min(blockSize, 64), 16));
-            KeyTile Tile(int keys, int rows, int stages)
-            {
-                int row = (columns + Padding) * type.Bytes();
-                return new(keys, rows, stages, columns, splits, (2 * keys * row) + (stages * rows * ((2 * row) + TermsBytes)) + (2 * rows * sizeof(int)));
-            }
-
-            KeyTile[] choices = [Tile(most, 32, 3), Tile(most, 32, 2), Tile(Math.Min(most, 32), 32, 2), Tile(16, 16, 2)];
-            // Two blocks a multiprocessor where that is possible.
-            return Array.Find(choices, tile => tile.SharedBytes <= maxSharedBytes) is { Keys: > 0 } found ? found : choices[^1];
-        }
-
-        public static int RoundUp(int size, int step) => (size + step - 1) / step * step;
-
-        public KernelDefine[] Defines(GatedWindowShape shape, DType type, bool isSelected) =>
+        // Registers for two sets of 16 keys and the sums of 16 rows; backwards both sets are always full.
+        int blocks = type == DType.F32 || shape.HeadSize > 128 ? 1 : (shape.HeadSize > 64 ? 3 : 4) - (kept > 1 ? 1 : 0);
+        while (blocks > 1 && blocks * KeptBytes(shape, type, kept) > 96 << 10) blocks--;
+        return
         [
-            KernelDefine.Element(type), ("HEAD_SIZE", shape.HeadSize), ("COLUMNS", Columns), ("SPLITS", Splits), ("GROUP", shape.GroupSize),
-            ("KEYS", Keys), ("ROWS", Rows), ("STAGES", Stages), ("PIECE", KeyWork.Piece), ("SELECTED", isSelected),
+            KernelDefine.Element(type), ("HEAD_SIZE", shape.HeadSize), ("GROUP", shape.GroupSize), ("ROW_GROUP", RowsOfProduct),
+            ("WARPS", Warps), ("BLOCKS", blocks),
         ];
     }
+
+    // A warp for each query and 16 heads of a key head: the last queries first.
+    private static LaunchShape WalkShape(GatedWindowShape shape, DType type, int kept)
+    {
+        int parts = RowLaunch.Quotient(shape.GroupSize, RowsOfProduct);
+        int blocks = RowLaunch.Quotient(shape.Tokens, Warps);
+        return new(blocks, Threads, KeptBytes(shape, type, kept), BlocksY: shape.KeyHeads * parts, BlocksZ: shape.Batch);
+    }
+
+    private static int KeptBytes(GatedWindowShape shape, DType type, int kept) =>
+        kept * Warps * RowsOfProduct * KeyTileCuda.RoundUp(shape.HeadSize, 32) * type.Bytes();
 }

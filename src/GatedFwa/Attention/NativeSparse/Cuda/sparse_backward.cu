@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_backward_qu
     Extents e = {tokens, positions, key_rows, heads, block_size};
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, batch = blockIdx.z;
     int key_head = blockIdx.y / parts, part = blockIdx.y % parts;
-    int first_token = ((gridDim.x - 1 - blockIdx.x) * WARPS + warp) * queries_per_tile;
+    int first_token = (gridDim.x - 1 - blockIdx.x) * WARPS + warp;
     if (first_token >= tokens) return;
     Row rows[2] = {
         Row(e, documents, batch, key_head, part, first_token, lane / 4), Row(e, documents, batch, key_head, part, first_token, lane / 4 + 8)};
@@ -80,14 +80,14 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_backward_qu
         load_across(a, k, stride, chunk);
         multiply_kept(ds, gradients, b);
         load_along(b, k, stride, walk.chunk);
-        bool masked = !is_whole(rows, chunk);
+        bool masked = chunk.key + 16 > chunk.end;
 #pragma unroll
         for (int i = 0; i < 2; i++)
 #pragma unroll
             for (int n = 0; n < 4; n++)
             {
                 float x = power_of_two<ELEMENT>(p[i][n] * scale_log2 - lse_log2[n / 2]);
-                if (masked && !is_visible(rows[n / 2], chunk, key_of(chunk, i, n))) x = 0;
+                if (masked && key_of(chunk, i, n) >= chunk.end) x = 0;
                 ds[i][n] = x * (ds[i][n] - delta[n / 2]);
             }
 #pragma unroll

@@ -2,74 +2,14 @@
 // pooled rows) and lets only the queries that chose them (or that come late enough to see them) go past, ROWS rows at a time. Long lists
 // are cut, and what the pieces leave side by side is added in order.
 //
-// Defines: ELEMENT, HEAD_SIZE, COLUMNS (the head size rounded up to 16 SPLITS), SPLITS (blocks that share the columns of dk and dv),
-// GROUP (heads that share a key head), KEYS, ROWS (that go past at a time), STAGES, SELECTED, PIECE (entries of a list that a block takes).
+// Defines: COLUMNS (the head size rounded up to 16 SPLITS), SPLITS (blocks that share the columns of dk and dv), GROUP (heads that
+// share a key head), ROWS (that go past at a time), STAGES, and those of key_work.cuh.
+#include "key_work.cuh"
 #include "sparse_terms.cuh"
 #include "sparse_tiles.cuh"
-#include "warp.cuh"
 
 constexpr int warps = KEYS / 16, threads = 32 * warps, passing_rows = ROWS;
 constexpr int stride = row_stride<COLUMNS>, width = COLUMNS / SPLITS;
-
-// What a block of threads works on.
-struct Work
-{
-    int batch, key_head, first, keys; // rows of k
-    int origin, unit;                 // the query at position p sees the first (p + 1 - origin) / unit of the keys
-    int begin, end;                   // of the list, or of the queries
-    int slot;                         // of its share of the sums; -1: it writes them itself
-};
-
-// Where the keys of a list lie: lists are blocks, of one key head after the other.
-struct Lists
-{
-    const int *starts, *pieces, *slots; // [lists + 1]: where each list, its pieces and its slots begin
-    const int4 *blocks;                 // batch, start and end of the document, first position; or none
-    int count, blocks_per_head, blocks_per_row, block_size, positions;
-
-    // The keys of a list that a block keeps which takes the `part`th KEYS of them.
-    __device__ Work keys_of(int list, int part) const
-    {
-        Work work;
-        int block = list % blocks_per_head, end = positions;
-        work.key_head = list / blocks_per_head;
-        if (blocks)
-        {
-            int4 entry = blocks[block];
-            work.batch = entry.x, end = entry.z, work.first = entry.w;
-        }
-        else work.batch = block / blocks_per_row, work.first = block % blocks_per_row * block_size;
-        end = min(end, work.first + block_size);
-        work.first += part * KEYS;
-        work.keys = min(end - work.first, KEYS);
-        work.origin = work.first, work.unit = 1;
-        return work;
-    }
-
-    __device__ Work piece(int index, int part) const
-    {
-        int list = 0, last = count; // pieces[list] <= index < pieces[last]
-        while (last - list > 1)
-        {
-            int middle = (list + last) / 2;
-            if (pieces[middle] <= index) list = middle;
-            else last = middle;
-        }
-        Work work = keys_of(list, part);
-        int piece = index - pieces[list];
-        work.begin = starts[list] + piece * PIECE;
-        work.end = min(starts[list + 1], work.begin + PIECE);
-        work.slot = slots[list + 1] > slots[list] ? slots[list] + piece : -1;
-        return work;
-    }
-};
-
-// From the host: batch, first row, rows, origin, first and end query, slot (of a key head), -
-__device__ __forceinline__ Work pooled_work(const int4 *table, int index, int key_head, int slots, int unit)
-{
-    int4 keys = table[2 * index], queries = table[2 * index + 1];
-    return {keys.x, key_head, keys.y, keys.z, keys.w, unit, queries.x, queries.y, queries.z < 0 ? -1 : key_head * slots + queries.z};
-}
 
 struct Stage
 {
@@ -95,18 +35,10 @@ extern "C" __global__ void __launch_bounds__(threads) sparse_backward_keys(
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
     int part = SELECTED ? blockIdx.y : 0, lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * 16, first_column = blockIdx.z * width;
-    Work work;
-    if (SELECTED)
-    {
-        Lists all = {starts, pieces, slots, table, lists, blocks_per_head, blocks_per_row, block_size, positions};
-        if ((int)blockIdx.x >= pieces[lists]) return;
-        work = all.piece(blockIdx.x, part);
-    }
-    else work = pooled_work(table, blockIdx.x, blockIdx.y, slots_per_head, block_size);
+    Work work = own_work({starts, pieces, slots, table, lists, blocks_per_head, blocks_per_row, block_size, positions}, part, slots_per_head);
     if (work.keys <= 0) return;
 
-    int key_heads = heads / GROUP;
-    long long key_stride = (long long)key_heads * HEAD_SIZE;
+    long long key_stride = (long long)(heads / GROUP) * HEAD_SIZE;
     long long first_key = ((long long)work.batch * key_rows + work.first) * key_stride + work.key_head * HEAD_SIZE;
     constexpr int pack = Pack16<ELEMENT>::count, packs = COLUMNS / pack; // of a row
     for (int piece = threadIdx.x; piece < KEYS * packs; piece += threads)
@@ -194,69 +126,7 @@ extern "C" __global__ void __launch_bounds__(threads) sparse_backward_keys(
     }
     copy_async_wait<0>();
 
-    float *share = partial + ((long long)work.slot * (SELECTED ? gridDim.y : 1) + part) * 2 * KEYS * HEAD_SIZE;
-#pragma unroll
-    for (int r = 0; r < 2; r++)
-    {
-        int key = warp_row + lane / 4 + 8 * r;
-        if (key >= work.keys) continue;
-#pragma unroll
-        for (int i = 0; i < width / 8; i++)
-        {
-            int column = first_column + 8 * i + 2 * (lane % 4);
-            if (column >= HEAD_SIZE) continue;
-            float key_pair[2] = {key_gradients[i][2 * r] * scale, key_gradients[i][2 * r + 1] * scale};
-            float value_pair[2] = {value_gradients[i][2 * r], value_gradients[i][2 * r + 1]};
-            if (work.slot >= 0)
-            {
-                float *target = share + key * HEAD_SIZE + column;
-                store(key_pair, target);
-                store(value_pair, target + KEYS * HEAD_SIZE);
-                continue;
-            }
-            long long target = first_key + key * key_stride + column;
-            if (dk) store_or_add(key_pair, dk + target, fresh_dk);
-            if (dv) store_or_add(value_pair, dv + target, fresh_dv);
-        }
-    }
-}
-
-// Adds the shares of lists that were cut, in order: a block of threads a list and part of its keys (or a tile of pooled rows, whose
-// table says batch, first row, rows, first slot and slots).
-extern "C" __global__ void __launch_bounds__(256) sparse_key_sums(
-    const int *starts, const int *pieces, const int *slots, const int4 *table,
-    ELEMENT *dk, ELEMENT *dv, int fresh_dk, int fresh_dv, const float *partial,
-    int lists, int blocks_per_head, int blocks_per_row, int slots_per_head, int positions, int key_rows, int key_heads, int block_size)
-{
-    Work work;
-    int first, count, part = SELECTED ? blockIdx.y : 0, block_parts = SELECTED ? gridDim.y : 1;
-    if (SELECTED)
-    {
-        Lists all = {starts, pieces, slots, table, lists, blocks_per_head, blocks_per_row, block_size, positions};
-        first = slots[blockIdx.x], count = slots[blockIdx.x + 1] - first;
-        work = all.keys_of(blockIdx.x, part);
-    }
-    else
-    {
-        int4 keys = table[2 * blockIdx.x], own = table[2 * blockIdx.x + 1];
-        work.batch = keys.x, work.first = keys.y, work.keys = keys.z, work.key_head = blockIdx.y;
-        first = blockIdx.y * slots_per_head + own.x, count = own.y;
-    }
-    if (count == 0) return;
-    constexpr int packs = HEAD_SIZE / 8;
-    for (int i = threadIdx.x; i < 2 * work.keys * packs; i += blockDim.x)
-    {
-        int of_values = i / (work.keys * packs), key = i / packs % work.keys, column = i % packs * 8;
-        float sum[8] = {};
-        for (int slot = first; slot < first + count; slot++)
-        {
-            float share[8];
-            load(partial + ((((long long)slot * block_parts + part) * 2 + of_values) * KEYS + key) * HEAD_SIZE + column, share);
-#pragma unroll
-            for (int n = 0; n < 8; n++) sum[n] += share[n];
-        }
-        long long target = (((long long)work.batch * key_rows + work.first + key) * key_heads + work.key_head) * HEAD_SIZE + column;
-        if (!of_values && dk) store_or_add(sum, dk + target, fresh_dk);
-        if (of_values && dv) store_or_add(sum, dv + target, fresh_dv);
-    }
+    store_shares<width>(
+        work, key_gradients, value_gradients, scale, warp_row + lane / 4, first_column, dk, dv, fresh_dk, fresh_dv,
+        partial + ((long long)work.slot * (SELECTED ? gridDim.y : 1) + part) * 2 * KEYS * HEAD_SIZE, first_key, key_stride);
 }

@@ -1,5 +1,5 @@
-// Attention of each query to a list of keys of its own, forward. A warp takes the heads of one query that share a key head (or of a
-// few neighbouring queries, where fewer than 16 do and all see the same keys); 16 keys go past at a time, the next ones on their way.
+// Attention of each query to a list of keys of its own, forward. A warp takes the heads of one query that share a key head; 16 keys
+// go past at a time, the next ones on their way.
 //
 // Defines: ELEMENT, WARPS (of a block), BLOCKS (of a multiprocessor: for so many registers must suffice), and those of sparse_walk.cuh.
 #include "online_softmax.cuh"
@@ -17,7 +17,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_forward(
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, batch = blockIdx.z;
     int key_head = blockIdx.y / parts, part = blockIdx.y % parts;
     // The last queries see most: they begin first. Neighbours run at the same time.
-    int first_token = ((gridDim.x - 1 - blockIdx.x) * WARPS + warp) * queries_per_tile;
+    int first_token = (gridDim.x - 1 - blockIdx.x) * WARPS + warp;
     if (first_token >= tokens) return;
     Row rows[2] = {
         Row(e, documents, batch, key_head, part, first_token, lane / 4), Row(e, documents, batch, key_head, part, first_token, lane / 4 + 8)};
@@ -53,7 +53,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_forward(
         walk.advance();
         load_along(keys, k, stride, walk.chunk);
 
-        bool masked = !is_whole(rows, chunk);
+        bool masked = chunk.key + 16 > chunk.end;
         float most[2] = {-INFINITY, -INFINITY};
 #pragma unroll
         for (int i = 0; i < 2; i++)
@@ -61,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(threads, BLOCKS) sparse_forward(
             for (int n = 0; n < 4; n++)
             {
                 s[i][n] *= scale_log2;
-                if (masked && !is_visible(rows[n / 2], chunk, key_of(chunk, i, n))) s[i][n] = -INFINITY;
+                if (masked && key_of(chunk, i, n) >= chunk.end) s[i][n] = -INFINITY;
                 most[n / 2] = fmaxf(most[n / 2], s[i][n]);
             }
         float shrink[2];

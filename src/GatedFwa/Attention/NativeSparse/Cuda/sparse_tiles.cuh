@@ -54,3 +54,27 @@ __device__ __forceinline__ void product_of_columns(float (&o)[width / 8][4], con
         for (int i = 0; i < width / 2; i++) o[i / 4][i % 4] += sums[i / 4][i % 4];
     }
 }
+
+// s [16 tiles, n] = a [16 tiles, columns] b [n, columns]^T
+template <int columns, int n, int tiles, class E>
+__device__ __forceinline__ void product_of_rows(float (&s)[tiles][n / 8][4], const E *a, const E *b)
+{
+    if constexpr (sizeof(E) == 2) multiply_rows<columns, n>(s, a, b);
+    else
+    {
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++) product_of_rows<columns, n>(s[tile], a + 16 * tile * row_stride<columns>, b);
+    }
+}
+
+// o [16 tiles, width] += p [16 tiles, n] b [n, width]
+template <int columns, int n, int width, int tiles, class E>
+__device__ __forceinline__ void product_of_columns(float (&o)[tiles][width / 8][4], const float (&p)[tiles][n / 8][4], const E *b)
+{
+    if constexpr (sizeof(E) == 2) multiply_columns<columns, n, width>(o, p, b);
+    else
+    {
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++) product_of_columns<columns, n, width>(o[tile], p[tile], b);
+    }
+}
