@@ -34,6 +34,31 @@ public sealed class AttendTests : CommandTest
     }
 
     [Fact]
+    public void Native_sparse_attention_and_its_gradients_match_the_golden_file()
+    {
+        Succeeded(Run("attend", Golden("nsa_odd"), "out.safetensors"));
+
+        using SafetensorsFile expected = SafetensorsFile.Open(Golden("nsa_odd")), actual = SafetensorsFile.Open(InFolder("out.safetensors"));
+        AssertNear(expected, actual, "o", ForwardTolerance);
+        foreach (string tensor in (string[])["dq", "dk", "dv", "dalpha", "dg_cmp", "dg_slc", "dg_win"])
+            AssertNear(expected, actual, tensor, GradientTolerance);
+        Assert.Equal(
+            expected.ReadIntegers("block_indices").Chunk(3).Select(choice => choice.ToHashSet()),
+            actual.ReadIntegers("block_indices").Chunk(3).Select(choice => choice.ToHashSet()));
+    }
+
+    [Fact]
+    public void Blocks_of_one_token_chosen_alone_override_the_file()
+    {
+        Succeeded(Run("attend", Golden("nsa_odd"), "out.safetensors", "--block-size", "1", "--block-count", "1"));
+
+        // A query chooses its own token.
+        using SafetensorsFile output = SafetensorsFile.Open(InFolder("out.safetensors"));
+        Assert.Equal(Enumerable.Range(0, 75), output.ReadIntegers("block_indices")[..75]);
+        RefusedAsUsage(Run("attend", Golden("nsa_odd"), "out.safetensors", "--block-count", "0"), "--block-count");
+    }
+
+    [Fact]
     public void A_window_of_one_key_gives_the_values_themselves_and_overrides_the_file()
     {
         Succeeded(Run("attend", Golden("attention_basic"), "out.safetensors", "--window", "1"));

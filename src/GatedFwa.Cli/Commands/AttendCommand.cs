@@ -11,7 +11,7 @@ internal static class AttendCommand
     {
         var input = new Argument<string>("in")
         {
-            Description = "A safetensors file with the inputs; its metadata 'kind' is gated_window_attention or decay_gate.",
+            Description = $"A safetensors file with the inputs; its metadata 'kind' is {OperatorFile.Kinds}.",
         };
         var output = new Argument<string>("out")
         {
@@ -27,6 +27,16 @@ internal static class AttendCommand
             Description = "The factor of q·k. [default: the file's scale, or 1/√D]",
             HelpName = "X",
         };
+        Option<int?> blockSize = SharedOptions.Positive(new Option<int?>("--block-size")
+        {
+            Description = "Native sparse attention: tokens of a block. [default: the file's block_size, or 64]",
+            HelpName = "L",
+        });
+        Option<int?> blockCount = SharedOptions.Positive(new Option<int?>("--block-count")
+        {
+            Description = "Native sparse attention: blocks a query chooses. [default: the file's block_count, or 16]",
+            HelpName = "N",
+        });
         Option<string?> type = SharedOptions.Types(new Option<string?>("--dtype")
         {
             Description = "What q, k, v, do and x are rounded to and computed in: f32, or on a GPU bf16 or f16; the output is f32. [default: f32]",
@@ -36,10 +46,10 @@ internal static class AttendCommand
         Option<string> device = SharedOptions.Device();
         var command = new Command(
             "attend",
-            "Runs gated window attention, or the gate, on the tensors of a safetensors file: " +
+            "Runs gated window attention, native sparse attention or the gate on the tensors of a safetensors file: " +
             "q, k, v, alpha, cu_seqlens, do → o, lse, dq, dk, dv, dalpha.")
         {
-            input, output, window, scale, type, threads, device,
+            input, output, window, scale, blockSize, blockCount, type, threads, device,
         };
         command.SetAction(result =>
         {
@@ -48,6 +58,8 @@ internal static class AttendCommand
             {
                 Window = result.GetValue(window),
                 Scale = result.GetValue(scale),
+                BlockSize = result.GetValue(blockSize),
+                BlockCount = result.GetValue(blockCount),
                 Device = SharedOptions.ParseDevice(result.GetValue(device)!),
                 Type = SharedOptions.ParseType(result.GetValue(type)) ?? DType.F32,
             });

@@ -48,7 +48,9 @@ internal static class BenchCommand
             if (!place.IsCpu)
             {
                 if (result.GetResult(threads) is { Implicit: false }) throw new InputException("--threads is for the CPU; leave it out with --device cuda.");
-                RunOnGpu(GpuBenchmarks.Single(benchmark => benchmark.Name == name), place, result.GetValue(json));
+                IGpuBenchmark onGpu = GpuBenchmarks.SingleOrDefault(benchmark => benchmark.Name == name)
+                    ?? throw new InputException($"bench {name} measures the CPU alone; leave --device out.");
+                RunOnGpu(onGpu, place, result.GetValue(json));
                 return;
             }
 

@@ -12,17 +12,10 @@ internal static class AttentionFile
     public static OperatorResult Run(OperatorInputs inputs, OperatorSettings settings)
     {
         inputs.RefuseMisspelt(Optional, Known);
-        Shape queries = inputs.Shape("q", "B", "T", "H", "D"), keys = inputs.Shape("k", "B", "S", "Hkv", "D");
-        (int batch, int tokens, int heads, int headSize) = (queries[0], queries[1], queries[2], queries[3]);
-        int positions = keys[1];
-        inputs.Require(headSize % 8 == 0 && headSize <= 256, "q", "a head size that is a multiple of 8 up to 256");
-        inputs.Require(
-            keys[0] == batch && positions >= tokens && keys[3] == headSize,
-            "k",
-            $"[{batch}, {tokens} or more, Hkv, {headSize}]");
-        inputs.Require(heads % keys[2] == 0, "k", $"a number of key heads that divides the {heads} query heads");
+        (Shape queries, Shape keys) = inputs.QueriesAndKeys();
+        (int batch, int tokens, int heads, int positions) = (queries[0], queries[1], queries[2], keys[1]);
         int? window = inputs.Count("window", settings.Window);
-        float scale = inputs.Number("scale", settings.Scale) ?? 1 / MathF.Sqrt(headSize);
+        float scale = inputs.Number("scale", settings.Scale) ?? 1 / MathF.Sqrt(queries[3]);
         bool backward = inputs.Has("do");
 
         using var tape = new Tape(recording: backward);

@@ -10,6 +10,8 @@ namespace GatedFwa.Attention;
 /// <remarks>
 /// <para><c>gated_window_attention</c>: q [B, T, H, D], k and v [B, S, Hkv, D], optionally alpha [B, S, H], cu_seqlens [n + 1] and
 /// do [B, T, H, D] give o and lse [B, H, T], and with do also dq, dk, dv and (with alpha) dalpha. Metadata: window, scale.</para>
+/// <para><c>native_sparse_attention</c>: the same inputs but lse, and g_cmp, g_slc and g_win [B, T, H], give o and block_indices
+/// [B, Hkv, T, n] (I32, ascending, −1 where there are no more), and with do also dq, dk, dv, dalpha, dg_cmp, dg_slc and dg_win. Metadata: window, block_size, block_count, scale.</para>
 /// <para><c>decay_gate</c>: x [B, T, C], gate_weight and amplitude_weight [H, C], gate_bias [H], optionally cu_seqlens and
 /// dalpha [B, T, H] give alpha and u [B, T, H], and with dalpha also dx, dgate_weight, dgate_bias and damplitude_weight.
 /// Metadata: epsilon.</para>
@@ -24,8 +26,14 @@ public static class OperatorFile
     /// <summary>The metadata <c>kind</c> of attention.</summary>
     public const string AttentionKind = "gated_window_attention";
 
+    /// <summary>The metadata <c>kind</c> of native sparse attention.</summary>
+    public const string NativeSparseKind = "native_sparse_attention";
+
     /// <summary>The metadata <c>kind</c> of the gate.</summary>
     public const string GateKind = "decay_gate";
+
+    /// <summary>All kinds, for an error's remedy.</summary>
+    internal const string Kinds = $"{AttentionKind}, {NativeSparseKind} or {GateKind}";
 
     /// <summary>Reads the inputs, runs the operator and writes the output file.</summary>
     /// <param name="input">A safetensors file with the inputs.</param>
@@ -68,8 +76,9 @@ public static class OperatorFile
             return (settings.Kind ?? inputs.Kind()) switch
             {
                 AttentionKind => AttentionFile.Run(inputs, settings),
+                NativeSparseKind => NativeSparseFile.Run(inputs, settings),
                 GateKind => DecayGateFile.Run(inputs, settings),
-                string kind => throw new InputException($"{Phrase.Quote(file.Name)} is of the kind {Phrase.Quote(kind)}, which is not known here; use {AttentionKind} or {GateKind}."),
+                string kind => throw new InputException($"{Phrase.Quote(file.Name)} is of the kind {Phrase.Quote(kind)}, which is not known here; use {Kinds}."),
             };
         }
         catch (OperandException e)

@@ -10,7 +10,7 @@ internal sealed class OperatorInputs(SafetensorsFile file)
     /// <summary>The metadata's <c>kind</c>.</summary>
     public string Kind() => file.Metadata.TryGetValue("kind", out string? kind)
         ? kind
-        : throw new InputException($"{Name} has no metadata \"kind\"; add {OperatorFile.AttentionKind} or {OperatorFile.GateKind}, or say it on the command line.");
+        : throw new InputException($"{Name} has no metadata \"kind\"; add {OperatorFile.Kinds}.");
 
     private string Name => Phrase.Quote(file.Name);
 
@@ -44,6 +44,20 @@ internal sealed class OperatorInputs(SafetensorsFile file)
         }
 
         return shape;
+    }
+
+    /// <summary>The shapes of an attention's q [B, T, H, D] and k [B, S, Hkv, D], which go with each other.</summary>
+    public (Shape Queries, Shape Keys) QueriesAndKeys()
+    {
+        Shape queries = Shape("q", "B", "T", "H", "D"), keys = Shape("k", "B", "S", "Hkv", "D");
+        (int batch, int tokens, int heads, int headSize) = (queries[0], queries[1], queries[2], queries[3]);
+        Require(headSize % 8 == 0 && headSize <= 256, "q", "a head size that is a multiple of 8 up to 256");
+        Require(
+            keys[0] == batch && keys[1] >= tokens && keys[3] == headSize,
+            "k",
+            $"[{batch}, {tokens} or more, Hkv, {headSize}]");
+        Require(heads % keys[2] == 0, "k", $"a number of key heads that divides the {heads} query heads");
+        return (queries, keys);
     }
 
     /// <summary>Refuses a tensor whose shape does not go with another's.</summary>

@@ -15,6 +15,8 @@ internal sealed class OperatorOutputs(string kind)
 
     public void Add(string name, Shape shape, float[] values) => _tensors.Add(SafetensorsTensor.Floats(name, shape, values));
 
+    public void Add(string name, Shape shape, int[] values) => _tensors.Add(SafetensorsTensor.Integers(name, shape, values));
+
     /// <summary>Adds the gradients of inputs under their names with a d before.</summary>
     public void AddGradients(Tape tape, params ReadOnlySpan<(string Name, Tensor? Input)> inputs)
     {

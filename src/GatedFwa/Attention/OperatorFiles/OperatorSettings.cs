@@ -5,11 +5,20 @@ namespace GatedFwa.Attention;
 /// <summary>What a caller of <see cref="OperatorFile"/> decides; everything that is not set is read from the file's metadata.</summary>
 public sealed record OperatorSettings
 {
-    /// <summary>Which operator: <see cref="OperatorFile.AttentionKind"/> or <see cref="OperatorFile.GateKind"/>.</summary>
+    /// <summary>
+    /// Which operator: <see cref="OperatorFile.AttentionKind"/>, <see cref="OperatorFile.NativeSparseKind"/> or
+    /// <see cref="OperatorFile.GateKind"/>.
+    /// </summary>
     public string? Kind { get; init; }
 
     /// <summary>Keys a query sees, its own included. Where the file names none either, all earlier ones (full causal attention).</summary>
     public int? Window { get; init; }
+
+    /// <summary>ℓ, tokens of a block; 64 where the file names none either.</summary>
+    public int? BlockSize { get; init; }
+
+    /// <summary>n, blocks a query chooses; 16 where the file names none either.</summary>
+    public int? BlockCount { get; init; }
 
     /// <summary>The factor of q·k; 1/√D where the file names none either.</summary>
     public float? Scale { get; init; }

@@ -2,6 +2,7 @@ using GatedFwa.Attention;
 using GatedFwa.Checkpoints;
 using GatedFwa.Tensors;
 using GatedFwa.Testing;
+using GatedFwa.Tests.Attention.NativeSparse;
 
 namespace GatedFwa.Tests.Attention.OperatorFiles;
 
@@ -17,6 +18,8 @@ public abstract class OperatorFileGoldenSuite(TestBackend backend) : TensorTest(
     private readonly TemporaryFolder _folder = new();
 
     public static TheoryData<string> AttentionFiles => Golden.Names("attention");
+
+    public static TheoryData<string> NativeSparseFiles => Golden.Names("nsa");
 
     public static TheoryData<string> GateFiles => Golden.Names("gate");
 
@@ -38,6 +41,30 @@ public abstract class OperatorFileGoldenSuite(TestBackend backend) : TensorTest(
             name,
             (["alpha", "u"], Backend.Forward(5e-6)),
             (["dx", "dgate_weight", "dgate_bias", "damplitude_weight"], Backend.Gradient(2e-5)));
+
+    [Theory]
+    [MemberData(nameof(NativeSparseFiles))]
+    public void Native_sparse_attention_gives_what_the_oracle_gives(string name)
+    {
+        // Where 16 bits round the inputs, near ties choose other blocks: NativeSparseGoldenSuite holds those to the reference.
+        Assert.SkipWhen(Backend.Activations != DType.F32, "The oracle's choice of blocks is that of float32 inputs.");
+        Compare(name, (["o"], 3e-6), (["dq", "dk", "dv", "dalpha", "dg_cmp", "dg_slc", "dg_win"], 1e-5));
+        using Golden golden = Golden.Open(name);
+        using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
+        Assert.Equal(golden.Shape("block_indices"), file["block_indices"].Shape);
+        int count = golden.Count("block_count");
+        Assert.Equal(NativeSparseGoldenSuite.Sets(golden.Integers("block_indices"), count), file.ReadIntegers("block_indices"));
+    }
+
+    [Fact]
+    public void More_blocks_than_there_are_leave_the_rest_of_the_choice_empty()
+    {
+        OperatorResult result = OperatorFile.Run(Golden.PathOf("nsa_odd"), _folder["out"], Settings with { BlockCount = 7, BlockSize = 30 });
+        Assert.Equal(("7", "30"), (result.Metadata["block_count"], result.Metadata["block_size"]));
+        using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
+        Assert.Equal([2, 2, 75, 7], file["block_indices"].Shape);
+        Assert.Equal([0, 1, 2, -1, -1, -1, -1], file.ReadIntegers("block_indices")[^7..]);
+    }
 
     [Fact]
     public void Without_an_upstream_gradient_there_are_results_only()

@@ -112,7 +112,7 @@ public sealed class OperatorFileInputTests : TensorTest
     public void A_file_without_a_kind_says_which_there_are()
     {
         _metadata.Remove("kind");
-        Refused(_attention, "has no metadata \"kind\"; add gated_window_attention or decay_gate");
+        Refused(_attention, "has no metadata \"kind\"; add gated_window_attention, native_sparse_attention or decay_gate");
     }
 
     [Theory]
@@ -125,6 +125,35 @@ public sealed class OperatorFileInputTests : TensorTest
         _metadata["kind"] = "decay_gate";
         _gate[name] = Floats(name, shape);
         Refused(_gate, $"Tensor \"{name}\" of", part);
+    }
+
+    [Theory]
+    [InlineData("g_cmp", new[] { 1, 4, 3 }, "the other tensors ask for [1, 4, 2]")]
+    [InlineData("g_win", new[] { 1, 5, 2 }, "the other tensors ask for [1, 4, 2]")]
+    [InlineData("k", new[] { 1, 3, 1, 8 }, "[1, 4 or more, Hkv, 8] is expected")]
+    public void A_sparse_attention_of_the_wrong_shape_is_refused(string name, int[] shape, string part)
+    {
+        Dictionary<string, SafetensorsTensor> tensors = NativeSparse();
+        tensors[name] = Floats(name, shape);
+        Refused(tensors, $"Tensor \"{name}\" of", part);
+    }
+
+    [Fact]
+    public void A_sparse_attention_without_a_gate_of_a_branch_is_refused()
+    {
+        Dictionary<string, SafetensorsTensor> tensors = NativeSparse();
+        tensors.Remove("g_slc");
+        Refused(tensors, "has no tensor \"g_slc\"");
+    }
+
+    [Theory]
+    [InlineData("block_size", "0")]
+    [InlineData("block_count", "many")]
+    public void Impossible_blocks_are_refused(string key, string value)
+    {
+        Dictionary<string, SafetensorsTensor> tensors = NativeSparse();
+        _metadata[key] = value;
+        Refused(tensors, $"The metadata \"{key}\" of", "a whole number of at least 1");
     }
 
     [Fact]
@@ -145,6 +174,13 @@ public sealed class OperatorFileInputTests : TensorTest
     {
         Shape shape = Shape.Create(extents);
         return SafetensorsTensor.Floats(name, shape, Samples.Uniform(shape.Count, (ulong)name.Length));
+    }
+
+    private Dictionary<string, SafetensorsTensor> NativeSparse()
+    {
+        _metadata["kind"] = OperatorFile.NativeSparseKind;
+        foreach (string gate in (string[])["g_cmp", "g_slc", "g_win"]) _attention[gate] = Floats(gate, 1, 4, 2);
+        return _attention;
     }
 
     private void Write(Dictionary<string, SafetensorsTensor> tensors) => SafetensorsWriter.Write(_folder["in"], tensors.Values, _metadata);

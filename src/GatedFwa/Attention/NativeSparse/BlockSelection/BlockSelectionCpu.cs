@@ -14,8 +14,8 @@ internal static unsafe class BlockSelectionCpu
         GatedWindowShape shape = problem.Shape;
         var operands = new SelectionOperands
         {
-            Q = SparseOperands.Rows(shape, q.Floats, shape.Tokens, shape.Heads),
-            PooledK = SparseOperands.Rows(shape, pooledK.Floats, problem.Blocks.PooledRows, shape.KeyHeads),
+            Q = new HeadRows(q.Floats, shape.Tokens, shape.Heads, shape.HeadSize),
+            PooledK = SparseOperands.KeyRows(shape, pooledK),
             Lse = lse.Floats,
             Indices = indices.Integers,
         };

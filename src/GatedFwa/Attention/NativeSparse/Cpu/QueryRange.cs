@@ -12,7 +12,7 @@ namespace GatedFwa.Attention;
 internal readonly record struct QueryRange(SegmentBlocks Blocks, int Document, int KeyHead, int Number, int First, int End)
 {
     // Enough that many cores find work, and not so many that the state of their rows leaves the second-level cache.
-    private const int Ranges = 64, MinRows = 512, MaxRows = 2048;
+    private const int Ranges = 64, MinRows = 1024, MaxRows = 2048;
 
     /// <summary>All ranges; those of one document and key head follow each other in order.</summary>
     public static QueryRange[] Cut(NativeSparseProblem problem)

@@ -98,7 +98,7 @@ internal sealed unsafe class SparseBackwardCpu<V, S> : SparseTileWalk<V, S>
         // dv = Pᵀ dO, dk = dSᵀ q, dq = dS k; the scale follows when they leave.
         AddKeyGradients(_p, _outputGradients, _valueGradients, most, count);
         AddKeyGradients(_scoreGradients, _queries, _keyGradients, most, count);
-        if (_gradients.Dq.IsMissing) return;
+        if (_gradients.Dq == null) return;
         new Span<float>(_queryGradients, TileFloats).Clear();
         for (int row = 0; row < count; row += Tile.BlockRows) AddQueryGradients(row, Math.Min(Tile.BlockRows, count - row), most);
         StoreRows();
@@ -188,27 +188,25 @@ internal sealed unsafe class SparseBackwardCpu<V, S> : SparseTileWalk<V, S>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadRows()
     {
-        ReadOnlySpan<int> rows = Rows;
+        ReadOnlySpan<long> heads = Heads;
         float factor = (float)(Problem.Scale * Units.Log2E);
-        for (int i = 0; i < rows.Length; i++)
+        for (int i = 0; i < heads.Length; i++)
         {
-            (int query, int head) = Locate(rows[i]);
-            int batch = Range.Blocks.Segment.Batch;
-            TilePacking<V, S>.PackRow(_operands.Q.At(batch, query, head), HeadSize, factor, _queries + (i * PaddedSize));
-            TilePacking<V, S>.PackRow(_gradients.OutputGradient.At(batch, query, head), HeadSize, 1, _outputGradients + (i * PaddedSize));
-            _lseLog2[i] = (float)(_operands.Lse[LseIndex(query, head)] * Units.Log2E);
-            _delta[i] = _gradients.Delta[((((long)batch * Problem.Shape.Tokens) + query) * Problem.Shape.Heads) + head];
+            long head = heads[i];
+            TilePacking<V, S>.PackRow(_operands.Q + (head * HeadSize), HeadSize, factor, _queries + (i * PaddedSize));
+            TilePacking<V, S>.PackRow(_gradients.OutputGradient + (head * HeadSize), HeadSize, 1, _outputGradients + (i * PaddedSize));
+            _lseLog2[i] = _gradients.LseLog2[head];
+            _delta[i] = _gradients.Delta[head];
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void StoreRows()
     {
-        ReadOnlySpan<int> rows = Rows;
-        for (int i = 0; i < rows.Length; i++)
+        ReadOnlySpan<long> heads = Heads;
+        for (int i = 0; i < heads.Length; i++)
         {
-            (int query, int head) = Locate(rows[i]);
-            float* dq = _gradients.Dq.At(Range.Blocks.Segment.Batch, query, head);
+            float* dq = _gradients.Dq + (heads[i] * HeadSize);
             TilePacking<V, S>.UnpackAdd(_queryGradients + (i * PaddedSize), 1, HeadSize, Problem.Scale, dq, stride: 0);
         }
     }

@@ -90,8 +90,8 @@ internal sealed unsafe class SparseForwardCpu<V, S> : SparseTileWalk<V, S>
         float factor = (float)(Problem.Scale * Units.Log2E);
         for (int row = 0; row < RowCount; row++)
         {
-            (int query, int head) = Locate(row);
-            float* q = _operands.Q.At(Range.Blocks.Segment.Batch, query, head);
+            (int token, int member) = Math.DivRem(row, Group);
+            float* q = _operands.Q + (HeadIndex(Range.First + token, member) * HeadSize);
             TilePacking<V, S>.PackRow(q, HeadSize, factor, _queries + ((long)row * PaddedSize));
         }
 
@@ -107,12 +107,12 @@ internal sealed unsafe class SparseForwardCpu<V, S> : SparseTileWalk<V, S>
     {
         for (int row = 0; row < RowCount; row++)
         {
-            (int query, int head) = Locate(row);
+            (int token, int member) = Math.DivRem(row, Group);
             float sum = S.Sum(S.Load(_sums + ((long)row * S.Width)));
-            float* o = _operands.O.At(Range.Blocks.Segment.Batch, query, head);
+            float* o = _operands.O + (HeadIndex(Range.First + token, member) * HeadSize);
             // A query that sees nothing: o = 0, lse = −∞.
             TilePacking<V, S>.Unpack(_outputs + ((long)row * PaddedSize), HeadSize, sum == 0 ? 0 : 1 / sum, o);
-            _operands.Lse[LseIndex(query, head)] =
+            _operands.Lse[LseIndex(Range.First + token, member)] =
                 sum == 0 ? float.NegativeInfinity : (float)((_max[row] + Math.Log2(sum)) * Units.Ln2);
         }
     }

@@ -13,26 +13,31 @@ internal readonly unsafe struct SparseOperands
     /// <param name="lse">[B, H, T].</param>
     public SparseOperands(GatedWindowShape shape, Tensor q, Tensor k, Tensor v, Tensor o, Tensor lse)
     {
-        Q = Rows(shape, q.Floats, shape.Tokens, shape.Heads);
-        K = Rows(shape, k.Floats, k.Shape[1], shape.KeyHeads);
-        V = Rows(shape, v.Floats, k.Shape[1], shape.KeyHeads);
-        O = Rows(shape, o.Floats, shape.Tokens, shape.Heads);
+        Q = q.Floats;
+        O = o.Floats;
         Lse = lse.Floats;
+        K = KeyRows(shape, k);
+        V = KeyRows(shape, v);
     }
 
-    public HeadRows Q { get; }
+    /// <summary>[B, T, H, D].</summary>
+    public float* Q { get; }
 
+    /// <summary>[B, rows, Hkv, D].</summary>
     public HeadRows K { get; }
 
+    /// <summary>[B, rows, Hkv, D].</summary>
     public HeadRows V { get; }
 
-    public HeadRows O { get; }
+    /// <summary>[B, T, H, D].</summary>
+    public float* O { get; }
 
     /// <summary>[B, H, T], natural logarithms.</summary>
     public float* Lse { get; }
 
-    /// <summary>The rows of each head of a contiguous tensor; missing where that is null.</summary>
-    public static HeadRows Rows(GatedWindowShape shape, float* data, int rows, int heads) => new(data, rows, heads, shape.HeadSize);
+    /// <summary>The rows of each key head; missing where there is no tensor.</summary>
+    public static HeadRows KeyRows(GatedWindowShape shape, Tensor? tensor) =>
+        tensor is null ? default : new(tensor.Floats, tensor.Shape[1], shape.KeyHeads, shape.HeadSize);
 }
 
 /// <summary>Addresses of what the backward pass reads besides, and of the gradients it adds to, each of which may be missing.</summary>
@@ -40,27 +45,34 @@ internal readonly unsafe struct SparseGradients
 {
     /// <param name="shape">The extents.</param>
     /// <param name="outputGradient">[B, T, H, D].</param>
+    /// <param name="lseLog2">[B, T, H]: beside δ, so that a gathered row finds both in one place.</param>
     /// <param name="delta">δ = o·dO of each query, [B, T, H].</param>
     /// <param name="gradients">Accumulators that hold numbers.</param>
-    public SparseGradients(GatedWindowShape shape, Tensor outputGradient, float* delta, QkvGradients gradients)
+    public SparseGradients(GatedWindowShape shape, Tensor outputGradient, float* lseLog2, float* delta, QkvGradients gradients)
     {
-        OutputGradient = SparseOperands.Rows(shape, outputGradient.Floats, shape.Tokens, shape.Heads);
+        OutputGradient = outputGradient.Floats;
+        LseLog2 = lseLog2;
         Delta = delta;
-        Dq = Of(gradients.Dq, shape.Heads);
-        Dk = Of(gradients.Dk, shape.KeyHeads);
-        Dv = Of(gradients.Dv, shape.KeyHeads);
-
-        HeadRows Of(GradientTarget target, int heads) =>
-            target.Tensor is { } tensor ? SparseOperands.Rows(shape, tensor.Floats, tensor.Shape[1], heads) : default;
+        Dq = gradients.Dq.Tensor is { } dq ? dq.Floats : null;
+        Dk = SparseOperands.KeyRows(shape, gradients.Dk.Tensor);
+        Dv = SparseOperands.KeyRows(shape, gradients.Dv.Tensor);
     }
 
-    public HeadRows OutputGradient { get; }
+    /// <summary>[B, T, H, D].</summary>
+    public float* OutputGradient { get; }
 
+    /// <summary>[B, T, H].</summary>
+    public float* LseLog2 { get; }
+
+    /// <summary>[B, T, H].</summary>
     public float* Delta { get; }
 
-    public HeadRows Dq { get; }
+    /// <summary>[B, T, H, D].</summary>
+    public float* Dq { get; }
 
+    /// <summary>[B, rows, Hkv, D].</summary>
     public HeadRows Dk { get; }
 
+    /// <summary>[B, rows, Hkv, D].</summary>
     public HeadRows Dv { get; }
 }

@@ -15,6 +15,7 @@ internal abstract unsafe class SparseTileWalk<V, S>
 {
     private readonly SparsePattern _pattern;
     private readonly int[] _rows = new int[Tile.Size];
+    private readonly long[] _heads = new long[Tile.Size];
     private readonly int[] _visible = new int[Tile.Size + Tile.BlockRows]; // A kernel looks at whole blocks.
     private int _count;
 
@@ -47,6 +48,9 @@ internal abstract unsafe class SparseTileWalk<V, S>
 
     /// <summary>The gathered rows, by their number in the range: (token − first) · group + member.</summary>
     protected ReadOnlySpan<int> Rows => _rows.AsSpan(0, _count);
+
+    /// <summary>The same rows by their number in [B, T, H].</summary>
+    protected ReadOnlySpan<long> Heads => _heads.AsSpan(0, _count);
 
     /// <summary>Whether every gathered row sees every key of the tile.</summary>
     protected bool SeesAll(int keys) => _visible[0] == keys;
@@ -115,16 +119,13 @@ internal abstract unsafe class SparseTileWalk<V, S>
         };
     }
 
-    /// <summary>The query's place among the T queries, and its head.</summary>
-    protected (int Query, int Head) Locate(int row)
-    {
-        (int token, int member) = Math.DivRem(row, Group);
-        return (Range.Blocks.Segment.Start + Range.First + token - Problem.FirstQuery, (Range.KeyHead * Group) + member);
-    }
+    /// <summary>Where a head of a token's query lies in [B, T, H].</summary>
+    protected long HeadIndex(int token, int member) =>
+        ((((long)Range.Blocks.Segment.Batch * Problem.Shape.Tokens) + Query(token)) * Problem.Shape.Heads) + (Range.KeyHead * Group) + member;
 
-    /// <summary>Where a query lies in [B, H, T].</summary>
-    protected long LseIndex(int query, int head) =>
-        ((((long)Range.Blocks.Segment.Batch * Problem.Shape.Heads) + head) * Problem.Shape.Tokens) + query;
+    /// <summary>Where it lies in [B, H, T].</summary>
+    protected long LseIndex(int token, int member) =>
+        ((((long)Range.Blocks.Segment.Batch * Problem.Shape.Heads) + (Range.KeyHead * Group) + member) * Problem.Shape.Tokens) + Query(token);
 
     /// <summary>target = row, D in whole vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -138,10 +139,13 @@ internal abstract unsafe class SparseTileWalk<V, S>
         for (_count = 0; _count < Tile.Size && token < tokens.Length; _count++)
         {
             _rows[_count] = ((tokens[token] - Range.First) * Group) + member;
+            _heads[_count] = HeadIndex(tokens[token], member);
             _visible[_count] = _pattern.Visible(Range.Blocks, keys, tokens[token]);
             if (++member < Group) continue;
             member = 0;
             token++;
         }
     }
+
+    private int Query(int token) => Range.Blocks.Segment.Start + token - Problem.FirstQuery;
 }
