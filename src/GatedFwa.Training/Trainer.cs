@@ -199,7 +199,7 @@ public sealed class Trainer : IDisposable
 
     private double Evaluate()
     {
-        int context = Model.Config.Window is null ? _options.Context : Evaluator.DefaultContext;
+        int context = Model.Config.IsBounded ? Evaluator.DefaultContext : _options.Context;
         return Evaluator.Evaluate(Model, _data.Validation, context).BitsPerByte;
     }
 

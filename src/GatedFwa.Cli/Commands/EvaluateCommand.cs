@@ -65,9 +65,9 @@ internal static class EvaluateCommand
             ("For a program:", "gatedfwa evaluate runs/nano 'texts/**/*.txt' --json"));
     }
 
-    /// <summary>A model with full attention is lost beyond the context it has learned, so that is what it is measured with.</summary>
+    /// <summary>A model that looks back beyond a window is lost beyond the context it has learned, so that is what it is measured with.</summary>
     private static int DefaultContext(string path, ModelConfig config) =>
-        config.Window is null && Trainer.HasRun(path) ? Trainer.ReadSettings(path).Options.Context : Evaluator.DefaultContext;
+        !config.IsBounded && Trainer.HasRun(path) ? Trainer.ReadSettings(path).Options.Context : Evaluator.DefaultContext;
 
     private static void Write(string model, int documents, EvaluationResult evaluation, TimeSpan time, bool json)
     {

@@ -34,7 +34,7 @@ public static class Evaluator
         }
 
         if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
-        using DecodeState? state = model.Config.Window is null ? null : model.NewState();
+        using DecodeState? state = model.Config.IsBounded ? model.NewState() : null;
         double nats = 0;
         for (long start = 0; start < text.Length - 1; start += context)
         {

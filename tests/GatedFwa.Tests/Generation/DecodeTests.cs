@@ -156,6 +156,10 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
     [InlineData("a key head for each", new[] { 15, 1, 1, 16, 12 })]
     [InlineData("no token shift", new[] { 11, 1, 33 })]
     [InlineData("bare", new[] { 11, 1, 33 })]
+    [InlineData("native sparse", new[] { 45 })]
+    [InlineData("native sparse", new[] { 1, 44 })]
+    [InlineData("native sparse", new[] { 3, 1, 1, 3, 8, 1, 20, 1, 1, 6 })]
+    [InlineData("native sparse, bare", new[] { 2, 2, 1, 12, 1, 1, 1, 1, 1, 20, 3 })]
     public void Any_split_of_a_text_gives_the_same_scores(string name, int[] split)
     {
         const int Batch = 2;
@@ -233,19 +237,28 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
     }
 
     [Fact]
-    public void Only_full_causal_models_grow_and_say_so()
+    public void Only_models_that_look_beyond_a_window_grow_and_say_so()
     {
         using LanguageModel windowed = Lively(TinyModels.GatedFwa), full = Lively(TinyModels.All["full softmax"]);
-        using DecodeState bounded = windowed.NewState(), growing = full.NewState();
+        using LanguageModel sparse = Lively(TinyModels.All["native sparse"]);
+        using DecodeState bounded = windowed.NewState(), growing = full.NewState(), remembering = sparse.NewState();
         Assert.False(bounded.GrowsWithText);
         Assert.True(growing.GrowsWithText);
+        Assert.True(remembering.GrowsWithText);
         Advance(windowed, bounded, TinyModels.Tokens(10));
         Advance(full, growing, TinyModels.Tokens(10));
-        (long boundedBytes, long growingBytes) = (bounded.Bytes, growing.Bytes);
+        Advance(sparse, remembering, TinyModels.Tokens(10));
+        (long boundedBytes, long growingBytes, long rememberingBytes) = (bounded.Bytes, growing.Bytes, remembering.Bytes);
         Advance(windowed, bounded, TinyModels.Tokens(200));
         Advance(full, growing, TinyModels.Tokens(200));
+        Advance(sparse, remembering, TinyModels.Tokens(200));
         Assert.Equal(boundedBytes, bounded.Bytes);
         Assert.True(growing.Bytes > growingBytes);
+
+        // Keys and values of 210 tokens in a layer, and of the 105 means; before it there was room for 64 and 32.
+        int token = 2 * sparse.Config.KeyHeads * sparse.Config.HeadSize * sparse.Activations.Bytes();
+        long grown = (remembering.Bytes - rememberingBytes) / sparse.Config.Layers / token;
+        Assert.Equal(210 - 64 + 105 - 32, grown);
     }
 
     [Theory]

@@ -1,7 +1,5 @@
 #include "packs.cuh"
 
-__device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
-
 extern "C" __global__ void __launch_bounds__(256) swiglu_forward(const ELEMENT *gate, const ELEMENT *value, ELEMENT *y, long long count)
 {
     each_pack<ELEMENT>(count, [=](auto width, long long first) {
