@@ -26,6 +26,11 @@ internal sealed class ModelOptions
     };
 
     private readonly Option<string?> _gate = Switch("--gate", "The learned decay.");
+    private readonly Option<string?> _nativeSparse = Switch(
+        "--native-sparse", "Look back beyond the window, at the means of blocks and at the tokens of the best of them.", whenLeftOut: "off");
+
+    private readonly Option<int?> _blockSize = Size("--block-size", "Tokens of a block of native sparse attention. [default: 64]");
+    private readonly Option<int?> _blockCount = Size("--block-count", "Blocks whose tokens a query sees. [default: 16]");
     private readonly Option<string?> _tokenShift = Switch("--token-shift", "Mix keys and values with those of the token before.");
     private readonly Option<string?> _qkNorm = Switch("--qk-norm", "Normalise queries and keys.");
     private readonly Option<string?> _rotary = Switch("--rotary", "Rotate queries and keys by their position.");
@@ -37,7 +42,10 @@ internal sealed class ModelOptions
     };
 
     private Option[] All =>
-        [_preset, _layers, _width, _heads, _keyHeads, _window, _fullAttention, _gate, _tokenShift, _qkNorm, _rotary, _dropout];
+    [
+        _preset, _layers, _width, _heads, _keyHeads, _window, _fullAttention, _gate, _nativeSparse, _blockSize, _blockCount, _tokenShift, _qkNorm,
+        _rotary, _dropout,
+    ];
 
     public void AddTo(Command command)
     {
@@ -72,6 +80,7 @@ internal sealed class ModelOptions
             Heads = result.GetValue(_heads) ?? config.Heads,
             Window = result.GetValue(_fullAttention) ? null : result.GetValue(_window) ?? config.Window,
             Gate = IsOn(result, _gate) ?? config.Gate,
+            NativeSparse = IsOn(result, _nativeSparse) switch { true => config.NativeSparse ?? new(), false => null, _ => config.NativeSparse },
             TokenShift = IsOn(result, _tokenShift) ?? config.TokenShift,
             QkNorm = IsOn(result, _qkNorm) ?? config.QkNorm,
             Rotary = IsOn(result, _rotary) ?? config.Rotary,
@@ -79,7 +88,16 @@ internal sealed class ModelOptions
         };
         // Only where it was given: otherwise it follows the number of heads.
         if (result.GetValue(_keyHeads) is { } keyHeads) config = config with { KeyHeads = keyHeads };
-        return config.Validate();
+        return ChangeBlocks(config, result).Validate();
+    }
+
+    private ModelConfig ChangeBlocks(ModelConfig config, ParseResult result)
+    {
+        (int? size, int? count) = (result.GetValue(_blockSize), result.GetValue(_blockCount));
+        if (size is null && count is null) return config;
+        if (config.NativeSparse is not { } sparse)
+            throw new InputException("This model has no blocks; give --native-sparse on along with --block-size and --block-count.");
+        return config with { NativeSparse = new() { BlockSize = size ?? sparse.BlockSize, BlockCount = count ?? sparse.BlockCount } };
     }
 
     private static Option<int?> Size(string name, string description) =>
@@ -89,9 +107,9 @@ internal sealed class ModelOptions
             HelpName = "N",
         });
 
-    private static Option<string?> Switch(string name, string description)
+    private static Option<string?> Switch(string name, string description, string whenLeftOut = "on")
     {
-        var option = new Option<string?>(name) { Description = description + " [default: on]", HelpName = "on|off" };
+        var option = new Option<string?>(name) { Description = $"{description} [default: {whenLeftOut}]", HelpName = "on|off" };
         option.AcceptOnlyFromAmong("on", "off");
         return option;
     }

@@ -1,5 +1,5 @@
 // A thread a number: gates are few beside what they weigh.
-#include "elements.cuh"
+#include "packs.cuh"
 
 // y [rows, columns] = sigmoid of x [rows, width] from column `first` on
 extern "C" __global__ void __launch_bounds__(256) sigmoid_forward(
