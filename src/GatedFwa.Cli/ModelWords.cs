@@ -18,8 +18,18 @@ internal static class ModelWords
         (null, false) => "full causal softmax",
     };
 
+    /// <summary>How large it is.</summary>
+    public static string Size(ModelConfig config)
+    {
+        long parameters = ParameterPlan.Of(config).Sum(parameter => parameter.Shape.Count);
+        return $"{Words.Count(parameters)} parameters in {config.Layers} layers of width {config.Width}";
+    }
+
     public static string Heads(ModelConfig config) =>
         $"{config.Heads} heads of {config.HeadSize}" + (config.KeyHeads == config.Heads ? "" : $" over {config.KeyHeads} key heads");
+
+    public static string FeedForward(ModelConfig config) =>
+        config.FeedForwardWidth == 0 ? "no feed-forward" : $"SwiGLU of {config.FeedForwardWidth}";
 
     /// <summary>The other pieces of the layer.</summary>
     public static IEnumerable<string> Pieces(ModelConfig config)

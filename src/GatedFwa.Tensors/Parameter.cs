@@ -12,8 +12,7 @@ public sealed class Parameter : IDisposable
         Name = name;
         Value = value;
         Decays = decays;
-        value.RequiresGradient = true;
-        value.IsParameter = true;
+        value.BecomeParameter();
     }
 
     /// <summary>The name it has in a checkpoint.</summary>
@@ -26,7 +25,7 @@ public sealed class Parameter : IDisposable
     public bool Decays { get; }
 
     /// <summary>The gradient: zeros at first; backward passes add to it until <see cref="ClearGradient"/>.</summary>
-    public Tensor Gradient => Value.Gradient ??= Tensor.Zeros(Value.Shape, Value.Type, Value.Device);
+    public Tensor Gradient => Value.ParameterGradient();
 
     /// <summary>Sets the gradient to zero.</summary>
     public void ClearGradient() => Value.Gradient?.Clear();

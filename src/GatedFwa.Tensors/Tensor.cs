@@ -14,17 +14,23 @@ public sealed unsafe class Tensor : IDisposable
     // A span counts its bytes in 32 bits, so an array of 2 GB and more is copied in pieces.
     private const long PieceElements = 1 << 28;
 
+    private readonly object? _source; // The tensor it is a view of, or the part it is: one field, since a decoded token makes many tensors.
     private Storage? _storage;
     private bool _requiresGradient;
     private Tensor? _converted;
-    private bool _isConvertedFresh;
+    private bool _isConvertedFresh, _isGradientForgotten;
 
     internal Tensor(Storage storage, Shape shape, DType type, Tensor? basis = null)
+        : this(storage, shape, type, (object?)basis)
     {
+    }
+
+    private Tensor(Storage storage, Shape shape, DType type, object? source)
+    {
+        _source = source;
         _storage = storage;
         Shape = shape;
         Type = type;
-        Basis = basis;
     }
 
     /// <summary>The extents, outermost first.</summary>
@@ -34,7 +40,7 @@ public sealed unsafe class Tensor : IDisposable
     public DType Type { get; }
 
     /// <summary>The device that holds the elements.</summary>
-    public Device Device => Storage.Device;
+    public Device Device => Held.Device;
 
     /// <summary>The number of elements.</summary>
     public long Count => Shape.Count;
@@ -51,16 +57,20 @@ public sealed unsafe class Tensor : IDisposable
     }
 
     /// <summary>The tensor this one is a view of, if it is one.</summary>
-    internal Tensor? Basis { get; }
+    internal Tensor? Basis => _source as Tensor ?? (Part is { IsColumns: true } columns ? columns.Whole.Basis ?? columns.Whole : null);
 
     /// <summary>The gradient, while a tape or a parameter holds one.</summary>
     internal Tensor? Gradient { get; set; }
 
     /// <summary>True for the value of a <see cref="Parameter"/>, whose gradient outlives every tape.</summary>
-    internal bool IsParameter { get; set; }
+    internal bool IsParameter { get; private set; }
 
+    /// <summary>Makes this the value of a <see cref="Parameter"/>, or a matrix of such.</summary>
+    internal void BecomeParameter() => (IsParameter, RequiresGradient) = (true, true);
+
+    /// <summary>Where all elements lie side by side.</summary>
     internal Storage Storage =>
-        _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its tape was closed.");
+        Part is { IsColumns: true } ? throw new NotSupportedException($"Columns {Shape} of a wider tensor do not lie side by side.") : Held;
 
     /// <summary>Host address of F32 elements; kernels only.</summary>
     internal float* Floats => (float*)Host(DType.F32).Pointer;
@@ -69,10 +79,16 @@ public sealed unsafe class Tensor : IDisposable
     internal int* Integers => (int*)Host(DType.I32).Pointer;
 
     /// <summary>The GPU that holds the elements; launches only.</summary>
-    internal CudaDevice Cuda => OnCuda.Cuda;
+    internal CudaDevice Cuda => OnCuda(Held).Cuda;
 
-    /// <summary>GPU address of the elements; launches only.</summary>
-    internal nint Address => OnCuda.Address;
+    /// <summary>GPU address of the elements, which lie side by side; launches only.</summary>
+    internal nint Address => OnCuda(Storage).Address;
+
+    /// <summary>What this is a part of, if it is one.</summary>
+    internal TensorPart? Part => _source as TensorPart;
+
+    /// <summary>GPU address of the first element, for launches that heed <see cref="RowStride"/>.</summary>
+    internal nint Origin => Part is { IsColumns: true } columns ? OnCuda(Held).Address + (columns.First * Type.Bytes()) : Address;
 
     /// <summary>A tensor whose elements are not set.</summary>
     /// <param name="shape">The extents.</param>
@@ -125,9 +141,34 @@ public sealed unsafe class Tensor : IDisposable
     public Tensor View(Shape shape)
     {
         if (shape.Count != Count) throw new OperandException(nameof(View), $"a shape of {Count} elements, as {Shape} has", $"{shape}");
-        Storage.Retain();
-        return new Tensor(Storage, shape, Type, Basis ?? this);
+        Held.Retain();
+        return new Tensor(Held, shape, Type, Part is { IsColumns: true } columns ? columns : (object)(Basis ?? this));
     }
+
+    /// <summary>Rows of a matrix on a GPU as a tensor of their own: parameters that are neighbours in memory.</summary>
+    /// <param name="first">The first row.</param>
+    /// <param name="count">How many.</param>
+    internal Tensor Rows(int first, int count)
+    {
+        long rowBytes = (long)Shape[1] * Type.Bytes();
+        CudaStorage rows = ((CudaStorage)Storage).Part(first * rowBytes, count * rowBytes);
+        return new Tensor(rows, [count, Shape[1]], Type, new TensorPart(this, first, isColumns: false));
+    }
+
+    /// <summary>Columns of a tensor on a GPU, in place, for operations that heed <see cref="RowStride"/>; any other refuses them.</summary>
+    /// <param name="first">The first column.</param>
+    /// <param name="shape">[..., of this tensor, and then as many elements as there are columns].</param>
+    internal Tensor Columns(int first, Shape shape)
+    {
+        Held.Retain();
+        return ColumnAlias(first, shape);
+    }
+
+    /// <summary>The same for as long as this tensor lives: holds no reference of its own and is never disposed.</summary>
+    internal Tensor ColumnAlias(int first, Shape shape) => new(Held, shape, Type, new TensorPart(this, first, isColumns: true));
+
+    /// <summary>Elements from one row of <paramref name="width"/> to the next.</summary>
+    internal int RowStride(int width) => Part is { IsColumns: true } columns ? columns.Whole.Shape[^1] : width;
 
     /// <summary>
     /// The same elements under another shape for as long as this tensor lives: holds no reference of its own and is never disposed.
@@ -190,6 +231,7 @@ public sealed unsafe class Tensor : IDisposable
     internal Tensor As(DType type)
     {
         if (type == Type) return this;
+        if (Part is { } part) return PartOf(part.Whole.As(type));
         if (_converted?.Type != type)
         {
             _converted?.Dispose();
@@ -204,15 +246,39 @@ public sealed unsafe class Tensor : IDisposable
 
     /// <summary>The copy in another type, if there is one, for whoever writes both at once (and calls <see cref="MarkWritten"/> with
     /// <c>true</c>).</summary>
-    internal Tensor? Converted => _converted;
+    internal Tensor? Converted => Part is not { } part ? _converted : part.Whole.Converted is { } whole ? PartOf(whole) : null;
 
     /// <summary>Tells that the elements have changed.</summary>
     /// <param name="convertedToo">Whether the copy in another type was written along with them.</param>
     internal void MarkWritten(bool convertedToo = false)
     {
-        _isConvertedFresh = convertedToo;
+        _isConvertedFresh &= convertedToo;
         Basis?.MarkWritten(convertedToo);
+        Part?.Whole.MarkWritten(convertedToo);
     }
+
+    /// <summary>The gradient of a parameter: zeros where it had none. That of rows is rows of their matrix's.</summary>
+    internal Tensor ParameterGradient()
+    {
+        Tensor? whole = Part?.Whole.ParameterGradient();
+        Gradient ??= whole?.Rows(Part!.First, Shape[0]) ?? Zeros(Shape, Type, Device);
+        if (!_isGradientForgotten) return Gradient;
+        Gradient.Clear();
+        _isGradientForgotten = false;
+        return Gradient;
+    }
+
+    /// <summary>The same for whoever can store instead of adding.</summary>
+    /// <param name="isForgotten">Whether to store: the elements are those of an earlier step.</param>
+    internal Tensor ParameterGradient(out bool isForgotten)
+    {
+        isForgotten = _isGradientForgotten;
+        _isGradientForgotten = false;
+        return ParameterGradient();
+    }
+
+    /// <summary>Sets the gradient of a parameter to zero, but leaves it to the next who reads it or adds to it.</summary>
+    internal void ForgetGradient() => _isGradientForgotten = Gradient is not null;
 
     /// <summary>Copies all elements to the host, as floats.</summary>
     public float[] ToArray()
@@ -277,7 +343,19 @@ public sealed unsafe class Tensor : IDisposable
         if (values != shape.Count) throw new OperandException(nameof(From), $"{shape.Count} values for the shape {shape}", $"{values}");
     }
 
-    private CudaStorage OnCuda => Storage as CudaStorage ?? throw new NotSupportedException($"A GPU cannot address a tensor on {Device}.");
+    private Storage Held =>
+        _storage ?? throw new ObjectDisposedException(nameof(Tensor), $"A tensor {Shape} was used after its tape was closed.");
+
+    /// <summary>These rows of the copy of their matrix.</summary>
+    private Tensor PartOf(Tensor copy)
+    {
+        if (_converted?.Part!.Whole == copy) return _converted;
+        _converted?.Dispose();
+        return _converted = copy.Rows(Part!.First, Shape[0]);
+    }
+
+    private CudaStorage OnCuda(Storage storage) =>
+        storage as CudaStorage ?? throw new NotSupportedException($"A GPU cannot address a tensor on {Device}.");
 
     private CpuStorage Host(DType expected)
     {

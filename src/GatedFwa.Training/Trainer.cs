@@ -2,17 +2,15 @@ using System.Diagnostics;
 using GatedFwa.Checkpoints;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
-using GatedFwa.Tokenizers;
 using GatedFwa.Training.Data;
-using GatedFwa.Training.Evaluation;
 using GatedFwa.Training.Optimizers;
 using GatedFwa.Training.Runs;
 
 namespace GatedFwa.Training;
 
 /// <summary>
-/// Trains a model and keeps its run in a folder. A run that is interrupted, in whatever way, and resumed is bit for bit the run
-/// that never was: weights, moments, and metrics but for their times.
+/// Trains a model on a text or a task and keeps its run in a folder. A run that is interrupted, in whatever way, and resumed is bit
+/// for bit the run that never was: weights, moments, and metrics but for their times.
 /// </summary>
 /// <example>
 /// <code>
@@ -25,7 +23,7 @@ namespace GatedFwa.Training;
 public sealed class Trainer : IDisposable
 {
     private readonly TrainerOptions _options;
-    private readonly DocumentSplit _data;
+    private readonly ITrainingData _data;
     private readonly RunFolder _folder;
     private readonly RunLock _lock;
     private readonly MetricsLog _metrics;
@@ -34,10 +32,10 @@ public sealed class Trainer : IDisposable
     private RunState _state;
     private StepClock _clock = new(0);
 
-    private Trainer(RunState state, DocumentSplit data, RunFolder folder, RunLock held, bool restore, (Device Device, DType? Activations) where)
+    private Trainer(RunState state, ITrainingData data, RunFolder folder, RunLock held, bool restore, (Device Device, DType? Activations) where)
     {
         (_state, _options, _data, _folder, _lock) = (state, state.Options, data, folder, held);
-        _step = new TrainingStep(state.Model, _options, data.Training, where.Device, where.Activations);
+        _step = new TrainingStep(state.Model, _options, data, where.Device, where.Activations);
         try
         {
             if (restore) folder.Restore(_step.Optimizer);
@@ -53,20 +51,26 @@ public sealed class Trainer : IDisposable
     /// <summary>The model, as it is after the steps so far.</summary>
     public LanguageModel Model => _step.Model;
 
+    /// <summary>How it is trained.</summary>
+    public TrainerOptions Options => _options;
+
     /// <summary>Steps done.</summary>
     public int Step => _state.Step;
 
-    /// <summary>What the order-3 byte model reaches on the validation split.</summary>
-    public double BaselineBitsPerByte => _state.BaselineBitsPerByte;
+    /// <summary>What the order-3 byte model reaches on text held out; null for a task.</summary>
+    public double? BaselineBitsPerByte => _state.BaselineBitsPerByte;
+
+    /// <summary>The steps so far.</summary>
+    internal IReadOnlyList<MetricsLine> Metrics => _metrics.Lines;
 
     /// <summary>Begins a run, with a checkpoint of step 0.</summary>
-    /// <param name="model">The model's configuration; its vocabulary must hold the bytes and the boundary.</param>
+    /// <param name="model">The model's configuration; its vocabulary must hold the tokens of the data.</param>
     /// <param name="options">How to train.</param>
-    /// <param name="data">The text.</param>
+    /// <param name="data">The text, or the task.</param>
     /// <param name="device">Where to train; the CPU unless given. A run may go on elsewhere than where it began.</param>
     /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
-    /// <exception cref="InputException">Settings or text make no run, or the folder holds one already or cannot be written.</exception>
-    public static Trainer Start(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default, DType? activations = null)
+    /// <exception cref="InputException">Settings or data make no run, or the folder holds one already or cannot be written.</exception>
+    public static Trainer Start(ModelConfig model, TrainerOptions options, ITrainingData data, Device device = default, DType? activations = null)
     {
         RunState state = NewState(model, options, data);
         var folder = new RunFolder(options.Output);
@@ -75,7 +79,7 @@ public sealed class Trainer : IDisposable
         return Opened(options.Output, held =>
         {
             folder.RefuseToReplace(); // Another process may have been quicker to take the folder, and be done with it.
-            state = state with { BaselineBitsPerByte = new OrderThreeModel(data.Training).BitsPerByte(data.Validation) };
+            state = state with { BaselineBitsPerByte = data.BaselineBitsPerByte() };
             return new Trainer(state, data, folder, held, restore: false, (device, activations));
         }, trainer => trainer.Save(isFirst: true));
     }
@@ -83,11 +87,11 @@ public sealed class Trainer : IDisposable
     /// <summary>Goes on with a run from its latest checkpoint.</summary>
     /// <param name="model">The model's configuration, as when the run began; see <see cref="ReadSettings"/>.</param>
     /// <param name="options">How to train, as when the run began.</param>
-    /// <param name="data">The text, as when the run began.</param>
+    /// <param name="data">The text or the task, as when the run began.</param>
     /// <param name="device">Where to train; the CPU unless given. A run may go on elsewhere than where it began.</param>
     /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
-    /// <exception cref="InputException">There is no run, it is damaged, or it was started with other settings or another text.</exception>
-    public static Trainer Resume(ModelConfig model, TrainerOptions options, DocumentSplit data, Device device = default, DType? activations = null)
+    /// <exception cref="InputException">There is no run, it is damaged, or it was started with other settings or from another text.</exception>
+    public static Trainer Resume(ModelConfig model, TrainerOptions options, ITrainingData data, Device device = default, DType? activations = null)
     {
         var folder = new RunFolder(options.Output);
         folder.RequireCheckpoint();
@@ -121,7 +125,7 @@ public sealed class Trainer : IDisposable
         return (state.Model, state.Options with { Output = output });
     }
 
-    /// <summary>Trains until all steps are done or the run is interrupted; either way the last step is saved.</summary>
+    /// <summary>Trains until all steps are done, a task is solved or the run is interrupted; in any case the last step is saved.</summary>
     /// <param name="progress">Called after every step.</param>
     /// <param name="cancellation">Stops after the current step.</param>
     /// <exception cref="InputException">Loss or gradient are no numbers any more, or a checkpoint cannot be written. The last good
@@ -131,7 +135,7 @@ public sealed class Trainer : IDisposable
         _clock = new StepClock(_state.ElapsedSeconds);
         var pending = new Queue<PendingStep>();
         int savedStep = _state.Step, begun = _state.Step;
-        while (begun < _options.Steps && !cancellation.IsCancellationRequested)
+        while (begun < _options.Steps && !IsSolved && !cancellation.IsCancellationRequested)
         {
             pending.Enqueue(_step.Begin(begun++));
             // What shows or keeps the state of the run waits for every step begun; else the GPU always has one to work on.
@@ -146,7 +150,7 @@ public sealed class Trainer : IDisposable
         while (pending.TryDequeue(out PendingStep? step)) Finish(step, evaluates: false, progress);
         if (savedStep != _state.Step) Save(isFirst: false);
         return new TrainingResult(
-            _state.Step, _options.Steps, _state.ValidationBitsPerByte, BaselineBitsPerByte, TimeSpan.FromSeconds(_state.ElapsedSeconds));
+            _state.Step, _options.Steps, _state.Validation, BaselineBitsPerByte, TimeSpan.FromSeconds(_state.ElapsedSeconds), IsSolved);
     }
 
     /// <inheritdoc/>
@@ -157,16 +161,14 @@ public sealed class Trainer : IDisposable
         _lock.Dispose();
     }
 
-    private static RunState NewState(ModelConfig model, TrainerOptions options, DocumentSplit data)
+    // Measured when no step is under way: what is solved stops at that very step.
+    private bool IsSolved => _state.Validation is { } measurement && _data.IsSolved(measurement);
+
+    private static RunState NewState(ModelConfig model, TrainerOptions options, ITrainingData data)
     {
         model.Validate();
         options.Validate();
-        if (model.VocabularySize < ByteTokenizer.VocabularySize)
-        {
-            throw new InputException(
-                $"The model's vocabulary_size is {model.VocabularySize} and bytes need {ByteTokenizer.VocabularySize}; set it to that.");
-        }
-
+        data.Check(model, options);
         return new RunState
         {
             Step = 0,
@@ -197,28 +199,21 @@ public sealed class Trainer : IDisposable
         }
     }
 
-    private double Evaluate()
-    {
-        int context = Model.Config.IsBounded ? Evaluator.DefaultContext : _options.Context;
-        return Evaluator.Evaluate(Model, _data.Validation, context).BitsPerByte;
-    }
-
     /// <summary>Waits for a step and writes down what it found.</summary>
     private void Finish(PendingStep pending, bool evaluates, Action<TrainingProgress>? progress)
     {
         StepOutcome outcome = pending.Read();
         double seconds = _clock.Step();
-        double? measured = evaluates ? Evaluate() : null;
+        ValidationResult? measured = evaluates ? _data.Measure(Model, _options) : null;
         // The first to see what the step did to the weights: a checkpoint of them would not be a good one.
-        if (measured is { } bits && !double.IsFinite(bits)) throw _step.Diverged(pending.Step, "measurement on the text held out after");
+        if (measured is { } found && !double.IsFinite(found.Loss)) throw _step.Diverged(pending.Step, "measurement on what is held out after");
         int done = pending.Step + 1;
         _metrics.Append(Line(done, outcome, _options.TokensPerStep / seconds, measured));
-        _state = _state with
+        _state = _state.Measured(measured) with
         {
             Step = done,
             ElapsedSeconds = _clock.ElapsedSeconds,
             MetricsBytes = _metrics.Bytes,
-            ValidationBitsPerByte = measured ?? _state.ValidationBitsPerByte,
         };
         progress?.Invoke(Progress(outcome, _clock.SecondsPerStep, evaluates));
         // While the host writes, a GPU is at the next step.
@@ -239,14 +234,16 @@ public sealed class Trainer : IDisposable
 
     private void Publish(bool isFirst) => _folder.Publish(_state, Model, _metrics.Lines, isFirst);
 
-    private static MetricsLine Line(int step, StepOutcome outcome, double tokensPerSecond, double? measured) => new()
+    private static MetricsLine Line(int step, StepOutcome outcome, double tokensPerSecond, ValidationResult? measured) => new()
     {
         Step = step,
         Loss = outcome.Loss,
         LearningRate = outcome.LearningRate,
         GradientNorm = double.IsFinite(outcome.GradientNorm) ? outcome.GradientNorm : null,
         TokensPerSecond = Math.Round(tokensPerSecond),
-        ValidationBitsPerByte = measured,
+        ValidationLoss = measured?.Loss,
+        ValidationBitsPerByte = measured?.BitsPerByte,
+        ValidationAccuracy = measured?.Accuracy,
     };
 
     private TrainingProgress Progress(StepOutcome outcome, double secondsPerStep, bool evaluated) => new(
@@ -255,7 +252,7 @@ public sealed class Trainer : IDisposable
         outcome.Loss,
         outcome.LearningRate,
         outcome.GradientNorm,
-        _state.ValidationBitsPerByte,
+        _state.Validation,
         BaselineBitsPerByte,
         _options.TokensPerStep / secondsPerStep,
         TimeSpan.FromSeconds(_state.ElapsedSeconds),

@@ -1,5 +1,6 @@
 using GatedFwa.Training.Data;
 using GatedFwa.Training.Optimizers;
+using GatedFwa.Training.Tasks;
 
 namespace GatedFwa.Training;
 
@@ -17,6 +18,9 @@ public sealed record TrainerOptions
 
     /// <summary>The files, folders and patterns learned from; empty for the documentation of the installed SDK.</summary>
     public IReadOnlyList<string> Data { get; init; } = [];
+
+    /// <summary>The task that is learned instead of a text.</summary>
+    public RecallTask? Task { get; init; }
 
     /// <summary>The run's folder.</summary>
     public string Output { get; init; } = "runs/default";
@@ -56,6 +60,12 @@ public sealed record TrainerOptions
 
     /// <summary>Steps between evaluations on the validation split.</summary>
     public int EvaluationInterval { get; init; } = 450;
+
+    /// <summary>
+    /// Whether a model with a window, too, is measured on each <see cref="Context"/> of the text held out by itself, as it was
+    /// trained and as full attention always is, instead of sliding over all of it with its cache: what models are compared by.
+    /// </summary>
+    public bool EvaluateByContext { get; init; }
 
     /// <summary>Names the weights, the order of the text, the dropout and the split.</summary>
     public ulong Seed { get; init; }

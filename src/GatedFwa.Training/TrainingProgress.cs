@@ -3,12 +3,12 @@ namespace GatedFwa.Training;
 /// <summary>Where a run stands after a step.</summary>
 /// <param name="Step">Steps done.</param>
 /// <param name="Steps">Steps in all.</param>
-/// <param name="Loss">The step's mean loss in nats a token.</param>
+/// <param name="Loss">The step's mean loss in nats a target.</param>
 /// <param name="LearningRate">The step's learning rate.</param>
 /// <param name="GradientNorm">The norm of the step's gradients before clipping; not finite where float16 overflowed and the step
 /// changed nothing.</param>
-/// <param name="ValidationBitsPerByte">The latest measurement on the validation split, if there is one yet.</param>
-/// <param name="BaselineBitsPerByte">What the order-3 byte model reaches on the same split.</param>
+/// <param name="Validation">The latest measurement on what is held out, if there is one yet.</param>
+/// <param name="BaselineBitsPerByte">What the order-3 byte model reaches on text held out; null for a task.</param>
 /// <param name="TokensPerSecond">Speed over the latest steps, evaluations left out.</param>
 /// <param name="Elapsed">Time spent training, that before interruptions included.</param>
 /// <param name="Left">Time that the remaining steps are likely to take.</param>
@@ -19,9 +19,13 @@ public sealed record TrainingProgress(
     double Loss,
     double LearningRate,
     double GradientNorm,
-    double? ValidationBitsPerByte,
-    double BaselineBitsPerByte,
+    ValidationResult? Validation,
+    double? BaselineBitsPerByte,
     double TokensPerSecond,
     TimeSpan Elapsed,
     TimeSpan Left,
-    bool Evaluated);
+    bool Evaluated)
+{
+    /// <summary>The latest measurement on text held out, if there is one yet.</summary>
+    public double? ValidationBitsPerByte => Validation?.BitsPerByte;
+}

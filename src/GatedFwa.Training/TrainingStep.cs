@@ -19,11 +19,11 @@ internal readonly record struct StepOutcome(double Loss, double GradientNorm, do
 /// <param name="Read">Waits for it and gives what it found.</param>
 internal sealed record PendingStep(int Step, Func<StepOutcome> Read);
 
-/// <summary>Model, optimizer and text: one step is a function of them and of the step's number.</summary>
+/// <summary>Model, optimizer and what is learned from: one step is a function of them and of the step's number.</summary>
 internal sealed class TrainingStep : IDisposable
 {
-    // The gradients of a token in float16 are those of its own loss times this: a power of two well within float16's range.
-    private const int LossScalePerToken = 2;
+    // The gradients of a target in float16 are those of its own loss times this: a power of two well within float16's range.
+    private const int LossScalePerTarget = 2;
 
     private const int LargestLossScale = 1 << 16;
 
@@ -31,7 +31,7 @@ internal sealed class TrainingStep : IDisposable
     private const int MostOverflows = 20;
 
     private readonly TrainerOptions _options;
-    private readonly WindowSampler _sampler;
+    private readonly IBatchSource _batches;
     private readonly CounterRandom _dropout;
     private readonly int[] _tokens;
     private readonly int[] _targets;
@@ -39,10 +39,10 @@ internal sealed class TrainingStep : IDisposable
     private readonly ParameterUpdate _update;
     private int _overflows;
 
-    public TrainingStep(ModelConfig config, TrainerOptions options, TokenStream text, Device device, DType? activations)
+    public TrainingStep(ModelConfig config, TrainerOptions options, ITrainingData data, Device device, DType? activations)
     {
         _options = options;
-        _sampler = new WindowSampler(text, options.Context, options.Seed);
+        _batches = data.Batches(options);
         _dropout = new CounterRandom(options.Seed).Split(1);
         _tokens = new int[options.BatchSize * options.Context];
         _targets = new int[_tokens.Length];
@@ -53,7 +53,7 @@ internal sealed class TrainingStep : IDisposable
             SquareDecay = options.SquareDecay,
             WeightDecay = options.WeightDecay,
         });
-        _lossScale = Model.Activations == DType.F16 ? LossScale(_tokens.Length) : 1;
+        _lossScale = Model.Activations == DType.F16 ? LossScale(options.BatchSize * _batches.TargetsPerRow) : 1;
         _update = ParameterUpdate.For(Optimizer, options.ClipNorm, options.AccumulationSteps, _lossScale);
     }
 
@@ -84,9 +84,9 @@ internal sealed class TrainingStep : IDisposable
         Model.Dispose();
     }
 
-    /// <summary>A mean over more tokens has smaller gradients: what keeps those of a token the same.</summary>
-    internal static float LossScale(int tokens) =>
-        (float)Math.Min(LargestLossScale, LossScalePerToken * (long)BitOperations.RoundUpToPowerOf2((uint)tokens));
+    /// <summary>A mean over more targets has smaller gradients: what keeps those of a target the same.</summary>
+    internal static float LossScale(int targets) =>
+        (float)Math.Min(LargestLossScale, LossScalePerTarget * (long)BitOperations.RoundUpToPowerOf2((uint)targets));
 
     /// <exception cref="InputException">Loss or gradient are no numbers any more; weights and moments are those before the
     /// step.</exception>
@@ -100,10 +100,11 @@ internal sealed class TrainingStep : IDisposable
 
     private void AddGradients(long batch, int part)
     {
-        _sampler.Fill(batch * _options.BatchSize, _tokens, _targets);
+        _batches.Fill(batch * _options.BatchSize, _tokens, _targets);
         Shape shape = [_options.BatchSize, _options.Context];
         using var tape = new Tape();
-        Tensor tokens = tape.Own(Tensor.From(_tokens, shape, Model.Device)), targets = tape.Own(Tensor.From(_targets, shape, Model.Device));
+        // Targets of the host: where most are ignored the model need not look at all.
+        Tensor tokens = tape.Own(Tensor.From(_tokens, shape, Model.Device)), targets = tape.Own(Tensor.From(_targets, shape));
         CounterRandom? dropout = Model.Config.Dropout > 0 ? _dropout.Split((ulong)batch) : null;
         Tensor loss = Model.Loss(tape, tokens, targets, dropout: dropout);
         tape.Backward(loss, _lossScale / _options.AccumulationSteps);

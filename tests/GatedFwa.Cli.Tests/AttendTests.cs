@@ -38,7 +38,8 @@ public sealed class AttendTests : CommandTest
     {
         Succeeded(Run("attend", Golden("nsa_odd"), "out.safetensors"));
 
-        using SafetensorsFile expected = SafetensorsFile.Open(Golden("nsa_odd")), actual = SafetensorsFile.Open(InFolder("out.safetensors"));
+        using SafetensorsFile expected = SafetensorsFile.Open(Golden("nsa_odd"));
+        using SafetensorsFile actual = SafetensorsFile.Open(InFolder("out.safetensors"));
         AssertNear(expected, actual, "o", ForwardTolerance);
         foreach (string tensor in (string[])["dq", "dk", "dv", "dalpha", "dg_cmp", "dg_slc", "dg_win"])
             AssertNear(expected, actual, tensor, GradientTolerance);

@@ -20,7 +20,7 @@ public sealed partial class InterruptionTests : CommandTest
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals.");
         Succeeded(Run(TinyRun.Train("whole", Steps)));
 
-        CommandResult stopped = RunUntilStopped(signal);
+        CommandResult stopped = RunUntilStopped(signal, TinyRun.Train("stopped", Steps, "--save-every", "0.01"), InFolder("stopped"));
         Assert.Equal(exitCode, stopped.ExitCode);
         if (signal != SigKill) Assert.Contains("train --resume --output stopped", stopped.Error);
         Assert.False(
@@ -36,19 +36,39 @@ public sealed partial class InterruptionTests : CommandTest
         Assert.Equal(Steps, File.ReadAllLines(InFolder("stopped", "metrics.jsonl")).Length);
     }
 
-    private CommandResult RunUntilStopped(int signal)
+    [Fact]
+    public void A_stopped_and_resumed_comparison_trains_what_was_left()
     {
-        using Process process = Cli.Start(Folder, TinyRun.Train("stopped", Steps, "--save-every", "0.01"));
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals.");
+        string[] compare = TinyRun.Compare("stopped", Steps, "--mixers", "full,gatedfwa", "--evaluate-every", "200");
+        CommandResult stopped = RunUntilStopped(SigInt, compare, InFolder("stopped", "gatedfwa", "seed-0"));
+        Assert.Equal(130, stopped.ExitCode);
+        Assert.Contains("Stopped gatedfwa, seed 0 after step", stopped.Error);
+        Assert.Contains("compare --resume --output stopped", stopped.Error);
+
+        CommandResult resumed = Run("compare", "--resume", "--output", "stopped", "--threads", "1");
+        Succeeded(resumed);
+        Assert.Contains("full, seed 0: loss", resumed.Error);
+        Assert.Contains("was finished before", resumed.Error);
+        Succeeded(Run(TinyRun.Compare("whole", Steps, "--mixers", "gatedfwa", "--evaluate-every", "200")));
+        Assert.Equal(
+            File.ReadAllBytes(InFolder("whole", "gatedfwa", "seed-0", "model.safetensors")),
+            File.ReadAllBytes(InFolder("stopped", "gatedfwa", "seed-0", "model.safetensors")));
+    }
+
+    private CommandResult RunUntilStopped(int signal, string[] command, string run)
+    {
+        using Process process = Cli.Start(Folder, command);
         Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
         process.StandardInput.Close();
-        WaitForSteps(process, 5);
+        WaitForSteps(process, run, 5);
         Assert.Equal(0, Kill(process.Id, signal));
         return Cli.Finish(process, output, error);
     }
 
-    private void WaitForSteps(Process process, int steps)
+    private static void WaitForSteps(Process process, string run, int steps)
     {
-        string metrics = InFolder("stopped", "metrics.jsonl");
+        string metrics = Path.Combine(run, "metrics.jsonl");
         var clock = Stopwatch.StartNew();
         while (clock.Elapsed < TimeSpan.FromMinutes(1) && !process.HasExited)
         {

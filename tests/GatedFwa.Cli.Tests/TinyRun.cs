@@ -12,6 +12,9 @@ internal static class TinyRun
     public static string[] Train(string output, int steps, params string[] more) =>
         ["train", "--data", Corpus, "--output", output, "--steps", $"{steps}", .. Model, .. more];
 
+    public static string[] Compare(string output, int steps, params string[] more) =>
+        ["compare", Corpus, "--output", output, "--steps", $"{steps}", .. Model, .. more];
+
     public static void WriteCorpus(string folder)
     {
         string[] subjects = ["the cat", "a dog", "one bird", "the old horse"], verbs = ["sees", "follows", "hears", "ignores"];

@@ -39,13 +39,9 @@ __device__ __forceinline__ void copy_bytes(void *shared, const void *global, uns
     emulator::copy_bytes(shared, global, bytes, barrier);
 }
 __device__ __forceinline__ void add_bytes(float *global, const void *shared, unsigned bytes) { emulator::add_bytes(global, shared, bytes); }
-__device__ __forceinline__ void store_bytes(void *global, const void *shared, unsigned bytes) { emulator::store_bytes(global, shared, bytes); }
 __device__ __forceinline__ void bulk_commit() { emulator::bulk_commit(); }
 template <int pending> __device__ __forceinline__ void bulk_wait_read() { emulator::bulk_wait(pending); }
 template <int pending> __device__ __forceinline__ void bulk_wait() { emulator::bulk_wait(pending); }
-
-__device__ __forceinline__ void wait_for_turn(const int *turns, int turn) { emulator::wait_for_turn(turns, turn); }
-__device__ __forceinline__ void pass_turn(int *turns, int turn) { *turns = turn; }
 
 // ---- Matrix products of a warpgroup ----
 

@@ -81,7 +81,7 @@ int attribute(int which)
     case 10: return 32;                       // warp
     case 12: case 82: return 65536;           // registers of a block, of a multiprocessor
     case 13: return 1500000;                  // kHz
-    case 16: return 1;                        // multiprocessors: blocks run in order, and some wait for those before them
+    case 16: return 4;                        // multiprocessors
     case 36: return 2000000;                  // memory's kHz
     case 37: return 4096;                     // memory's bus, bits
     case 38: return 50 << 20;                 // L2

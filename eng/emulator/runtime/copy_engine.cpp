@@ -187,17 +187,6 @@ void add_bytes(float *global, const void *shared, unsigned bytes)
     });
 }
 
-void store_bytes(void *global, const void *shared, unsigned bytes)
-{
-    check_16("store_bytes", shared_offset(shared), global, bytes);
-    current()->bulk.add([=] { memcpy(global, shared, bytes); });
-}
-
-void wait_for_turn(const int *turns, int turn)
-{
-    if (*turns < turn) fail("wait_for_turn: blocks run one after another here, and %d of %d turns have been taken", *turns, turn);
-}
-
 void bulk_commit() { current()->bulk.commit(); }
 void bulk_wait(int pending) { current()->bulk.wait(pending); }
 }

@@ -60,8 +60,6 @@ void copy_tile(void *shared, const void *map, void *barrier, const int (&corner)
 void store_tile(const void *map, const void *shared, const int (&corner)[4]);
 void copy_bytes(void *shared, const void *global, unsigned bytes, void *barrier);
 void add_bytes(float *global, const void *shared, unsigned bytes);
-void store_bytes(void *global, const void *shared, unsigned bytes);
-void wait_for_turn(const int *turns, int turn);
 void bulk_commit();
 void bulk_wait(int pending);
 

@@ -1,6 +1,6 @@
 using System.CommandLine;
-using System.Diagnostics;
 using GatedFwa.Checkpoints;
+using GatedFwa.Cli.Commands.Evaluation;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tokenizers;
@@ -10,7 +10,7 @@ using GatedFwa.Training.Evaluation;
 
 namespace GatedFwa.Cli.Commands;
 
-/// <summary><c>gatedfwa evaluate</c>: how well a model predicts a text.</summary>
+/// <summary><c>gatedfwa evaluate</c>: how well a model predicts a text, or solves tasks.</summary>
 internal static class EvaluateCommand
 {
     public static Command Create()
@@ -19,79 +19,66 @@ internal static class EvaluateCommand
         var texts = new Argument<string[]>("text")
         {
             Description = "Text to predict: UTF-8 files, folders and patterns.",
-            Arity = ArgumentArity.OneOrMore,
+            Arity = ArgumentArity.ZeroOrMore,
         };
         Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
         {
-            Description = "Tokens that pass through the model at once; for full attention also all it sees. " +
-                $"[default: {Evaluator.DefaultContext}; for a run with full attention what it was trained with]",
+            Description = "Tokens that pass through the model at once; for full attention, and in tasks, also all it sees. " +
+                $"[default: {Evaluator.DefaultContext}; for a run with full attention what it was trained with; " +
+                "in tasks no bound for a model with a window]",
             HelpName = "N",
         });
+        var tasks = new TaskCommandOptions();
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
         Option<string?> type = SharedOptions.Activations();
         Option<bool> json = SharedOptions.Json();
         var command = new Command(
             "evaluate",
-            "Measures how well a model predicts text: loss, bits per byte, perplexity. A window slides over long documents with its cache.")
+            "Measures how well a model predicts text (loss, bits per byte, perplexity; a window slides over long documents with its " +
+            "cache), or how well it solves tasks.")
         {
             model, texts, context, threads, device, type, json,
         };
+        foreach (Option option in tasks.All) command.Options.Add(option);
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(texts) is not { Length: > 0 } && !tasks.NamesTask(result))
+                result.AddError("There is nothing to measure the model on; name text files, or a task with --task.");
+        });
         command.SetAction(result =>
         {
             SharedOptions.UseThreads(result.GetValue(threads));
-            // The text first: it is quicker to find wrong than a large model.
-            IReadOnlyList<Document> documents = TextFiles.Read(result.GetValue(texts)!);
-            TokenStream text = TokenStream.Join([.. documents.Select(document => document.Text)]);
-            string path = result.GetValue(model)!;
+            // What it is measured on first: that is quicker to find wrong than a large model.
+            Action<LanguageModel, int?> measure = Measure();
             Device place = SharedOptions.ParseDevice(result.GetValue(device)!);
+            string path = result.GetValue(model)!;
             (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(path, place, SharedOptions.ParseType(result.GetValue(type), place));
-            using (loaded)
-            {
-                long start = Stopwatch.GetTimestamp();
-                int atOnce = result.GetValue(context) ?? DefaultContext(path, loaded.Config);
-                EvaluationResult evaluation = Evaluator.Evaluate(loaded, text, atOnce);
-                if (!double.IsFinite(evaluation.Nats))
-                {
-                    throw new InputException(
-                        $"The model in '{path}' gave scores that are not numbers; its weights are damaged, use another checkpoint.");
-                }
+            using (loaded) measure(loaded, result.GetValue(context) ?? LearnedContext(path, loaded.Config));
 
-                Write(path, documents.Count, evaluation, Stopwatch.GetElapsedTime(start), result.GetValue(json));
+            Action<LanguageModel, int?> Measure()
+            {
+                string[] names = result.GetValue(texts)!;
+                bool asJson = result.GetValue(json);
+                string source = result.GetValue(model)!;
+                return tasks.Prepare(result, hasText: names.Length > 0) is { } prepared
+                    ? new TaskEvaluation(source, prepared, asJson).Run
+                    : new TextEvaluation(source, TextFiles.Read(names), asJson).Run;
             }
         });
         return command.WithExamples(
             ("How well does it know this book?", "gatedfwa evaluate runs/nano book.txt"),
+            (
+                "Does it find the last word of a passage, and the right answer?",
+                "gatedfwa evaluate runs/nano --task lambada --file lambada.jsonl --task piqa --file piqa.jsonl"),
+            ("Does it find a number again in 16,384 tokens?", "gatedfwa evaluate runs/nano --task passkey --length 16384"),
             ("For a program:", "gatedfwa evaluate runs/nano 'texts/**/*.txt' --json"));
     }
 
-    /// <summary>A model that looks back beyond a window is lost beyond the context it has learned, so that is what it is measured with.</summary>
-    private static int DefaultContext(string path, ModelConfig config) =>
-        !config.IsBounded && Trainer.HasRun(path) ? Trainer.ReadSettings(path).Options.Context : Evaluator.DefaultContext;
-
-    private static void Write(string model, int documents, EvaluationResult evaluation, TimeSpan time, bool json)
+    /// <summary>A model that no window bounds is lost beyond the context it has learned: that is what it is measured with.</summary>
+    private static int? LearnedContext(string path, ModelConfig config)
     {
-        if (json)
-        {
-            JsonOutput.Write(new
-            {
-                Model = model,
-                Documents = documents,
-                evaluation.Bytes,
-                evaluation.Loss,
-                evaluation.BitsPerByte,
-                evaluation.Perplexity,
-                Seconds = time.TotalSeconds,
-            });
-            return;
-        }
-
-        Facts.Print("text", $"{Words.Count(evaluation.Bytes)} bytes in {Words.Count(documents)} {(documents == 1 ? "file" : "files")}");
-        Facts.Print("loss", $"{Words.Number(evaluation.Loss, "F4")} nats a byte");
-        Facts.Print("bits per byte", Words.Number(evaluation.BitsPerByte, "F4"));
-        Facts.Print("perplexity", $"{Words.Number(evaluation.Perplexity, "F3")} a byte");
-        Facts.Print(
-            "time",
-            $"{Words.Number(time.TotalSeconds, "F1")} s, {Words.Count((long)(evaluation.Bytes / time.TotalSeconds))} bytes/s");
+        if (config.IsBounded) return null;
+        return Trainer.HasRun(path) ? Trainer.ReadSettings(path).Options.Context : Evaluator.DefaultContext;
     }
 }

@@ -20,6 +20,7 @@ internal static class RootCommandTree
             help,
             version,
             TrainCommand.Create(),
+            CompareCommand.Create(),
             GenerateCommand.Create(),
             EvaluateCommand.Create(),
             InfoCommand.Create(),

@@ -4,22 +4,23 @@ using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Training;
 using GatedFwa.Training.Data;
+using GatedFwa.Training.Tasks;
 
 namespace GatedFwa.Cli.Commands;
 
-/// <summary><c>gatedfwa train</c>: from text to a model.</summary>
+/// <summary><c>gatedfwa train</c>: from text, or from a task, to a model.</summary>
 internal sealed class TrainCommand
 {
     private readonly Option<string[]> _data = new("--data")
     {
-        Description = "Text to learn from: UTF-8 files, folders and patterns such as 'books/**/*.txt'. [default: the XML documentation of the installed .NET SDK]",
+        Description = TrainingText.Description,
         HelpName = "PATH",
         AllowMultipleArgumentsPerToken = true,
     };
 
     private readonly Option<string?> _output = new("--output")
     {
-        Description = "The folder of the run. [default: runs/PRESET]",
+        Description = "The folder of the run. [default: runs/PRESET, or runs/TASK-MIXER]",
         HelpName = "DIR",
     };
 
@@ -28,11 +29,13 @@ internal sealed class TrainCommand
         Description = "Go on with the run in that folder, exactly as if it had never stopped.",
     };
 
+    private readonly TaskOptions _task = new();
     private readonly ModelOptions _model = new();
     private readonly ScheduleOptions _schedule = new();
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<string?> _type = SharedOptions.Activations();
+    private readonly Option<bool> _json = SharedOptions.Json();
 
     public static Command Create() => new TrainCommand().Build();
 
@@ -44,18 +47,22 @@ internal sealed class TrainCommand
         {
             _data, _output, _resume,
         };
+        _task.AddTo(command, insteadOf: _data);
         _schedule.AddTo(command);
         _model.AddTo(command);
         command.Options.Add(_threads);
         command.Options.Add(_device);
         command.Options.Add(_type);
+        command.Options.Add(_json);
         command.SetAction(Run);
         return command.WithExamples(
             ("Train a small model on the documentation of the .NET SDK:", "gatedfwa train"),
             ("Train on your own text:", "gatedfwa train --data books/ 'notes/**/*.md' --output runs/mine --steps 3000"),
             ("Go on after an interruption:", "gatedfwa train --resume --output runs/mine"),
             ("Train on the first NVIDIA GPU:", "gatedfwa train --device cuda --preset small --batch 8 --context 4096"),
-            ("The same size as a plain sliding-window model, to compare:", "gatedfwa train --gate off --output runs/plain"));
+            ("The same size as a plain sliding-window model, to compare:", "gatedfwa train --mixer window --output runs/plain"),
+            ("How well does a mixer recall? A task instead of text:", "gatedfwa train --task mqar --mixer gatedfwa"),
+            ("Keys that are written again, and a window that reaches:", "gatedfwa train --task forgetting-mqar --window 64"));
     }
 
     private int Run(ParseResult result)
@@ -69,7 +76,9 @@ internal sealed class TrainCommand
         string output = Output(result);
         if (outcome.Completed)
         {
-            TrainingSummary.Write(trainer.Model, outcome, output);
+            bool json = result.GetValue(_json);
+            if (trainer.Options.Task is { } task) TaskView.Write(task, trainer.Model.Config, outcome, output, json);
+            else TrainingSummary.Write(trainer.Model, outcome, output, json);
             return ExitCode.Success;
         }
 
@@ -79,20 +88,23 @@ internal sealed class TrainCommand
         return interruption.ExitCode;
     }
 
-    private string Output(ParseResult result) => result.GetValue(_output) ?? $"runs/{_model.Preset(result)}";
+    private string Output(ParseResult result)
+    {
+        if (result.GetValue(_output) is { } given) return given;
+        if (_task.Name(result) is not { } task) return $"runs/{_model.Preset(result)}";
+        return _model.MixerName(result) is { } mixer ? $"runs/{task}-{mixer}" : $"runs/{task}";
+    }
 
     private Trainer Start(ParseResult result, TrainingPlace place)
     {
-        ModelConfig model = _model.Build(result);
-        TrainerOptions options = _schedule.Change(new TrainerOptions
-        {
-            Output = Output(result),
-            Data = result.GetValue(_data) ?? [],
-        }, result);
+        RecallTask? task = _task.Build(result, _schedule.Context(result));
+        ModelConfig model = _model.Build(result, task);
+        TrainerOptions options = task?.Options(_schedule.Batch(result)) ?? new TrainerOptions { Data = result.GetValue(_data) ?? [] };
+        options = _schedule.Change(options with { Output = Output(result) }, result);
         // Before the text is read, which can take a while.
         Trainer.CheckOutput(options.Output);
-        DocumentSplit data = Read(options, model, place);
-        if (!_schedule.NamesSteps(result)) options = options.FittedTo(data.Training);
+        ITrainingData data = Read(options, model, place);
+        if (data is DocumentSplit text && !_schedule.NamesSteps(result)) options = options.FittedTo(text.Training);
         return Trainer.Start(model, options, data, place.Device, place.Activations);
     }
 
@@ -102,29 +114,27 @@ internal sealed class TrainCommand
         if (result.GetValue(_data) is { Length: > 0 } data) options = options with { Data = data };
         // Beside a named folder a preset is a claim about the run in it; alone it only says which folder is meant.
         bool claimsPreset = result.GetValue(_output) is not null && _model.NamesPreset(result);
-        model = claimsPreset ? _model.Build(result) : _model.Change(model, result);
-        options = _schedule.Change(options, result);
+        model = claimsPreset ? _model.Build(result, options.Task) : _model.Change(model, result);
+        options = _schedule.Change(options with { Task = _task.Claim(options, result) }, result);
         Trainer trainer = Trainer.Resume(model, options, Read(options, model, place), place.Device, place.Activations);
         Console.Error.WriteLine($"Going on after step {Words.Count(trainer.Step)}.");
         return trainer;
     }
 
-    private static DocumentSplit Read(TrainerOptions options, ModelConfig model, TrainingPlace place)
+    private static ITrainingData Read(TrainerOptions options, ModelConfig model, TrainingPlace place)
     {
         TrainingMemory.Check(model, options, place);
-        bool given = options.Data.Count > 0;
-        if (!given) Console.Error.WriteLine("Reading the documentation of the installed .NET SDK.");
-        IReadOnlyList<Document> documents = given ? TextFiles.Read(options.Data) : SdkDocumentation.Read();
-        DocumentSplit split = DocumentSplit.Of(documents, options.Seed);
-        string noun = (given, documents.Count) switch { (true, 1) => "file", (true, _) => "files", _ => "pages" };
-        Console.Error.WriteLine(
-            $"Text: {Megabytes(split.Training.TextBytes)} to learn from, {Megabytes(split.Validation.TextBytes)} held out, " +
-            $"{Words.Count(documents.Count)} {noun}.");
-        Console.Error.WriteLine(
-            $"Model: {Words.Count(ParameterPlan.Of(model).Sum(parameter => parameter.Shape.Count))} parameters in {model.Layers} layers " +
-            $"of width {model.Width}; {ModelWords.Attention(model)}.");
+        if (options.Task is { } task)
+        {
+            TaskView.Announce(task, model);
+            Console.Error.WriteLine(Model(model));
+            return task;
+        }
+
+        DocumentSplit split = TrainingText.Read(options.Data, options.Seed);
+        Console.Error.WriteLine(Model(model));
         return split;
     }
 
-    private static string Megabytes(long bytes) => Words.Number(bytes / 1e6, bytes < 1e6 ? "F3" : "F1") + " MB";
+    private static string Model(ModelConfig model) => $"Model: {ModelWords.Size(model)}; {ModelWords.Attention(model)}.";
 }

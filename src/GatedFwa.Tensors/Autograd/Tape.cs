@@ -17,6 +17,7 @@ public sealed class Tape : IDisposable
     private readonly List<Tensor> _withGradient = [];
     private readonly HashSet<Tensor> _watched = [];
     private Dictionary<object, Tensor>? _shared; // Made when first asked for: most tapes share nothing.
+    private List<TensorPart>? _columns;
     private bool _closed;
 
     /// <summary>Opens a tape.</summary>
@@ -61,6 +62,15 @@ public sealed class Tape : IDisposable
     /// <param name="tensor">The tensor.</param>
     /// <param name="shape">The new extents.</param>
     public Tensor View(Tensor tensor, Shape shape) => Own(tensor.View(shape));
+
+    /// <summary>Columns of a tensor on a GPU in place, owned by this tape; <see cref="Tensor.Columns"/>. Their gradients are written side
+    /// by side, so that all columns must be asked for, each of them once, and a gradient flow to all.</summary>
+    internal Tensor Columns(Tensor tensor, int first, Shape shape)
+    {
+        Tensor columns = Own(tensor.Columns(first, shape));
+        if (IsRecording) (_columns ??= []).Add(columns.Part!);
+        return columns;
+    }
 
     /// <summary>Asks for the gradient with respect to a tensor that is not a parameter; read it with <see cref="Gradient"/>.</summary>
     /// <param name="tensor">The tensor.</param>
@@ -126,6 +136,8 @@ public sealed class Tape : IDisposable
         {
             Node node = _nodes[i];
             if (node.Output.Gradient is not { } gradient) continue;
+            if (_columns?.Exists(columns => columns.Whole == node.Output && !columns.HasGradient) == true)
+                throw new InvalidOperationException($"No gradient has flowed to some columns of the result of {node.Operation}.");
             node.Backward(gradient);
             // Nobody upstream of this operation reads the gradient of its output again.
             if (_watched.Contains(node.Output)) continue;
@@ -173,8 +185,16 @@ public sealed class Tape : IDisposable
     {
         isFresh = false;
         if (input is not { RequiresGradient: true }) return null;
-        if (input.Basis is { } basis) return Accumulator(basis, out isFresh)!.Alias(input.Shape);
-        if (input.IsParameter) return input.Gradient ??= Tensor.Zeros(input.Shape, input.Type, input.Device);
+        if (input.Basis is { } basis)
+        {
+            Tensor whole = Accumulator(basis, out isFresh)!;
+            if (input.Part is not { } columns) return whole.Alias(input.Shape);
+            isFresh = !columns.HasGradient;
+            columns.HasGradient = true;
+            return whole.ColumnAlias(columns.First, input.Shape);
+        }
+
+        if (input.IsParameter) return input.ParameterGradient(out isFresh);
         if (input.Gradient is null)
         {
             isFresh = true;
@@ -201,7 +221,7 @@ public sealed class Tape : IDisposable
     {
         if (!input.RequiresGradient) return true;
         Tensor root = input.Basis ?? input;
-        if (root.IsParameter || root.Gradient is not null) return false;
+        if (root.IsParameter || root.Gradient is not null || input.Part is not null) return false;
         SetGradient(root, gradient.View(root.Shape));
         return true;
     }

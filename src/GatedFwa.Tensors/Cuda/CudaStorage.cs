@@ -6,11 +6,14 @@ namespace GatedFwa.Tensors.Cuda;
 /// <summary>GPU memory: a tensor's, or scratch of kernels (<c>using CudaStorage sums = device.Memory.Rent(bytes)</c>).</summary>
 internal sealed unsafe class CudaStorage : Storage, IDisposable
 {
-    internal CudaStorage(CudaDevice device, nint address, long bytes)
+    private readonly CudaStorage? _whole; // That this is a part of.
+
+    internal CudaStorage(CudaDevice device, nint address, long bytes, CudaStorage? whole = null)
         : base(new Device(DeviceKind.Cuda, device.Index), bytes)
     {
         Cuda = device;
         Address = address;
+        _whole = whole;
     }
 
     /// <summary>The GPU.</summary>
@@ -18,6 +21,13 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
 
     /// <summary>Its address there.</summary>
     internal nint Address { get; }
+
+    /// <summary>Some of the bytes; they keep the whole block from its pool for as long as they are held.</summary>
+    internal CudaStorage Part(long start, long bytes)
+    {
+        Retain();
+        return new CudaStorage(Cuda, Address + (nint)start, bytes, this);
+    }
 
     public void Dispose() => Release();
 
@@ -53,5 +63,9 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
         Check(cuMemsetD8Async(Address, 0, (nuint)Bytes, Cuda.Stream), nameof(cuMemsetD8Async));
     }
 
-    private protected override void ReturnToPool() => Cuda.Memory.Return(this);
+    private protected override void ReturnToPool()
+    {
+        if (_whole is null) Cuda.Memory.Return(this);
+        else _whole.Release();
+    }
 }

@@ -17,6 +17,13 @@ internal static class RowLaunch
     /// <summary>Neighbours that a thread takes of a row: 16 bytes of them if rows begin on 16 bytes, else one.</summary>
     public static int PackOf(DType type, int width) => width % (PackBytes / type.Bytes()) == 0 ? PackBytes / type.Bytes() : 1;
 
+    /// <summary>The same for rows of a tensor that may be columns of a wider one.</summary>
+    public static int PackOf(Tensor x, int width)
+    {
+        int first = x.Part is { IsColumns: true } columns ? columns.First : 0;
+        return PackOf(x.Type, width | x.RowStride(width) | first); // A power of two divides all of them where it divides this.
+    }
+
     /// <summary>Rounded up.</summary>
     public static long Quotient(long dividend, long divisor) => (dividend + divisor - 1) / divisor;
 

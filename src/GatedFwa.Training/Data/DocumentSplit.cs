@@ -1,12 +1,15 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
+using GatedFwa.Models;
+using GatedFwa.Tokenizers;
+using GatedFwa.Training.Evaluation;
 
 namespace GatedFwa.Training.Data;
 
 /// <summary>Documents divided into those a model learns from and those it is measured on.</summary>
 /// <param name="Training">What the model learns from, in the order of the corpus.</param>
 /// <param name="Validation">What it never sees while learning.</param>
-public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
+public sealed record DocumentSplit(TokenStream Training, TokenStream Validation) : ITrainingData
 {
     // A twentieth measures well where text is scarce; beyond this many bytes more of it only takes time.
     private const double Share = 0.05;
@@ -42,6 +45,34 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
 
     /// <summary>Names both texts: splits of equal text and division have equal fingerprints.</summary>
     public string Fingerprint() => $"{Training.Fingerprint()}+{Validation.Fingerprint()}";
+
+    /// <inheritdoc/>
+    public void Check(ModelConfig model, TrainerOptions options)
+    {
+        if (model.VocabularySize >= ByteTokenizer.VocabularySize) return;
+        throw new InputException(
+            $"The model's vocabulary_size is {model.VocabularySize} and bytes need {ByteTokenizer.VocabularySize}; set it to that.");
+    }
+
+    /// <inheritdoc/>
+    public IBatchSource Batches(TrainerOptions options) => new WindowSampler(Training, options.Context, options.Seed);
+
+    /// <inheritdoc/>
+    public ValidationResult Measure(LanguageModel model, TrainerOptions options)
+    {
+        int context = model.Config.IsBounded ? Evaluator.DefaultContext : options.Context;
+        EvaluationResult result = options.EvaluateByContext
+            ? PositionLoss.Measure(model, Validation, options.Context, options.BatchSize).Total
+            : Evaluator.Evaluate(model, Validation, context);
+        return new ValidationResult(result.Loss, result.BitsPerByte);
+    }
+
+    /// <summary>What the order-3 byte model reaches on the validation split.</summary>
+    public double? BaselineBitsPerByte() => new OrderThreeModel(Training).BitsPerByte(Validation);
+
+    /// <summary>A text is never learned to the end.</summary>
+    /// <param name="measurement">What the model has reached.</param>
+    public bool IsSolved(ValidationResult measurement) => false;
 
     private static DocumentSplit ByDocument(IReadOnlyList<Document> documents, HashSet<int> held) => new(
         TokenStream.Join([.. documents.Where((_, i) => !held.Contains(i)).Select(document => document.Text)]),

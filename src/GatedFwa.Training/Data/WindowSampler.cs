@@ -7,7 +7,7 @@ namespace GatedFwa.Training.Data;
 /// Cuts a text into windows of one context and deals them out in random order, each once an epoch; every epoch cuts elsewhere.
 /// What a step gets is a function of seed and step alone, so that a resumed run goes on with the very same windows.
 /// </summary>
-public sealed class WindowSampler
+public sealed class WindowSampler : IBatchSource
 {
     private const int MixingRounds = 4;
 
@@ -36,6 +36,9 @@ public sealed class WindowSampler
 
     /// <summary>Windows in an epoch.</summary>
     public int WindowsPerEpoch => _windows;
+
+    /// <inheritdoc/>
+    public int TargetsPerRow => _context;
 
     /// <summary>Copies windows and, one token further, their targets.</summary>
     /// <param name="first">Which window of the run comes first, counted from its beginning.</param>

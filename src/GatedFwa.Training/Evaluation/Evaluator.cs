@@ -26,14 +26,7 @@ public static class Evaluator
     public static EvaluationResult Evaluate(
         LanguageModel model, TokenStream text, int context = DefaultContext, CancellationToken cancellation = default)
     {
-        if (model.Config.VocabularySize < ByteTokenizer.VocabularySize)
-        {
-            throw new InputException(
-                $"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; " +
-                "give a model of bytes.");
-        }
-
-        if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
+        Check(model, text);
         using DecodeState? state = model.Config.IsBounded ? model.NewState() : null;
         double nats = 0;
         for (long start = 0; start < text.Length - 1; start += context)
@@ -45,7 +38,27 @@ public static class Evaluator
         return new EvaluationResult(nats, text.TextBytes);
     }
 
-    private static double Piece(LanguageModel model, TokenStream text, int start, int length, DecodeState? state)
+    /// <summary>Refuses what cannot be measured.</summary>
+    /// <exception cref="InputException">The text is empty, or the model is none of bytes.</exception>
+    internal static void Check(LanguageModel model, TokenStream text)
+    {
+        RequireBytes(model);
+        if (text.TextBytes == 0) throw new InputException("There is no text to evaluate on; name at least one text file.");
+    }
+
+    /// <summary>Refuses a model whose tokens are fewer than bytes and boundary.</summary>
+    /// <exception cref="InputException">They are.</exception>
+    internal static void RequireBytes(LanguageModel model)
+    {
+        if (model.Config.VocabularySize >= ByteTokenizer.VocabularySize) return;
+        throw new InputException(
+            $"The model knows {model.Config.VocabularySize} tokens where bytes need {ByteTokenizer.VocabularySize}; " +
+            "give a model of bytes.");
+    }
+
+    /// <summary>Tokens and what follows each of them, from a place of the text on.</summary>
+    /// <returns>Both, a boundary among the targets as −1, and how many targets are bytes.</returns>
+    internal static (int[] Tokens, int[] Targets, int Counted) Read(TokenStream text, int start, int length)
     {
         int[] tokens = new int[length], targets = new int[length];
         text.CopyTo(start, tokens);
@@ -58,6 +71,12 @@ public static class Evaluator
             else counted++;
         }
 
+        return (tokens, targets, counted);
+    }
+
+    private static double Piece(LanguageModel model, TokenStream text, int start, int length, DecodeState? state)
+    {
+        (int[] tokens, int[] targets, int counted) = Read(text, start, length);
         using var tape = new Tape(recording: false);
         Tensor loss = model.Loss(
             tape,

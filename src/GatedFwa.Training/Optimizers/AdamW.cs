@@ -42,13 +42,23 @@ public sealed class AdamW : IDisposable
     /// <summary>Sets every gradient to zero.</summary>
     public void ClearGradients()
     {
-        if (_table is not null)
+        if (_table is null)
         {
-            AdamWCuda.ClearGradients(_table);
+            foreach (Parameter parameter in Parameters) parameter.ClearGradient();
             return;
         }
 
-        foreach (Parameter parameter in Parameters) parameter.ClearGradient();
+        // Whoever adds to a gradient first stores it instead: no pass over memory to write zeros, and none to read them.
+        foreach (IGrouping<Tensor, Parameter> matrix in Parameters.GroupBy(parameter => parameter.Value.Part?.Whole ?? parameter.Value))
+        {
+            if (matrix.Sum(parameter => parameter.Value.Count) == matrix.Key.Count)
+            {
+                matrix.Key.ForgetGradient();
+                continue;
+            }
+
+            foreach (Parameter parameter in matrix) parameter.ClearGradient();
+        }
     }
 
     /// <summary>Updates every parameter from its gradient, which stays as it is.</summary>

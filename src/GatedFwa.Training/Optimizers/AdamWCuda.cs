@@ -13,9 +13,6 @@ internal static class AdamWCuda
     /// <summary>Bytes of a <see cref="StepVerdict"/>.</summary>
     public static int VerdictBytes => Unsafe.SizeOf<StepVerdict>();
 
-    public static void ClearGradients(ParameterTable table) =>
-        table.Device.Kernel(Source, "clear_gradients").Launch(new LaunchShape(table.Blocks, Threads), table.Current(), table.Count);
-
     /// <summary>Keeps the loss of one of several batches for <see cref="Judge"/>.</summary>
     public static void KeepLoss(Tensor loss, Tensor losses, int part) =>
         loss.Cuda.Kernel(Source, "keep_loss").Launch(new LaunchShape(1, 1), loss, losses, part);

@@ -1,4 +1,4 @@
-// All parameters of a model in one launch each: clearing gradients, their norm, AdamW.
+// All parameters of a model in one launch each: the norm of their gradients, AdamW.
 #include "elements.cuh"
 #include "warp.cuh"
 
@@ -20,6 +20,7 @@ struct Verdict
 };
 
 constexpr int block_elements = 4096, threads = 256, max_warps = 32;
+constexpr int packs = block_elements / (4 * threads); // Of a thread.
 
 // The tensor that a block works on: the last whose first block is not behind it.
 __device__ __forceinline__ const Entry &find(const Entry *table, int entries)
@@ -34,34 +35,31 @@ __device__ __forceinline__ const Entry &find(const Entry *table, int entries)
     return table[low];
 }
 
-extern "C" __global__ void __launch_bounds__(256) clear_gradients(const Entry *table, int entries)
-{
-    const Entry &entry = find(table, entries);
-    long long first = (long long)(blockIdx.x - entry.first_block) * block_elements, last = min(entry.count, first + block_elements);
-    for (long long i = first + 4 * threadIdx.x; i < last; i += 4 * threads)
-    {
-        if (i + 4 <= last) *reinterpret_cast<float4 *>(entry.gradient + i) = make_float4(0, 0, 0, 0);
-        else
-            for (long long j = i; j < last; j++) entry.gradient[j] = 0;
-    }
-}
-
 // sums[block] = the sum of the squares of its elements.
 extern "C" __global__ void __launch_bounds__(256) gradient_squares(const Entry *table, int entries, double *sums)
 {
     __shared__ double scratch[max_warps];
     const Entry &entry = find(table, entries);
     long long first = (long long)(blockIdx.x - entry.first_block) * block_elements, last = min(entry.count, first + block_elements);
-    double sum = 0;
-    for (long long i = first + 4 * threadIdx.x; i < last; i += 4 * threads)
-    {
-        float g[4] = {0, 0, 0, 0};
-        if (i + 4 <= last) Pack16<float>::load(entry.gradient + i, g);
-        else
-            for (long long j = i; j < last; j++) g[j - i] = entry.gradient[j];
+    // All loads before the first use: what a thread waits for is memory.
+    float g[packs][4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) sum += (double)g[j] * g[j];
+    for (int pack = 0; pack < packs; pack++)
+    {
+        const long long i = first + 4 * (threadIdx.x + pack * threads);
+        if (i + 4 <= last)
+        {
+            Pack16<float>::load(entry.gradient + i, g[pack]);
+            continue;
+        }
+#pragma unroll
+        for (int j = 0; j < 4; j++) g[pack][j] = i + j < last ? entry.gradient[i + j] : 0;
     }
+    double sum = 0;
+#pragma unroll
+    for (int pack = 0; pack < packs; pack++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) sum += (double)g[pack][j] * g[pack][j];
     sum = block_sum(sum, scratch);
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }

@@ -8,7 +8,7 @@ internal sealed record MetricsLine
     /// <summary>Steps done.</summary>
     public required int Step { get; init; }
 
-    /// <summary>Mean loss in nats a token.</summary>
+    /// <summary>Mean loss in nats a target.</summary>
     public required double Loss { get; init; }
 
     public required double LearningRate { get; init; }
@@ -19,6 +19,13 @@ internal sealed record MetricsLine
 
     public required double TokensPerSecond { get; init; }
 
+    /// <summary>Nats a byte of text held out, or an answer of a task.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ValidationLoss { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? ValidationBitsPerByte { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ValidationAccuracy { get; init; }
 }

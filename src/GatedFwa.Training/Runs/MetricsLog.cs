@@ -31,7 +31,10 @@ internal sealed class MetricsLog : IDisposable
             }
 
             _file.SetLength(keepBytes);
-            Load(path);
+            var text = new byte[_file.Length];
+            _file.Position = 0;
+            _file.ReadExactly(text);
+            _lines.AddRange(Parse(text, path));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -79,24 +82,24 @@ internal sealed class MetricsLog : IDisposable
         }
     }
 
-    private void Load(string path)
+    private static List<MetricsLine> Parse(byte[] text, string path)
     {
-        var text = new byte[_file.Length];
-        _file.Position = 0;
-        _file.ReadExactly(text);
+        List<MetricsLine> lines = [];
         foreach (Range range in text.AsSpan().Split((byte)'\n'))
         {
             if (text.AsSpan(range).IsEmpty) continue;
             try
             {
-                _lines.Add(JsonSerializer.Deserialize<MetricsLine>(text.AsSpan(range), Json) ?? throw new JsonException("A line is null."));
+                lines.Add(JsonSerializer.Deserialize<MetricsLine>(text.AsSpan(range), Json) ?? throw new JsonException("A line is null."));
             }
             catch (JsonException exception)
             {
                 throw new InputException(
-                    $"Line {_lines.Count + 1} of \"{path}\" is damaged; restore the file, or start a new run in another folder.",
+                    $"Line {lines.Count + 1} of \"{path}\" is damaged; restore the file, or start a new run in another folder.",
                     exception);
             }
         }
+
+        return lines;
     }
 }

@@ -77,10 +77,12 @@ internal sealed class RunFolder(string path)
     /// <exception cref="InputException">It cannot be written; the checkpoint itself is safe.</exception>
     public void Publish(RunState state, LanguageModel model, IReadOnlyList<MetricsLine> metrics, bool isFirst)
     {
-        if (isFirst) ModelDirectory.Save(Path, model, new ByteTokenizer());
+        bool isOfText = state.Options.Task is null;
+        if (isFirst) ModelDirectory.Save(Path, model, isOfText ? new ByteTokenizer() : null);
         else ModelDirectory.SaveWeights(In(ModelDirectory.WeightsFile), model);
         AtomicFile.WriteText(Description, StrictJson.Write(state));
-        AtomicFile.WriteText(Chart, LossChart.Draw(metrics, state.Options.Steps, state.BaselineBitsPerByte));
+        if (state.BaselineBitsPerByte is { } baseline)
+            AtomicFile.WriteText(Chart, LossChart.Draw(metrics, state.Options.Steps, baseline));
     }
 
     /// <summary>What the checkpoint says of the run.</summary>

@@ -3,39 +3,52 @@ using GatedFwa.Checkpoints;
 
 namespace GatedFwa.Training.Runs;
 
-/// <summary>Whether a run may be resumed with given settings: with its own only.</summary>
-internal static class SettingsComparison
+/// <summary>Whether something may be resumed with given settings: with its own only.</summary>
+/// <param name="what">What is resumed, such as "The run".</param>
+/// <param name="folder">Where it lies.</param>
+internal sealed class SettingsComparison(string what, string folder)
 {
     // Where files lie and how often they are written changes no result; what was read is compared by content.
     private static readonly string[] Free = ["data", "output", "checkpoint_steps", "checkpoint_seconds"];
+
+    private string Remedy => $"or start a new {what.Split(' ')[^1]} in another folder.";
 
     /// <summary>Refuses settings that differ from a checkpoint's.</summary>
     /// <exception cref="InputException">One differs; the message names it.</exception>
     public static void Check(RunState saved, RunState asked)
     {
-        if (FirstDifference(saved.Model, asked.Model) is { } inModel) throw Refusal(asked, inModel);
-        if (FirstDifference(saved.Options, asked.Options) is { } inOptions) throw Refusal(asked, inOptions);
-        if (saved.DataFingerprint != asked.DataFingerprint)
-        {
-            throw new InputException(
-                $"The run in \"{asked.Options.Output}\" learned from another text; " +
-                "resume it with the text it began with, or start a new run in another folder.");
-        }
+        var comparison = new SettingsComparison("The run", asked.Options.Output);
+        comparison.Check(saved.Model, asked.Model);
+        comparison.Check(saved.Options, asked.Options);
+        comparison.CheckText(saved.DataFingerprint, asked.DataFingerprint);
     }
 
-    private static InputException Refusal(RunState asked, (string Name, string Saved, string Asked) difference) => new(
-        $"The run in \"{asked.Options.Output}\" was started with {difference.Name} {difference.Saved}, not {difference.Asked}; " +
-        "resume without that setting, or start a new run in another folder.");
-
-    private static (string Name, string Saved, string Asked)? FirstDifference<T>(T saved, T asked)
+    /// <summary>Refuses a record of settings that differs from the one saved.</summary>
+    /// <exception cref="InputException">One differs; the message names it.</exception>
+    public void Check<T>(T saved, T asked)
     {
         JsonObject left = Parse(saved), right = Parse(asked);
         foreach ((string name, JsonNode? value) in left)
         {
-            if (!Free.Contains(name) && !JsonNode.DeepEquals(value, right[name])) return (name, Text(value), Text(right[name]));
+            if (!Free.Contains(name) && !JsonNode.DeepEquals(value, right[name])) Check(name, Text(value), Text(right[name]));
         }
+    }
 
-        return null;
+    /// <summary>Refuses one setting that differs.</summary>
+    /// <exception cref="InputException">It differs.</exception>
+    public void Check(string name, string saved, string asked)
+    {
+        if (saved == asked) return;
+        throw new InputException(
+            $"{what} in \"{folder}\" was started with {name} {saved}, not {asked}; resume without that setting, {Remedy}");
+    }
+
+    /// <summary>Refuses another text.</summary>
+    /// <exception cref="InputException">It is another.</exception>
+    public void CheckText(string saved, string asked)
+    {
+        if (saved == asked) return;
+        throw new InputException($"{what} in \"{folder}\" learned from another text; resume it with the text it began with, {Remedy}");
     }
 
     private static JsonObject Parse<T>(T settings) => JsonNode.Parse(StrictJson.Write(settings))!.AsObject();

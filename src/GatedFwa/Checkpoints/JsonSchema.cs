@@ -19,6 +19,16 @@ internal static class JsonSchema
         else CheckValue(element, expected.Type, source, path);
     }
 
+    /// <summary>What a value is, to go on with "is" in a sentence.</summary>
+    public static string Kind(JsonElement element) => element.ValueKind switch
+    {
+        JsonValueKind.Object => "an object",
+        JsonValueKind.Array => "a list",
+        JsonValueKind.String => "the text " + Phrase.Quote(element.GetString()!),
+        JsonValueKind.Number => Phrase.Printable(element.GetRawText()),
+        JsonValueKind kind => kind.ToString().ToLowerInvariant(),
+    };
+
     private static void CheckObject(JsonElement element, JsonTypeInfo expected, string source, string path)
     {
         if (element.ValueKind != JsonValueKind.Object) throw Unexpected(element, "an object { … }", source, path);
@@ -79,14 +89,6 @@ internal static class JsonSchema
     private static InputException Unexpected(JsonElement element, string expected, string source, string path)
     {
         string subject = path.Length == 0 ? Phrase.Quote(source) : $"The key {Phrase.Quote(path)} of {Phrase.Quote(source)}";
-        string actual = element.ValueKind switch
-        {
-            JsonValueKind.Object => "an object",
-            JsonValueKind.Array => "a list",
-            JsonValueKind.String => "the text " + Phrase.Quote(element.GetString()!),
-            JsonValueKind.Number => Phrase.Printable(element.GetRawText()),
-            JsonValueKind kind => kind.ToString().ToLowerInvariant(),
-        };
-        return new InputException($"{subject} is {actual} where {expected} is expected; correct it.");
+        return new InputException($"{subject} is {Kind(element)} where {expected} is expected; correct it.");
     }
 }

@@ -50,11 +50,25 @@ internal static class StrictJson
     /// <param name="json">The text, with or without a byte order mark.</param>
     /// <param name="source">What to call it in errors, such as <c>config.json</c>.</param>
     /// <exception cref="InputException">The text does not hold such settings.</exception>
-    public static T Parse<T>(ReadOnlyMemory<byte> json, string source) => Guarded(json, source, root =>
+    public static T Parse<T>(ReadOnlyMemory<byte> json, string source) => Guarded(json, Phrase.Quote(source), root =>
     {
         JsonSchema.Check(root, Options.GetTypeInfo(typeof(T)), source);
         return root.Deserialize<T>(Options)!;
     });
+
+    /// <summary>What one line of a file says, where each line is an object of its own and may have more keys than are read.</summary>
+    /// <typeparam name="T">What is made of it.</typeparam>
+    /// <param name="json">UTF-8, with or without a byte order mark.</param>
+    /// <param name="place">The file and the line, as errors shall begin.</param>
+    /// <param name="read">Reads the object; it is gone afterwards.</param>
+    /// <exception cref="InputException">The line is not JSON, or no object.</exception>
+    public static T Line<T>(ReadOnlyMemory<byte> json, string place, Func<JsonElement, T> read) => Guarded(
+        json,
+        place,
+        root => root.ValueKind == JsonValueKind.Object
+            ? read(root)
+            : throw new InputException($"{place} is {JsonSchema.Kind(root)} where an object {{ … }} is expected; correct it."),
+        isLine: true);
 
     /// <summary>
     /// The text under one key of an object whose other keys are not known yet: the type of a file. Null where there is none.
@@ -63,7 +77,7 @@ internal static class StrictJson
     /// <param name="source">What to call it in errors.</param>
     /// <param name="key">The key.</param>
     /// <exception cref="InputException">The text is not JSON.</exception>
-    public static string? Text(ReadOnlyMemory<byte> json, string source, string key) => Guarded(json, source, root =>
+    public static string? Text(ReadOnlyMemory<byte> json, string source, string key) => Guarded(json, Phrase.Quote(source), root =>
         root.ValueKind == JsonValueKind.Object && root.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.String
             ? value.GetString()
             : null);
@@ -73,9 +87,8 @@ internal static class StrictJson
     /// <param name="settings">The settings.</param>
     public static string Write<T>(T settings) => JsonSerializer.Serialize(settings, Options) + "\n";
 
-    private static T Guarded<T>(ReadOnlyMemory<byte> json, string source, Func<JsonElement, T> read)
+    private static T Guarded<T>(ReadOnlyMemory<byte> json, string name, Func<JsonElement, T> read, bool isLine = false)
     {
-        string name = Phrase.Quote(source);
         if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
         try
         {
@@ -89,7 +102,7 @@ internal static class StrictJson
         }
         catch (JsonException e)
         {
-            string place = e.LineNumber is { } line ? $" in line {line + 1}" : "";
+            string place = !isLine && e.LineNumber is { } line ? $" in line {line + 1}" : "";
             throw new InputException($"{name} is not valid JSON{place}: {FirstSentence(e.Message)}; correct it.", e);
         }
         catch (InvalidOperationException e)

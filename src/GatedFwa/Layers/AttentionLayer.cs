@@ -33,13 +33,14 @@ internal sealed class AttentionLayer
     /// <summary>[B, T, C], normalised → [B, T, C].</summary>
     public Tensor Apply(Tape tape, Tensor x, ForwardPass pass)
     {
-        Tensor q = Linear.Apply(tape, x, _query);
-        q = Prepare(tape, q, _queryNorm, _config.Heads, pass);
-        Tensor k = Shift(tape, x, _key, _keyShift, pass, pass.State?.PreviousKey);
+        // The memory of a text keeps the last key and value as they are here.
+        var projections = new Projections(tape, x, _query, apart: pass.State is not null);
+        Tensor q = Prepare(tape, projections.Of(_query), _queryNorm, _config.Heads, pass);
+        Tensor k = Shift(tape, projections, _key, _keyShift, pass, pass.State?.PreviousKey);
         k = Prepare(tape, k, _keyNorm, _config.KeyHeads, pass);
-        Tensor v = Shift(tape, x, _value, _valueShift, pass, pass.State?.PreviousValue);
+        Tensor v = Shift(tape, projections, _value, _valueShift, pass, pass.State?.PreviousValue);
         v = Heads(tape, v, _config.KeyHeads);
-        (Tensor? alpha, DecayGatePrefix? prefix) = Gate(tape, x, pass);
+        (Tensor? alpha, DecayGatePrefix? prefix) = Gate(tape, x, projections, pass);
 
         Tensor o = _branchGate is null
             ? AttendWindow(tape, q, k, v, alpha, prefix, pass)
@@ -82,21 +83,22 @@ internal sealed class AttentionLayer
     }
 
     /// <summary>The decays, and on a GPU their prefix, unless a text's past is yet to come before them.</summary>
-    private (Tensor? Alpha, DecayGatePrefix? Prefix) Gate(Tape tape, Tensor x, ForwardPass pass)
+    private (Tensor? Alpha, DecayGatePrefix? Prefix) Gate(Tape tape, Tensor x, Projections projections, ForwardPass pass)
     {
         if (_gate is null) return default;
         if (x.Device.IsCpu || pass.State is not null) return (DecayGate.Apply(tape, x, _gate, _gateBias!, _gateAmplitude!), null);
         DecayGatePrefix prefix = DecayGatePrefix.On(tape, x.Shape[0], x.Shape[1], _config.Heads, x.Device);
-        return (DecayGate.ApplyOnCuda(tape, x, _gate, _gateBias!, _gateAmplitude!, DecayGate.DefaultEpsilon, prefix), prefix);
+        Tensor? projected = projections.OfBoth(_gate, _gateAmplitude!);
+        return (DecayGate.ApplyOnCuda(tape, x, _gate, _gateBias!, _gateAmplitude!, DecayGate.DefaultEpsilon, prefix, projected), prefix);
     }
 
     /// <summary>A projection of x, each key head of it mixed with that of the token before.</summary>
-    private Tensor Shift(Tape tape, Tensor x, Parameter weight, Parameter? shift, ForwardPass pass, Tensor? previous)
+    private Tensor Shift(Tape tape, Projections projections, Parameter weight, Parameter? shift, ForwardPass pass, Tensor? previous)
     {
-        Tensor projected = Linear.Apply(tape, x, weight);
+        Tensor projected = projections.Of(weight);
         if (shift is null) return projected;
         Tensor heads = Heads(tape, projected, _config.KeyHeads);
-        Tensor mixed = TokenShift.Apply(tape, heads, Linear.Apply(tape, x, shift), pass.Layout, previous);
+        Tensor mixed = TokenShift.Apply(tape, heads, projections.Of(shift), pass.Layout, previous);
         if (previous is not null) LayerState.Remember(heads, previous);
         return tape.View(mixed, projected.Shape);
     }

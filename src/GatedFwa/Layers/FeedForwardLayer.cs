@@ -13,6 +13,9 @@ internal sealed class FeedForwardLayer(ParameterSet parameters)
     private readonly Parameter _output = parameters["output.weight"];
 
     /// <summary>[B, T, C] → [B, T, C].</summary>
-    public Tensor Apply(Tape tape, Tensor x) =>
-        Linear.Apply(tape, SwiGlu.Apply(tape, Linear.Apply(tape, x, _gate), Linear.Apply(tape, x, _value)), _output);
+    public Tensor Apply(Tape tape, Tensor x)
+    {
+        var hidden = new Projections(tape, x, _gate);
+        return Linear.Apply(tape, SwiGlu.Apply(tape, hidden.Of(_gate), hidden.Of(_value)), _output);
+    }
 }

@@ -21,6 +21,7 @@ namespace GatedFwa.Models;
 /// </example>
 public sealed class LanguageModel : IDisposable
 {
+    private readonly ParameterMemory _memory;
     private readonly TransformerBlock[] _blocks;
     private readonly Parameter _embedding;
     private readonly Parameter _norm;
@@ -41,10 +42,10 @@ public sealed class LanguageModel : IDisposable
     {
         Config = config.Validate();
         Device = device;
-        Activations = activations ?? (device.IsCpu ? DType.F32 : DType.BF16);
+        Activations = activations ?? DefaultActivations(device);
         if (Activations == DType.I32 || (device.IsCpu && Activations != DType.F32))
             throw new InputException($"A model on {device} cannot compute in {Activations}; use {(device.IsCpu ? "F32" : "BF16, F16 or F32")}.");
-        Parameters = [.. ParameterPlan.Of(config).Select(spec => new Parameter(spec.Name, Tensor.Empty(spec.Shape, DType.F32, device), spec.Decays))];
+        _memory = new ParameterMemory([.. ParameterPlan.Of(config)], device);
         var byName = new ParameterSet(Parameters);
         _embedding = byName["embedding.weight"];
         _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new TransformerBlock(config, byName.In($"layers.{layer}")))];
@@ -62,10 +63,13 @@ public sealed class LanguageModel : IDisposable
     public DType Activations { get; }
 
     /// <summary>All that is learned, in the order of the forward pass.</summary>
-    public IReadOnlyList<Parameter> Parameters { get; }
+    public IReadOnlyList<Parameter> Parameters => _memory.Parameters;
 
     /// <summary>The number of learned numbers.</summary>
     public long ParameterCount => Parameters.Sum(parameter => parameter.Value.Count);
+
+    /// <summary>The type of activations where none is given.</summary>
+    internal static DType DefaultActivations(Device device) => device.IsCpu ? DType.F32 : DType.BF16;
 
     /// <summary>A model whose weights are not set: for a loader that sets them all.</summary>
     /// <param name="config">Its configuration.</param>
@@ -78,16 +82,37 @@ public sealed class LanguageModel : IDisposable
     /// <summary>The mean negative log-likelihood of the targets.</summary>
     /// <param name="tape">Owns the result and records the operations.</param>
     /// <param name="tokens">I32 [B, T].</param>
-    /// <param name="targets">I32 [B, T]: the token after each; a negative one is ignored.</param>
+    /// <param name="targets">I32 [B, T]: the token after each; a negative one is ignored. Where they lie on the CPU and most are
+    /// ignored, logits are made of the others alone.</param>
     /// <param name="layout">Where documents lie; one a row unless given.</param>
     /// <param name="perToken">F32 [B, T]: receives each token's loss in nats (0 where ignored), when given.</param>
     /// <param name="dropout">The stream of the dropout masks; none are applied without it.</param>
     /// <param name="state">A text these tokens continue, and which they then belong to; dense layout and an inference tape only.</param>
+    /// <param name="accuracy">F32 scalar: receives the share of those targets that the model finds likeliest, when given.</param>
     /// <returns>F32 scalar: the mean loss in nats over targets that are not ignored.</returns>
     /// <exception cref="OperandException">The shapes do not match, or a token is out of range.</exception>
     public Tensor Loss(
-        Tape tape, Tensor tokens, Tensor targets, SequenceLayout? layout = null, Tensor? perToken = null, CounterRandom? dropout = null, DecodeState? state = null) =>
-        LinearCrossEntropy.Apply(tape, Features(tape, tokens, layout, dropout, state), _head, targets, perToken);
+        Tape tape,
+        Tensor tokens,
+        Tensor targets,
+        SequenceLayout? layout = null,
+        Tensor? perToken = null,
+        CounterRandom? dropout = null,
+        DecodeState? state = null,
+        Tensor? accuracy = null)
+    {
+        Tensor x = Features(tape, tokens, layout, dropout, state);
+        if (perToken is null && Counted(targets, tokens.Shape) is { } counted)
+        {
+            x = SelectRows.Apply(tape, x, tape.Own(Tensor.From(counted, [counted.Length])));
+            ReadOnlySpan<int> all = targets.AsIntegerSpan();
+            var kept = new int[counted.Length];
+            for (int i = 0; i < kept.Length; i++) kept[i] = all[counted[i]];
+            targets = tape.Own(Tensor.From(kept, [kept.Length]));
+        }
+
+        return LinearCrossEntropy.Apply(tape, x, _head, targets, perToken, accuracy);
+    }
 
     /// <summary>
     /// The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.
@@ -95,10 +120,11 @@ public sealed class LanguageModel : IDisposable
     /// <param name="tape">Owns the result and records the operations.</param>
     /// <param name="tokens">I32 [B, T].</param>
     /// <param name="layout">Where documents lie; one a row unless given.</param>
+    /// <param name="state">A text these tokens continue, and which they then belong to; dense layout and an inference tape only.</param>
     /// <returns>F32 [B, T, V].</returns>
     /// <exception cref="OperandException">The shapes do not match, or a token is out of range.</exception>
-    public Tensor Logits(Tape tape, Tensor tokens, SequenceLayout? layout = null) =>
-        Linear.Apply(tape, Features(tape, tokens, layout, null, null), _head, resultType: DType.F32);
+    public Tensor Logits(Tape tape, Tensor tokens, SequenceLayout? layout = null, DecodeState? state = null) =>
+        Linear.Apply(tape, Features(tape, tokens, layout, null, state), _head, resultType: DType.F32);
 
     /// <summary>An empty text to <see cref="Advance"/>.</summary>
     /// <param name="batch">How many texts advance together.</param>
@@ -126,10 +152,7 @@ public sealed class LanguageModel : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        foreach (Parameter parameter in Parameters) parameter.Dispose();
-    }
+    public void Dispose() => _memory.Dispose();
 
     /// <summary>Normalised features [B, T, C].</summary>
     private Tensor Features(Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state)
@@ -154,6 +177,23 @@ public sealed class LanguageModel : IDisposable
 
         state?.MoveOn(tokens.Shape[1]);
         return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
+    }
+
+    /// <summary>Where targets on the CPU are not ignored, if those are so few that it pays to look at them alone.</summary>
+    private static int[]? Counted(Tensor targets, Shape tokens)
+    {
+        if (!targets.Device.IsCpu || targets.Type != DType.I32 || targets.Count != tokens.Count) return null;
+        ReadOnlySpan<int> all = targets.AsIntegerSpan();
+        int count = 0;
+        foreach (int target in all) count += target >= 0 ? 1 : 0;
+        if (count == 0 || count > all.Length / 2) return null;
+        var counted = new int[count];
+        for (int i = 0, next = 0; i < all.Length; i++)
+        {
+            if (all[i] >= 0) counted[next++] = i;
+        }
+
+        return counted;
     }
 
     /// <summary>[B, T, C] → [B, C], for inference.</summary>

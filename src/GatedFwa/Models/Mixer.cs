@@ -21,8 +21,10 @@ public sealed record Mixer
         new("window", "a sliding window", config => config with { Gate = false, Window = WindowOf(config), NativeSparse = null });
 
     /// <summary>Full attention whose scores carry the learned decay (forgetting attention).</summary>
-    public static Mixer GatedFull { get; } =
-        new("gated-full", "full attention with the learned decay", config => config with { Gate = true, Window = null, NativeSparse = null });
+    public static Mixer GatedFull { get; } = new(
+        "gated-full",
+        "full attention with the learned decay",
+        config => config with { Gate = true, Window = null, NativeSparse = null });
 
     /// <summary>A sliding window whose scores carry the learned decay.</summary>
     public static Mixer GatedFwa { get; } = new(

@@ -63,7 +63,7 @@ public sealed partial record ModelConfig
     /// <summary>The base of the rotary wavelengths.</summary>
     public float RotaryBase { get; init; } = 10_000;
 
-    /// <summary>Hidden features of the SwiGLU; 8C/3 rounded up to a multiple of 256 unless set.</summary>
+    /// <summary>Hidden features of the SwiGLU, 0 for blocks of attention alone; 8C/3 rounded up to a multiple of 256 unless set.</summary>
     public int FeedForwardWidth
     {
         get => _feedForwardWidth ?? (int)((((8L * Width) + 2) / 3 + SwiGluRounding - 1) / SwiGluRounding * SwiGluRounding);
@@ -88,9 +88,17 @@ public sealed partial record ModelConfig
     [System.Text.Json.Serialization.JsonIgnore]
     public bool IsBounded => Window is not null && NativeSparse is null;
 
+    /// <summary>
+    /// How many tokens back a prediction can look, L · (W − 1): each layer hands on what its window sees. Null where nothing bounds
+    /// it. The one token a layer that the token shift adds is not counted.
+    /// </summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public long? Reach => IsBounded && Window is { } window ? (long)Layers * (window - 1) : null;
+
     /// <summary>A configuration by name.</summary>
-    /// <param name="name"><c>nano</c> (learns English spelling in a minute on two cores), <c>tiny</c> (11 M parameters) or
-    /// <c>small</c> (124 M with GPT-2's vocabulary, the size of the paper's smaller models).</param>
+    /// <param name="name"><c>nano</c> (learns English spelling in a minute on two cores), <c>tiny</c> (11 M parameters),
+    /// <c>small</c> (124 M with GPT-2's vocabulary, the size of the paper's smaller models) or <c>zoology</c> (the narrowest model of
+    /// Zoology's Figure 2, arXiv 2312.04927, for tasks of recall: docs/tasks.md says where it differs).</param>
     /// <remarks>
     /// Set <see cref="VocabularySize"/> to that of the tokenizer at hand: <c>Preset("small") with { VocabularySize = … }</c>.
     /// </remarks>
@@ -100,7 +108,8 @@ public sealed partial record ModelConfig
         "nano" => new() { VocabularySize = 257, Layers = 3, Width = 96, Heads = 3, Window = 64, FeedForwardWidth = 256, TiedEmbedding = false },
         "tiny" => new() { VocabularySize = 257, Layers = 6, Width = 384, Heads = 6, Window = 256 },
         "small" => new() { VocabularySize = 50_257, Layers = 12, Width = 768, Heads = 12, Window = 512 },
-        _ => throw new InputException($"There is no preset \"{name}\"; use nano, tiny or small."),
+        "zoology" => new() { VocabularySize = 8192, Layers = 2, Width = 64, Heads = 1, Window = 64, FeedForwardWidth = 0 },
+        _ => throw new InputException($"There is no preset \"{name}\"; use nano, tiny, small or zoology."),
     };
 
     /// <summary>Checks that these numbers make a model.</summary>
@@ -124,7 +133,7 @@ public sealed partial record ModelConfig
         Require(NativeSparse is not { BlockCount: < 1 }, "native_sparse.block_count", NativeSparse?.BlockCount, "at least 1");
         Require(float.IsFinite(GateBias), "gate_bias", GateBias, "a finite number");
         Require(float.IsFinite(RotaryBase) && RotaryBase > 1, "rotary_base", RotaryBase, "a finite number above 1");
-        Require(FeedForwardWidth is >= 1 and <= 1 << 20, "feed_forward_width", FeedForwardWidth, "from 1 to 1048576");
+        Require(FeedForwardWidth is >= 0 and <= 1 << 20, "feed_forward_width", FeedForwardWidth, "from 0, which means none, to 1048576");
         Require(Dropout is >= 0 and < 1, "dropout", Dropout, "at least 0 and below 1");
         Require(float.IsFinite(NormEpsilon) && NormEpsilon > 0, "norm_epsilon", NormEpsilon, "a finite number above 0");
         return this;

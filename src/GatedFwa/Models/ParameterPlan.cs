@@ -12,7 +12,11 @@ public readonly record struct Initialisation(float Mean, float Deviation);
 /// <param name="Shape">Its extents.</param>
 /// <param name="Decays">Whether weight decay applies.</param>
 /// <param name="Initial">How it begins.</param>
-public sealed record ParameterSpec(string Name, Shape Shape, bool Decays, Initialisation Initial);
+public sealed record ParameterSpec(string Name, Shape Shape, bool Decays, Initialisation Initial)
+{
+    /// <summary>The name of the matrix that it is rows of, in the order of the plan, on a GPU: one product then reads all of them.</summary>
+    internal string? Stack { get; init; }
+}
 
 /// <summary>
 /// The list of a model's parameters, known from its configuration alone: a loader can hold a file against it before a byte of
@@ -27,6 +31,9 @@ public sealed record ParameterSpec(string Name, Shape Shape, bool Decays, Initia
 public static class ParameterPlan
 {
     private const float Deviation = 0.02f;
+
+    // Rows of a joint result begin at multiples of 16 bytes where its columns are a multiple of this, whatever the type.
+    private const int JointColumns = 8;
 
     /// <summary>The parameters in the order of the forward pass.</summary>
     /// <param name="config">A validated configuration.</param>
@@ -48,15 +55,19 @@ public static class ParameterPlan
         string attention = block + "attention.", feedForward = block + "feed_forward.";
         // Two residual sums a layer: their variance must not grow with depth (GPT-2).
         var residual = new Initialisation(0, Deviation / MathF.Sqrt(2 * config.Layers));
+        int projected = width + (2 * keyWidth) + (2 * config.KeyHeads) + (config.Gate ? 2 * config.Heads : 0);
+        // Attention itself reads no columns in place: each projection must pass through a norm or a token shift first.
+        string? projections = config.TokenShift && config.QkNorm && projected % JointColumns == 0 ? attention : null;
+        string? hidden = config.FeedForwardWidth % JointColumns == 0 ? feedForward : null;
 
         yield return Norm(block + "attention_norm.weight", width);
-        yield return Matrix(attention + "query.weight", width, width);
-        yield return Matrix(attention + "key.weight", keyWidth, width);
-        yield return Matrix(attention + "value.weight", keyWidth, width);
+        yield return Matrix(attention + "query.weight", width, width) with { Stack = projections };
+        yield return Matrix(attention + "key.weight", keyWidth, width) with { Stack = projections };
+        yield return Matrix(attention + "value.weight", keyWidth, width) with { Stack = projections };
         if (config.TokenShift)
         {
-            yield return Matrix(attention + "key_shift.weight", config.KeyHeads, width) with { Decays = false };
-            yield return Matrix(attention + "value_shift.weight", config.KeyHeads, width) with { Decays = false };
+            yield return Matrix(attention + "key_shift.weight", config.KeyHeads, width) with { Decays = false, Stack = projections };
+            yield return Matrix(attention + "value_shift.weight", config.KeyHeads, width) with { Decays = false, Stack = projections };
         }
 
         if (config.QkNorm)
@@ -67,9 +78,9 @@ public static class ParameterPlan
 
         if (config.Gate)
         {
-            yield return Matrix(attention + "gate.weight", config.Heads, width) with { Decays = false };
+            yield return Matrix(attention + "gate.weight", config.Heads, width) with { Decays = false, Stack = projections };
             yield return new(attention + "gate.bias", [config.Heads], false, new(config.GateBias, 0));
-            yield return new(attention + "gate.amplitude.weight", [config.Heads, width], false, new(0, 0));
+            yield return new(attention + "gate.amplitude.weight", [config.Heads, width], false, new(0, 0)) { Stack = projections };
         }
 
         if (config.NativeSparse is not null)
@@ -79,9 +90,10 @@ public static class ParameterPlan
         }
 
         yield return Matrix(attention + "output.weight", width, width) with { Initial = residual };
+        if (config.FeedForwardWidth == 0) yield break;
         yield return Norm(block + "feed_forward_norm.weight", width);
-        yield return Matrix(feedForward + "gate.weight", config.FeedForwardWidth, width);
-        yield return Matrix(feedForward + "value.weight", config.FeedForwardWidth, width);
+        yield return Matrix(feedForward + "gate.weight", config.FeedForwardWidth, width) with { Stack = hidden };
+        yield return Matrix(feedForward + "value.weight", config.FeedForwardWidth, width) with { Stack = hidden };
         yield return Matrix(feedForward + "output.weight", width, config.FeedForwardWidth) with { Initial = residual };
     }
 

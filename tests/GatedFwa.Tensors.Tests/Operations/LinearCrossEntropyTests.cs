@@ -134,6 +134,44 @@ public abstract class LinearCrossEntropySuite(TestBackend backend) : TensorTest(
         Assert.InRange(ErrorNorm.Relative(tape.Gradient(tw)!.ToArray(), dweight), 0, Backend.Gradient(1e-5));
     }
 
+    [Theory]
+    [InlineData(1, 2, 1, true)]
+    [InlineData(60, 257, 48, true)]
+    [InlineData(700, 65, 24, false)] // two chunks on the CPU
+    [InlineData(9, 9000, 8, false)]
+    public void The_accuracy_is_the_share_of_largest_logits(int tokens, int vocabulary, int width, bool learns)
+    {
+        float[] x = Backend.Round(Samples.Normal(tokens * width, 1)), weight = Backend.Round(Samples.Normal(vocabulary * width, 2, 0.5f));
+        using var tape = new Tape(recording: learns);
+        Tensor tx = tape.Own(Backend.Activation(x, [tokens, width])), tw = tape.Own(Backend.Parameter(weight, [vocabulary, width]));
+        float[] logits = Linear.Apply(tape, tx, tw).ToArray(); // In the type in which the kernel sees them, ties and all.
+        int[] best = [.. logits.Chunk(vocabulary).Select(row => row.IndexOf(row.Max()))];
+        // Every third is a hit, every fifth (of Targets) ignored.
+        int[] targets = [.. Targets(tokens, vocabulary).Select((target, i) => target < 0 || i % 3 != 0 ? target : best[i])];
+        if (learns) tape.Watch(tx);
+        Tensor accuracy = tape.Own(Tensor.Empty([], device: Backend.Device));
+        LinearCrossEntropy.Apply(tape, tx, tw, tape.Own(Tensor.From(targets, [tokens], Backend.Device)), accuracy: accuracy);
+        int[] counted = [.. Enumerable.Range(0, tokens).Where(i => targets[i] >= 0)];
+        Assert.Equal(counted.Count(i => targets[i] == best[i]) / (double)counted.Length, accuracy.Item(), 1e-6);
+    }
+
+    [Fact]
+    public void Of_equal_logits_the_first_is_the_answer()
+    {
+        using var tape = new Tape();
+        Tensor x = tape.Watch(tape.Own(Backend.Activation([1f, 1f, 1f, 1f], [4, 1]))), accuracy = tape.Own(Tensor.Empty([], device: Backend.Device));
+        Tensor weight = tape.Own(Backend.Parameter([1f, 2f, 2f, 0f, 2f], [5, 1]));
+        float Accuracy(params int[] targets)
+        {
+            LinearCrossEntropy.Apply(tape, x, weight, tape.Own(Tensor.From(targets, [4], Backend.Device)), accuracy: accuracy);
+            return accuracy.Item();
+        }
+
+        Assert.Equal(0.25f, Accuracy(0, 1, 2, 4));
+        Assert.Equal(0.5f, Accuracy(-1, 1, 4, -1));
+        Assert.Equal(0, Accuracy(-1, -1, -1, -1));
+    }
+
     [Fact]
     public void Gives_the_same_bits_again() => Repeatability.Check(() => Differentiated.Run(
         Backend,
@@ -219,6 +257,9 @@ public abstract class LinearCrossEntropySuite(TestBackend backend) : TensorTest(
         Assert.Contains(
             "losses of 2 tokens",
             Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, targets, tape.Own(Backend.Parameter(new float[3], [3])))).Message);
+        Assert.Contains(
+            "one number, the accuracy",
+            Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, x, weight, targets, accuracy: tape.Own(Backend.Parameter(new float[2], [2])))).Message);
         Assert.Contains(
             "F32",
             Assert.Throws<OperandException>(() => LinearCrossEntropy.Apply(tape, tape.Own(Tensor.Zeros([2, 3], DType.I32, Backend.Device)), weight, targets)).Message);

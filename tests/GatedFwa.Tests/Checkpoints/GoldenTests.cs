@@ -3,7 +3,8 @@ namespace GatedFwa.Tests.Checkpoints;
 public sealed class GoldenTests
 {
     [Fact]
-    public void Every_golden_file_is_there() => Assert.Equal(15, new[] { "attention", "gate", "nsa" }.Sum(prefix => Golden.Names(prefix).Count()));
+    public void Every_golden_file_is_there() =>
+        Assert.Equal(15, new[] { "attention", "gate", "nsa" }.Sum(prefix => Golden.Names(prefix).Count()));
 
     [Fact]
     public void The_basic_file_reads_as_its_oracle_wrote_it()

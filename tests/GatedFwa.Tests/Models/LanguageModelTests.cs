@@ -105,6 +105,44 @@ public sealed class LanguageModelTests : TensorTest
     }
 
     [Fact]
+    public void Where_most_targets_are_ignored_loss_and_gradients_are_the_same()
+    {
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa);
+        int[] tokens = TinyModels.Tokens(60), targets = [.. TinyModels.Tokens(60, seed: 4).Select((target, i) => i % 5 == 2 ? target : -1)];
+        (float Loss, float[] Gradient) Run(bool ofAll)
+        {
+            foreach (Parameter parameter in model.Parameters) parameter.ClearGradient();
+            using var tape = new Tape();
+            // With room for every token's loss all of them are made.
+            Tensor? perToken = ofAll ? tape.Allocate([2, 30]) : null;
+            Tensor loss = model.Loss(tape, Integers(tape, tokens, [2, 30]), Integers(tape, targets, [2, 30]), perToken: perToken);
+            tape.Backward(loss);
+            return (loss.Item(), [.. model.Parameters.SelectMany(parameter => parameter.Gradient.ToArray())]);
+        }
+
+        (float loss, float[] gradient) = Run(ofAll: false);
+        (float expected, float[] expectedGradient) = Run(ofAll: true);
+        Assert.Equal(expected, loss, 1e-5);
+        Assert.InRange(ErrorNorm.Relative(gradient, Samples.Widen(expectedGradient)), 0, 1e-6);
+    }
+
+    [Fact]
+    public void The_accuracy_is_the_share_of_answers_that_are_likeliest()
+    {
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa);
+        int[] tokens = TinyModels.Tokens(40);
+        using var tape = new Tape(recording: false);
+        int[] best = [.. model.Logits(tape, Integers(tape, tokens, [2, 20])).ToArray().Chunk(37).Select(row => row.IndexOf(row.Max()))];
+        Tensor accuracy = tape.Allocate([]);
+        void Measure(Func<int, int> target) => model.Loss(
+            tape, Integers(tape, tokens, [2, 20]), Integers(tape, [.. Enumerable.Range(0, 40).Select(target)], [2, 20]), accuracy: accuracy);
+        Measure(i => i % 2 == 0 ? best[i] : (best[i] + 1) % 37);
+        Assert.Equal(0.5f, accuracy.Item());
+        Measure(i => i % 4 != 0 ? -1 : i < 20 ? best[i] : (best[i] + 1) % 37); // Few enough to be looked at alone.
+        Assert.Equal(0.5f, accuracy.Item());
+    }
+
+    [Fact]
     public void Loss_is_the_mean_over_targets_that_count_and_is_given_per_token_too()
     {
         using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa);

@@ -10,6 +10,7 @@ public sealed class ModelConfigTests
     [InlineData("nano")]
     [InlineData("tiny")]
     [InlineData("small")]
+    [InlineData("zoology")]
     public void What_is_written_reads_back_as_the_same(string preset)
     {
         ModelConfig config = ModelConfig.Preset(preset) with { Gate = false, Dropout = 0.1f, GateBias = 3.5f };
@@ -61,6 +62,14 @@ public sealed class ModelConfigTests
     }
 
     [Theory]
+    [InlineData(12, 512, 6132L)]
+    [InlineData(3, 1, 0L)]
+    [InlineData(4096, int.MaxValue, 8796093014016)]
+    [InlineData(2, null, null)]
+    public void Each_layer_adds_its_window_but_the_token_itself_to_the_reach(int layers, int? window, long? expected) =>
+        Assert.Equal(expected, (Small with { Layers = layers, Window = window }).Reach);
+
+    [Theory]
     [InlineData("{", "not valid JSON")]
     [InlineData("[]", "is a list where an object")]
     [InlineData("""{"layers":1,"width":8,"heads":1}""", "lacks the key \"vocabulary_size\"")]
@@ -75,11 +84,12 @@ public sealed class ModelConfigTests
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":16}""", "head size of 4")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"key_heads":3}""", "key_heads is 3")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"window":0}""", "window is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"feed_forward_width":-1}""", "feed_forward_width is -1")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"dropout":1}""", "dropout is 1")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"rotary_base":1e99}""", "rotary_base")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"norm_epsilon":0}""", "norm_epsilon is 0")]
-    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"block_size":0}}""", "native_sparse.block_size is 0")]
-    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"block_count":-1}}""", "native_sparse.block_count is -1")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"block_size":0}}""", "block_size is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"block_count":-1}}""", "block_count is -1")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"blocks":4}}""", "native_sparse.blocks")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":true}""", "The key \"native_sparse\"")]
     public void A_configuration_that_makes_no_model_is_refused_in_a_sentence(string json, string expected)
@@ -96,12 +106,13 @@ public sealed class ModelConfigTests
         Assert.Equal(new ModelConfig { VocabularySize = 257, Layers = 2, Width = 64, Heads = 4 }, config);
         Assert.Null(config.Window);
         Assert.Null(config.NativeSparse);
-        ModelConfig sparse = ModelConfig.Parse("""{"vocabulary_size":257,"layers":2,"width":64,"heads":4,"native_sparse":{"block_count":8}}""");
+        ModelConfig sparse = ModelConfig.Parse(
+            """{"vocabulary_size":257,"layers":2,"width":64,"heads":4,"native_sparse":{"block_count":8}}""");
         Assert.Equal(config with { NativeSparse = new() { BlockSize = 64, BlockCount = 8 } }, sparse);
         Assert.True(config is { Gate: true, TokenShift: true, QkNorm: true, Rotary: true, TiedEmbedding: true, KeyHeads: 4, GateBias: 2 });
     }
 
     [Fact]
     public void An_unknown_preset_is_refused_with_the_known_ones() =>
-        Assert.Contains("nano, tiny or small", Assert.Throws<InputException>(() => ModelConfig.Preset("huge")).Message);
+        Assert.Contains("nano, tiny, small or zoology", Assert.Throws<InputException>(() => ModelConfig.Preset("huge")).Message);
 }

@@ -52,6 +52,14 @@ public sealed class ParameterTests : TensorTest
     }
 
     [Fact]
+    public void A_feed_forward_of_width_0_has_no_parameters()
+    {
+        string[] names = [.. ParameterPlan.Of(TinyModels.All["no feed-forward"]).Select(spec => spec.Name)];
+        Assert.DoesNotContain(names, name => name.Contains("feed_forward"));
+        Assert.Contains("layers.1.attention.output.weight", names);
+    }
+
+    [Fact]
     public void Weight_decay_spares_norms_biases_gates_and_an_untied_embedding()
     {
         bool Decays(ModelConfig config, string name) => ParameterPlan.Of(config).Single(spec => spec.Name == name).Decays;

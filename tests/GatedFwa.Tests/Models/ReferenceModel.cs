@@ -26,7 +26,7 @@ internal sealed class ReferenceModel(LanguageModel model)
         {
             string block = $"layers.{layer}.";
             AddTo(x, Attention(Norm(x, block + "attention_norm.weight"), block + "attention."));
-            AddTo(x, FeedForward(Norm(x, block + "feed_forward_norm.weight"), block + "feed_forward."));
+            if (_config.FeedForwardWidth > 0) AddTo(x, FeedForward(Norm(x, block + "feed_forward_norm.weight"), block + "feed_forward."));
         }
 
         return Project(Norm(x, "norm.weight"), _config.TiedEmbedding ? "embedding.weight" : "head.weight");
@@ -73,10 +73,12 @@ internal sealed class ReferenceModel(LanguageModel model)
             {
                 int keyHead = head * _config.KeyHeads / _config.Heads;
                 int[] keys = [.. visible(i, keyHead)];
-                double[] weights = [.. keys.Select(j => Math.Exp(Score(q[i], k[j], head) - (alpha is null ? 0 : Range(j + 1, i + 1).Sum(s => alpha[s][head]))))];
+                double Decay(int j) => alpha is null ? 0 : Range(j + 1, i + 1).Sum(s => alpha[s][head]);
+                double[] weights = [.. keys.Select(j => Math.Exp(Score(q[i], k[j], head) - Decay(j)))];
+                double total = weights.Sum();
                 for (int n = 0; n < keys.Length; n++)
                 {
-                    for (int d = 0; d < size; d++) o[(head * size) + d] += weights[n] / weights.Sum() * v[keys[n]][(keyHead * size) + d];
+                    for (int d = 0; d < size; d++) o[(head * size) + d] += weights[n] / total * v[keys[n]][(keyHead * size) + d];
                 }
             }
 
@@ -89,8 +91,8 @@ internal sealed class ReferenceModel(LanguageModel model)
         double[][] x, double[][] q, double[][] k, double[][] v, double[][] window, NativeSparseConfig sparse, string gate)
     {
         int length = sparse.BlockSize, heads = _config.Heads;
-        double[][] Means(double[][] y) =>
-            [.. y.Chunk(length).Where(block => block.Length == length).Select(block => y[0].Select((_, i) => block.Average(row => row[i])).ToArray())];
+        double[][] Means(double[][] y) => [.. Range(0, y.Length / length).Select(block =>
+            y[0].Select((_, i) => Range(block * length, (block + 1) * length).Average(t => y[t][i])).ToArray())];
         double[][] pooledK = Means(k), pooledV = Means(v), logits = Project(x, gate + "weight");
         double[][][] branches =
         [
@@ -116,7 +118,8 @@ internal sealed class ReferenceModel(LanguageModel model)
         }
 
         int[] forced = [own, own - 1, 0];
-        return [.. forced.Concat(Range(0, own).OrderByDescending(block => importance[block])).Where(block => block >= 0).Distinct().Take(sparse.BlockCount)];
+        IEnumerable<int> best = Range(0, own).OrderByDescending(block => importance[block]);
+        return forced.Concat(best).Where(block => block >= 0).Distinct().Take(sparse.BlockCount).ToArray();
     }
 
     private double Score(double[] q, double[] k, int head)

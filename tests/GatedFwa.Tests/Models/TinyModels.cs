@@ -22,6 +22,7 @@ internal static class TinyModels
         ["no token shift"] = GatedFwa with { TokenShift = false },
         ["no QK norm"] = GatedFwa with { QkNorm = false },
         ["no rotary"] = GatedFwa with { Rotary = false },
+        ["no feed-forward"] = GatedFwa with { FeedForwardWidth = 0 },
         ["untied"] = GatedFwa with { TiedEmbedding = false },
         ["bare"] = GatedFwa with { Gate = false, TokenShift = false, QkNorm = false, Rotary = false, Window = null, TiedEmbedding = false },
         ["one key head"] = GatedFwa with { KeyHeads = 1, Window = 2 },
@@ -29,7 +30,8 @@ internal static class TinyModels
         ["native sparse"] = GatedFwa with { Window = 3, NativeSparse = new() { BlockSize = 2, BlockCount = 4 } },
         ["native sparse, bare"] = GatedFwa with
         {
-            Gate = false, TokenShift = false, QkNorm = false, KeyHeads = 1, Window = null, NativeSparse = new() { BlockSize = 5, BlockCount = 2 },
+            Gate = false, TokenShift = false, QkNorm = false, KeyHeads = 1, Window = null,
+            NativeSparse = new() { BlockSize = 5, BlockCount = 2 },
         },
     };
 

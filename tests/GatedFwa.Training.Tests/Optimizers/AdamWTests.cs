@@ -1,4 +1,6 @@
+using GatedFwa.Models;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
 using GatedFwa.Tensors.Cpu;
 using GatedFwa.Testing;
 using GatedFwa.Training.Optimizers;
@@ -166,6 +168,29 @@ public abstract class AdamWSuite(TestBackend backend) : TensorTest(backend)
         b[3] = float.NaN;
         second.Gradient.CopyFrom(b);
         Assert.True(double.IsNaN(GradientNorm.Of([first, second])));
+    }
+
+    [Fact]
+    public void A_gradient_that_was_cleared_is_that_of_the_next_pass_alone()
+    {
+        ModelConfig config = new() { VocabularySize = 37, Layers = 2, Width = 32, Heads = 4, Window = 7, FeedForwardWidth = 48 };
+        using var used = new LanguageModel(config, 1, Backend.Device, Backend.Activations);
+        using var fresh = new LanguageModel(config, 1, Backend.Device, Backend.Activations);
+        using var optimizer = new AdamW(used.Parameters);
+        AddGradients(used, 5);
+        optimizer.ClearGradients();
+        AddGradients(used, 6);
+        AddGradients(fresh, 6);
+        foreach ((Parameter one, Parameter other) in used.Parameters.Zip(fresh.Parameters))
+            Assert.Equal(other.Gradient.ToArray(), one.Gradient.ToArray());
+
+        static void AddGradients(LanguageModel model, ulong seed)
+        {
+            using var tape = new Tape();
+            int[] tokens = [.. Enumerable.Range(0, 40).Select(i => (int)new CounterRandom(seed).Below(i, 37))];
+            Tensor text = tape.Own(Tensor.From(tokens, [2, 20], model.Device));
+            tape.Backward(model.Loss(tape, text, text));
+        }
     }
 
     [Fact]

@@ -3,6 +3,7 @@ using GatedFwa.Checkpoints;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Testing;
+using GatedFwa.Training.Tasks;
 
 namespace GatedFwa.Training.Tests.Runs;
 
@@ -106,6 +107,26 @@ public abstract class DeviceRunSuite(TestBackend backend) : TensorTest(backend)
         Assert.StartsWith("Training became unstable: the ", message, StringComparison.Ordinal);
         (LanguageModel model, _) = ModelDirectory.Load(_folder["run"]);
         using (model) Assert.All(model.Parameters, parameter => Assert.All(parameter.Value.ToArray(), value => Assert.True(float.IsFinite(value))));
+    }
+
+    [Fact]
+    public void A_task_takes_the_course_that_it_takes_on_the_CPU()
+    {
+        var task = new RecallTask { Length = 16, Pairs = 2, VocabularySize = 32, TestExamples = 10 };
+        ModelConfig model = ModelConfig.Preset("zoology") with { VocabularySize = 32, Width = 16, Window = 16 };
+        (double[] Losses, double Validation) Run(TestBackend backend, string name)
+        {
+            TrainerOptions options = task.Options(4) with { Output = _folder[name], Steps = 6, LearningRate = 0.01, WarmupSteps = 2 };
+            using Trainer trainer = Trainer.Start(model, options, task, backend.Device, backend.Activations);
+            ValidationResult validation = trainer.Run().Validation!.Value;
+            Assert.Equal(0, validation.Accuracy!.Value * 20 % 1, 1e-5); // Of 20 answers.
+            return (Logged(options.Output, "loss"), validation.Loss);
+        }
+
+        (double[] expected, double expectedValidation) = Run(TestBackend.Cpu, "cpu");
+        (double[] losses, double validation) = Run(Backend, "gpu");
+        for (int step = 0; step < expected.Length; step++) Assert.InRange(Math.Abs(losses[step] - expected[step]) / expected[step], 0, Tolerance);
+        Assert.InRange(Math.Abs(validation - expectedValidation) / expectedValidation, 0, Tolerance);
     }
 
     private double[] Losses(TestBackend backend, string name, ModelConfig? model = null)

@@ -9,7 +9,8 @@ namespace GatedFwa.Cli.Commands.Bench;
 /// <summary><c>gatedfwa bench</c>: how fast this machine runs this library, against what the machine could do.</summary>
 internal static class BenchCommand
 {
-    private static readonly IBenchmark[] Benchmarks = [new MatMulBench(), new GateBench(), new AttentionBench(), new NativeSparseBench(), new TrainBench(), new DecodeBench()];
+    private static readonly IBenchmark[] Benchmarks =
+        [new MatMulBench(), new GateBench(), new AttentionBench(), new NativeSparseBench(), new TrainBench(), new DecodeBench()];
 
     private static readonly IGpuBenchmark[] GpuBenchmarks =
         [new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuNativeSparseBench(), new GpuTrainBench(), new GpuDecodeBench()];

@@ -22,7 +22,10 @@ internal sealed class NativeSparseRun : IDisposable
         _v = RandomTensor.Normal(keys, seed: 3, device, type);
         _do = RandomTensor.Normal(queries, seed: 4, device, type);
         _alpha = RandomTensor.Decay(gates, seed: 5, device);
-        _gates = new(RandomTensor.Decay(gates, seed: 6, device), RandomTensor.Decay(gates, seed: 7, device), RandomTensor.Decay(gates, seed: 8, device));
+        _gates = new(
+            RandomTensor.Decay(gates, seed: 6, device),
+            RandomTensor.Decay(gates, seed: 7, device),
+            RandomTensor.Decay(gates, seed: 8, device));
         _options = options;
     }
 

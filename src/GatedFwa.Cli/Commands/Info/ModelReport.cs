@@ -30,7 +30,7 @@ internal static class ModelReport
         Facts.Print("model", folder);
         Facts.Print("attention", ModelWords.Attention(config));
         Facts.Print("also", string.Join(", ", ModelWords.Pieces(config)));
-        Facts.Print("layers", $"{config.Layers} of width {config.Width}: {ModelWords.Heads(config)}, SwiGLU of {config.FeedForwardWidth}");
+        Facts.Print("layers", $"{config.Layers} of width {config.Width}: {ModelWords.Heads(config)}, {ModelWords.FeedForward(config)}");
         Facts.Print("vocabulary", Words.Count(config.VocabularySize));
         Facts.Print("parameters", Words.Count(parameters));
         Facts.Print("weights", $"{ModelDirectory.WeightsFile}, {Words.Bytes(weights.FileBytes)}");
@@ -38,7 +38,8 @@ internal static class ModelReport
             "state of a text",
             config.IsBounded
                 ? $"{Words.Bytes(WindowBytes(config))}, however long the text"
-                : $"grows with the text: {Words.Bytes(TokenBytes(config))} a token" + (config.Window is null ? "" : $", beside {Words.Bytes(WindowBytes(config))}"));
+                : $"grows with the text: {Words.Bytes(TokenBytes(config))} a token" +
+                    (config.Window is null ? "" : $", beside {Words.Bytes(WindowBytes(config))}"));
         if (RunReport.Read(folder) is { } run) Facts.Print("training", run.ToString());
     }
 

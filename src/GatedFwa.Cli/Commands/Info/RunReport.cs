@@ -8,7 +8,8 @@ namespace GatedFwa.Cli.Commands.Info;
 /// <param name="Steps">Steps in all.</param>
 /// <param name="Loss">The last step's loss in nats a token.</param>
 /// <param name="ValidationBitsPerByte">The latest measurement on text held out, if there is one.</param>
-internal sealed record RunReport(int Step, int Steps, double Loss, double? ValidationBitsPerByte)
+/// <param name="ValidationAccuracy">The latest share of right answers in a task, if there is one.</param>
+internal sealed record RunReport(int Step, int Steps, double Loss, double? ValidationBitsPerByte, double? ValidationAccuracy)
 {
     /// <summary>What the folder's metrics say; null where it holds no run, or one without a step.</summary>
     public static RunReport? Read(string folder)
@@ -23,10 +24,13 @@ internal sealed record RunReport(int Step, int Steps, double Loss, double? Valid
             {
                 using JsonDocument document = JsonDocument.Parse(line);
                 JsonElement root = document.RootElement;
-                double? measured = root.TryGetProperty("validation_bits_per_byte", out JsonElement bits)
-                    ? bits.GetDouble()
-                    : report?.ValidationBitsPerByte;
-                report = new(root.GetProperty("step").GetInt32(), steps, root.GetProperty("loss").GetDouble(), measured);
+                double? Latest(string key, double? before) => root.TryGetProperty(key, out JsonElement measured) ? measured.GetDouble() : before;
+                report = new(
+                    root.GetProperty("step").GetInt32(),
+                    steps,
+                    root.GetProperty("loss").GetDouble(),
+                    Latest("validation_bits_per_byte", report?.ValidationBitsPerByte),
+                    Latest("validation_accuracy", report?.ValidationAccuracy));
             }
         }
         catch (Exception exception) when (exception is JsonException or KeyNotFoundException or InvalidOperationException)
@@ -39,5 +43,6 @@ internal sealed record RunReport(int Step, int Steps, double Loss, double? Valid
 
     public override string ToString() =>
         $"step {Words.Count(Step)} of {Words.Count(Steps)}, loss {Words.Number(Loss, "F3")}" +
-        (ValidationBitsPerByte is { } bits ? $", {Words.Number(bits, "F3")} bits per byte on validation" : "");
+        (ValidationBitsPerByte is { } bits ? $", {Words.Number(bits, "F3")} bits per byte on validation" : "") +
+        (ValidationAccuracy is { } accuracy ? $", {Words.Number(accuracy * 100, "F1")}% of the answers right" : "");
 }

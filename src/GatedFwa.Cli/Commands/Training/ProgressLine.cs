@@ -15,7 +15,12 @@ internal sealed class ProgressLine(TrainingProgress progress) : IRenderable
 
     public static string Figures(TrainingProgress progress)
     {
-        string valid = progress.ValidationBitsPerByte is { } bits ? $"  valid {Words.Number(bits, "F3")} bpb" : "";
+        string valid = progress.Validation switch
+        {
+            { BitsPerByte: { } bits } => $"  valid {Words.Number(bits, "F3")} bpb",
+            { Accuracy: { } accuracy } => $"  accuracy {Words.Number(accuracy * 100, "F1")}%",
+            _ => "",
+        };
         return $"loss {Words.Number(progress.Loss, "F3")}{valid}  {Words.Count((long)progress.TokensPerSecond)} tok/s  {Words.Duration(progress.Left)} left";
     }
 

@@ -10,12 +10,17 @@ internal sealed class ScheduleOptions
 
     private readonly Option<int?> _steps = SharedOptions.Positive(new Option<int?>("--steps")
     {
-        Description = $"Optimizer steps. [default: {Defaults.Steps}, or twelve times through a small text]",
+        Description =
+            $"Optimizer steps. [default: {Defaults.Steps}, or twelve times through a small text; of a task 64 times through its examples]",
         HelpName = "N",
     });
-    private readonly Option<int?> _batch = Count("--batch", "Windows of text in a step.", Defaults.BatchSize);
-    private readonly Option<int?> _context = Count("--context", "Tokens of a window of text.", Defaults.Context);
-    private readonly Option<int?> _accumulate = Count("--accumulate", "Batches whose gradients make one step.", Defaults.AccumulationSteps);
+    private readonly Option<int?> _batch =
+        Count("--batch", "Windows of text, or examples of a task, in a step.", $"{Defaults.BatchSize}; of a task up to 512");
+
+    private readonly Option<int?> _context =
+        Count("--context", "Tokens of a window of text, or of an example of a task.", $"{Defaults.Context}; of a task 64");
+
+    private readonly Option<int?> _accumulate = Count("--accumulate", "Batches whose gradients make one step.", $"{Defaults.AccumulationSteps}");
     private readonly Option<double?> _learningRate = Number("--lr", "The peak learning rate.", Defaults.LearningRate);
     private readonly Option<double?> _finalLearningRate = Number("--final-lr", "The learning rate at the end.", Defaults.FinalLearningRate);
 
@@ -32,7 +37,8 @@ internal sealed class ScheduleOptions
     };
 
     private readonly Option<double?> _clip = Number("--clip", "The largest norm of all gradients together; 0 for no limit.", Defaults.ClipNorm);
-    private readonly Option<int?> _evaluateEvery = Count("--evaluate-every", "Steps between measurements on the text held out.", Defaults.EvaluationInterval);
+    private readonly Option<int?> _evaluateEvery =
+        Count("--evaluate-every", "Steps between measurements on what is held out.", $"{Defaults.EvaluationInterval}; of a task an epoch");
 
     private readonly Option<double?> _saveEvery = new("--save-every")
     {
@@ -46,14 +52,32 @@ internal sealed class ScheduleOptions
         HelpName = "N",
     };
 
-    public void AddTo(Command command)
+    private Option[] OfEverySeed =>
+    [
+        _steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery,
+        _saveEvery,
+    ];
+
+    /// <summary>Adds the flags to a command.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="withSeed">Whether with the seed.</param>
+    public void AddTo(Command command, bool withSeed = true)
     {
-        Option[] all = [_steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery, _saveEvery, _seed];
-        foreach (Option option in all) command.Options.Add(option);
+        foreach (Option option in OfEverySeed) command.Options.Add(option);
+        if (withSeed) command.Options.Add(_seed);
     }
 
     /// <summary>Whether the steps were named, not left to their default.</summary>
     public bool NamesSteps(ParseResult result) => result.GetValue(_steps) is not null;
+
+    /// <summary>The tokens of a window, where they were named.</summary>
+    public int? Context(ParseResult result) => result.GetValue(_context);
+
+    /// <summary>The rows of a step, where they were named.</summary>
+    public int? Batch(ParseResult result) => result.GetValue(_batch);
+
+    /// <summary>Whether the steps between measurements were named.</summary>
+    public bool NamesEvaluation(ParseResult result) => result.GetValue(_evaluateEvery) is not null;
 
     /// <summary>Options with the flags that were given in place of their values.</summary>
     /// <exception cref="InputException">One makes no sense.</exception>
@@ -77,7 +101,7 @@ internal sealed class ScheduleOptions
         return options.Validate();
     }
 
-    private static Option<int?> Count(string name, string description, int usual) =>
+    private static Option<int?> Count(string name, string description, string usual) =>
         SharedOptions.Positive(new Option<int?>(name) { Description = $"{description} [default: {usual}]", HelpName = "N" });
 
     private static Option<double?> Number(string name, string description, double usual) =>

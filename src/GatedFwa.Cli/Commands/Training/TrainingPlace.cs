@@ -1,3 +1,4 @@
+using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cuda;
 
@@ -9,7 +10,7 @@ namespace GatedFwa.Cli.Commands.Training;
 internal sealed record TrainingPlace(Device Device, DType? Activations)
 {
     /// <summary>Bytes of an activation.</summary>
-    public int ActivationBytes => (Activations ?? (Device.IsCpu ? DType.F32 : DType.BF16)).Bytes();
+    public int ActivationBytes => (Activations ?? LanguageModel.DefaultActivations(Device)).Bytes();
 
     /// <summary>All memory that there is.</summary>
     public long MemoryBytes => Device.IsCpu ? Machine.Current.MemoryBytes : CudaDevice.Get(Device.Index).TotalBytes;

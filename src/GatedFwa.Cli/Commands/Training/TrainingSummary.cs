@@ -11,14 +11,30 @@ internal static class TrainingSummary
 {
     private const int SampleTokens = 320, SampleWidth = 76;
 
-    public static void Write(LanguageModel model, TrainingResult result, string output)
+    public static void Write(LanguageModel model, TrainingResult result, string output, bool json)
     {
+        if (json)
+        {
+            JsonOutput.Write(new
+            {
+                Run = output,
+                Attention = ModelWords.Attention(model.Config),
+                result.Validation?.Loss,
+                result.ValidationBitsPerByte,
+                result.BaselineBitsPerByte,
+                result.Step,
+                result.Steps,
+                Seconds = result.Elapsed.TotalSeconds,
+            });
+            return;
+        }
+
         TextWriter text = Console.Out;
         text.WriteLine($"Trained {Words.Count(result.Steps)} steps in {Words.Duration(result.Elapsed)}. What the model writes by itself:");
         text.WriteLine();
         foreach (string line in Words.Wrap(Sample(model), SampleWidth)) text.WriteLine($"  {line}".TrimEnd());
         text.WriteLine();
-        if (result.ValidationBitsPerByte is { } bits) Screen.Results.Write(Comparison(bits, result.BaselineBitsPerByte));
+        if (result is { ValidationBitsPerByte: { } bits, BaselineBitsPerByte: { } baseline }) Screen.Results.Write(Comparison(bits, baseline));
         text.WriteLine();
         text.WriteLine($"{output} holds the model, metrics.jsonl and loss.svg. Next:");
         text.WriteLine($"  {Invocation.Name} generate {output} --prompt \"Returns the\"");

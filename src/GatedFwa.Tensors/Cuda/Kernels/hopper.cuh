@@ -96,12 +96,6 @@ __device__ __forceinline__ void add_bytes(float *global, const void *shared, uns
                  : "memory");
 }
 
-// global = shared, a multiple of 16 bytes.
-__device__ __forceinline__ void store_bytes(void *global, const void *shared, unsigned bytes)
-{
-    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(global), "r"(shared_address(shared)), "r"(bytes) : "memory");
-}
-
 __device__ __forceinline__ void bulk_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
 
 // Until at most `pending` groups of this thread still read shared memory.
@@ -111,21 +105,6 @@ template <int pending> __device__ __forceinline__ void bulk_wait_read()
 }
 // Until at most `pending` groups of this thread are not complete, their writes visible.
 template <int pending> __device__ __forceinline__ void bulk_wait() { asm volatile("cp.async.bulk.wait_group %0;" ::"n"(pending) : "memory"); }
-
-// Blocks that write the same memory one after the other: until `turn` of them have, then the copy engine may.
-__device__ __forceinline__ void wait_for_turn(const int *turns, int turn)
-{
-    int taken;
-    do asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(taken) : "l"(turns) : "memory");
-    while (taken < turn);
-    asm volatile("fence.proxy.async;" ::: "memory");
-}
-
-// After bulk_wait<0>: what this block has written is complete.
-__device__ __forceinline__ void pass_turn(int *turns, int turn)
-{
-    asm volatile("fence.proxy.async;\nst.release.gpu.global.s32 [%0], %1;" ::"l"(turns), "r"(turn) : "memory");
-}
 
 // ---- Matrix products of a warpgroup ---------------------------------------------------------------------------------------
 
@@ -166,10 +145,8 @@ __device__ __forceinline__ void product_registers(float (&d)[N / 2], const unsig
 
 #define F4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define F16(i) F4(i), F4(i + 4), F4(i + 8), F4(i + 12)
-#define D16 F16(0)
 #define D32 F16(0), F16(16)
 #define D64 D32, F16(32), F16(48)
-#define LIST_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define LIST_32 \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -203,16 +180,13 @@ __device__ __forceinline__ void product_registers(float (&d)[N / 2], const unsig
                  "}, {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", p, 1, 1, %" #TB ";\n}" \
                  : D##R : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)accumulate), "n"(tb));
 
-HOPPER_PRODUCT(bf16, "bf16", 32, 16, 16, 17, 18, 19, 20, 16, 17, 18, 19, 20, 21, 22)
 HOPPER_PRODUCT(bf16, "bf16", 64, 32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
 HOPPER_PRODUCT(bf16, "bf16", 128, 64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
-HOPPER_PRODUCT(f16, "f16", 32, 16, 16, 17, 18, 19, 20, 16, 17, 18, 19, 20, 21, 22)
 HOPPER_PRODUCT(f16, "f16", 64, 32, 32, 33, 34, 35, 36, 32, 33, 34, 35, 36, 37, 38)
 HOPPER_PRODUCT(f16, "f16", 128, 64, 64, 65, 66, 67, 68, 64, 65, 66, 67, 68, 69, 70)
 
 #undef F4
 #undef F16
-#undef D16
 #undef D32
 #undef D64
 

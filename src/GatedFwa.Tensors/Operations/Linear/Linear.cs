@@ -27,15 +27,16 @@ public static class Linear
         {
             tape.Record(nameof(Linear), y, dy =>
             {
-                Tensor? dx = tape.Accumulator(x, out bool storeDx), dweight = tape.Accumulator(weight), dbias = tape.Accumulator(bias);
+                Tensor? dx = tape.Accumulator(x, out bool storeDx), dweight = tape.Accumulator(weight, out bool storeDweight);
+                Tensor? dbias = tape.Accumulator(bias);
                 if (!isCpu)
                 {
-                    LinearCuda.Backward(dy, x, weight, dx, storeDx, dweight, dbias);
+                    LinearCuda.Backward(dy, x, weight, dx, storeDx, dweight, storeDweight, dbias);
                     return;
                 }
 
                 if (dx is not null) LinearCpu.InputGradient(dy, weight, dx, accumulate: !storeDx);
-                if (dweight is not null) LinearCpu.AccumulateWeight(dy, x, dweight);
+                if (dweight is not null) LinearCpu.WeightGradient(dy, x, dweight, accumulate: !storeDweight);
                 if (dbias is not null) LinearCpu.AccumulateBias(dy, dbias);
             });
         }

@@ -22,9 +22,9 @@ internal static unsafe class LinearCpu
     public static void InputGradient(Tensor dy, Tensor weight, Tensor dx, bool accumulate) =>
         MatrixProduct.Multiply(Rows(dy), Rows(weight), dx.Floats, weight.Shape[1], accumulate);
 
-    /// <summary>dW += dyᵀ · x.</summary>
-    public static void AccumulateWeight(Tensor dy, Tensor x, Tensor dweight) =>
-        MatrixProduct.Multiply(Rows(dy).Transposed, Rows(x), dweight.Floats, dweight.Shape[1], accumulate: true);
+    /// <summary>dW (+)= dyᵀ · x.</summary>
+    public static void WeightGradient(Tensor dy, Tensor x, Tensor dweight, bool accumulate) =>
+        MatrixProduct.Multiply(Rows(dy).Transposed, Rows(x), dweight.Floats, dweight.Shape[1], accumulate);
 
     /// <summary>db += the sum of the rows of dy.</summary>
     public static void AccumulateBias(Tensor dy, Tensor dbias) =>

@@ -21,15 +21,16 @@ internal static class LinearCuda
             new LaunchShape(Blocks(y.Count, Threads * BiasElements), Threads), y, bias, y.Count, columns);
     }
 
-    /// <summary>dx (+)= dy · W, dW += dyᵀ · x, db += the sum of the rows of dy; each where it is wanted.</summary>
-    public static void Backward(Tensor dy, Tensor x, Tensor weight, Tensor? dx, bool storeDx, Tensor? dweight, Tensor? dbias)
+    /// <summary>dx (+)= dy · W, dW (+)= dyᵀ · x, db += the sum of the rows of dy; each where it is wanted.</summary>
+    public static void Backward(
+        Tensor dy, Tensor x, Tensor weight, Tensor? dx, bool storeDx, Tensor? dweight, bool storeDweight, Tensor? dbias)
     {
         // A product has one type: an F32 gradient of a BF16 layer (logits) is rounded as its other gradients are.
         using Tensor? rounded = dy.Type == x.Type ? null : Tensor.Empty(dy.Shape, x.Type, dy.Device);
         if (rounded is not null) Cast.Copy(dy, rounded);
         CudaMatrix upstream = CudaMatrix.Of(rounded ?? dy);
         if (dx is not null) CudaMatrixProduct.Multiply(dy.Cuda, upstream, CudaMatrix.Of(weight.As(x.Type)), CudaMatrix.Of(dx), accumulate: !storeDx);
-        if (dweight is not null) CudaMatrixProduct.Multiply(dy.Cuda, upstream.Transposed, CudaMatrix.Of(x), CudaMatrix.Of(dweight), accumulate: true);
+        if (dweight is not null) CudaMatrixProduct.Multiply(dy.Cuda, upstream.Transposed, CudaMatrix.Of(x), CudaMatrix.Of(dweight), accumulate: !storeDweight);
         if (dbias is not null) AccumulateBias(dy, dbias);
     }
 

@@ -31,8 +31,9 @@ internal static unsafe class LinearCrossEntropyCpu
         }
     }
 
-    /// <summary>The loss and, where room is given, both gradients for an upstream gradient of 1.</summary>
-    public static void Forward(Tensor x, Tensor weight, Tensor targets, Tensor? perToken, Tensor loss, Tensor? dx, Tensor? dweight)
+    /// <summary>The loss and, where room is given, the accuracy and both gradients for an upstream gradient of 1.</summary>
+    public static void Forward(
+        Tensor x, Tensor weight, Tensor targets, Tensor? perToken, Tensor? accuracy, Tensor loss, Tensor? dx, Tensor? dweight)
     {
         int tokens = x.Shape.Rows, width = weight.Shape[1], vocabulary = weight.Shape[0];
         var features = StridedMatrix.RowMajor(x.Floats, tokens, width);
@@ -42,6 +43,7 @@ internal static unsafe class LinearCrossEntropyCpu
         bool differentiates = dx is not null || dweight is not null;
         float scale = 1f / Math.Max(1, counted);
         if (tokens == 0) dweight?.Clear();
+        int hits = 0;
 
         int chunk = ChunkTokens(tokens, vocabulary);
         using CpuStorage logits = CpuMemory.Rent((long)chunk * vocabulary), losses = CpuMemory.Rent(tokens);
@@ -50,6 +52,7 @@ internal static unsafe class LinearCrossEntropyCpu
             int rows = Math.Min(chunk, tokens - first);
             StridedMatrix part = features.Block(first, rows, 0, width);
             MatrixProduct.Multiply(part, w.Transposed, logits.Floats, vocabulary);
+            if (accuracy is not null) hits += Hits(logits.Floats, targets.Integers + first, rows, vocabulary);
             Softmax(logits.Floats, targets.Integers + first, losses.Floats + first, rows, vocabulary, differentiates ? scale : null);
 
             var dlogits = StridedMatrix.RowMajor(logits.Floats, rows, vocabulary);
@@ -60,6 +63,7 @@ internal static unsafe class LinearCrossEntropyCpu
         double sum = 0;
         foreach (float value in new ReadOnlySpan<float>(losses.Floats, tokens)) sum += value;
         *loss.Floats = (float)(sum / Math.Max(1, counted));
+        if (accuracy is not null) *accuracy.Floats = (float)(hits / (double)Math.Max(1, counted));
         if (perToken is not null) new ReadOnlySpan<float>(losses.Floats, tokens).CopyTo(perToken.AsSpan());
     }
 
@@ -76,6 +80,25 @@ internal static unsafe class LinearCrossEntropyCpu
             var total = new Span<float>(to + start, length);
             TensorPrimitives.MultiplyAdd(new ReadOnlySpan<float>(from + start, length), scale, total, total);
         });
+    }
+
+    /// <summary>How many targets have the largest of their row's logits, the first of equals.</summary>
+    private static int Hits(float* logits, int* targets, int rows, int vocabulary)
+    {
+        int hits = 0;
+        WorkerPool.Shared.For(Blocking.Pieces(rows, ItemTokens), item =>
+        {
+            int end = Math.Min(rows, (item + 1) * ItemTokens), found = 0;
+            for (int row = item * ItemTokens; row < end; row++)
+            {
+                if (targets[row] < 0) continue;
+                var z = new ReadOnlySpan<float>(logits + ((nint)row * vocabulary), vocabulary);
+                found += TensorPrimitives.IndexOfMax(z) == targets[row] ? 1 : 0;
+            }
+
+            Interlocked.Add(ref hits, found);
+        });
+        return hits;
     }
 
     private static void Softmax(float* logits, int* targets, float* losses, int rows, int vocabulary, float? gradientScale)

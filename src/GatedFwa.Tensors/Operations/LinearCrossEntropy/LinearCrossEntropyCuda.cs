@@ -26,11 +26,11 @@ internal static class LinearCrossEntropyCuda
     }
 
     /// <summary>
-    /// The loss, the share of one token in it (1 / counted) and, where room is given, both gradients of the <i>sum</i> of all
-    /// losses: those of the mean would vanish in float16.
+    /// The loss, the share of one token in it (1 / counted) and, where room is given, the accuracy and both gradients of the <i>sum</i>
+    /// of all losses: those of the mean would vanish in float16.
     /// </summary>
     public static void Forward(
-        Tensor x, Tensor weight, Tensor targets, Tensor? perToken, Tensor loss, Tensor share, Tensor? dx, Tensor? dweight)
+        Tensor x, Tensor weight, Tensor targets, Tensor? perToken, Tensor? accuracy, Tensor loss, Tensor share, Tensor? dx, Tensor? dweight)
     {
         CudaDevice device = x.Cuda;
         int tokens = x.Shape.Rows, vocabulary = weight.Shape[0], elementBytes = x.Type.Bytes();
@@ -45,6 +45,7 @@ internal static class LinearCrossEntropyCuda
             Source, "softmax_rows", KernelDefine.Element(x.Type), ("KEEPS_ROW", keepsRow), ("DIFFERENTIATES", dx is not null || dweight is not null));
         using CudaStorage logits = device.Memory.Rent((long)chunk * rowBytes);
         using CudaStorage? ownLosses = perToken is null ? device.Memory.Rent((long)tokens * sizeof(float)) : null;
+        using CudaStorage? hits = accuracy is null ? null : device.Memory.Rent((long)tokens * sizeof(float));
         nint losses = perToken?.Address ?? ownLosses!.Address;
         for (int first = 0; first < tokens; first += chunk)
         {
@@ -52,15 +53,16 @@ internal static class LinearCrossEntropyCuda
             CudaMatrix part = features.RowRange(first, rows), z = new(logits.Address, x.Type, rows, vocabulary, stride);
             CudaMatrixProduct.Multiply(device, part, w.Transposed, z);
             nint itsLosses = losses + ((nint)first * sizeof(float)), itsTargets = targets.Address + ((nint)first * sizeof(int));
+            nint itsHits = hits is null ? 0 : hits.Address + ((nint)first * sizeof(float));
             softmax.Launch(
-                new LaunchShape(rows, RowThreads, keepsRow ? rowBytes : 0), logits, itsTargets, itsLosses, vocabulary, stride);
+                new LaunchShape(rows, RowThreads, keepsRow ? rowBytes : 0), logits, itsTargets, itsLosses, itsHits, vocabulary, stride);
 
             if (dx is not null) CudaMatrixProduct.Multiply(device, z, w, CudaMatrix.Of(dx).RowRange(first, rows));
             if (dweight is not null) CudaMatrixProduct.Multiply(device, z.Transposed, part, CudaMatrix.Of(dweight), accumulate: first > 0);
         }
 
         device.Kernel(Source, "mean_loss", KernelDefine.Element(DType.F32)).Launch(
-            new LaunchShape(1, SumThreads), losses, targets, tokens, loss, share);
+            new LaunchShape(1, SumThreads), losses, targets, hits, tokens, loss, share, accuracy);
     }
 
     /// <summary>sum (+)= term · dloss · share, where both factors are tensors of one element.</summary>

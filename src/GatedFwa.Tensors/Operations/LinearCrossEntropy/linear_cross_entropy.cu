@@ -4,6 +4,7 @@
 
 constexpr float log2_e = 1.44269504f;
 constexpr int max_warps = 32;
+constexpr int packs_at_once = 4; // On their way from memory to a thread.
 
 #ifdef KEEPS_ROW
 typedef Pack16<ELEMENT> Pack;
@@ -31,9 +32,9 @@ struct RunningSum
 };
 
 // logits [rows, stride], rows 16-byte aligned; a block per row. A negative target is ignored; one beyond the vocabulary makes the
-// loss NaN and teaches nothing.
+// loss NaN and teaches nothing. hits may be absent: 1 where the target's logit is the largest, the first of equals.
 extern "C" __global__ void __launch_bounds__(512, 2)
-softmax_rows(ELEMENT *logits, const int *targets, float *losses, int vocabulary, int stride)
+softmax_rows(ELEMENT *logits, const int *targets, float *losses, float *hits, int vocabulary, int stride)
 {
     __shared__ float scratch[max_warps];
     __shared__ double sums[max_warps];
@@ -45,6 +46,7 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, int vocabulary,
     if (target < 0 || target >= vocabulary)
     {
         if (threadIdx.x == 0) losses[blockIdx.x] = target < 0 ? 0.0f : __uint_as_float(0x7fffffffu);
+        if (threadIdx.x == 0 && hits) hits[blockIdx.x] = 0;
         if (!DIFFERENTIATES) return;
         for (int i = threadIdx.x; i < vocabulary; i += blockDim.x) z[i] = from_float<ELEMENT>(0);
         return;
@@ -52,12 +54,25 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, int vocabulary,
 
     RunningSum running = {__uint_as_float(0xff800000u), 0}; // -inf
     float values[Pack::count];
-    for (int pack = threadIdx.x; pack < packs; pack += blockDim.x)
+    for (int first = threadIdx.x; first < packs; first += packs_at_once * blockDim.x)
     {
-        uint4 raw = reinterpret_cast<const uint4 *>(z)[pack];
-        if (KEEPS_ROW && DIFFERENTIATES) reinterpret_cast<uint4 *>(kept)[pack] = raw;
-        Pack::load(reinterpret_cast<const ELEMENT *>(&raw), values);
-        running.add<Pack::count>(values);
+        // All loads before the first use: what a thread waits for is memory.
+        uint4 raw[packs_at_once];
+#pragma unroll
+        for (int i = 0; i < packs_at_once; i++)
+        {
+            const int pack = first + i * blockDim.x;
+            if (pack < packs) raw[i] = reinterpret_cast<const uint4 *>(z)[pack];
+        }
+#pragma unroll
+        for (int i = 0; i < packs_at_once; i++)
+        {
+            const int pack = first + i * blockDim.x;
+            if (pack >= packs) break;
+            if (KEEPS_ROW && DIFFERENTIATES) reinterpret_cast<uint4 *>(kept)[pack] = raw[i];
+            Pack::load(reinterpret_cast<const ELEMENT *>(raw + i), values);
+            running.add<Pack::count>(values);
+        }
     }
     if (tail < vocabulary)
     {
@@ -72,6 +87,13 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, int vocabulary,
     const double mine = running.sum == 0 ? 0.0 : (double)(running.sum * exp2_fast((running.largest - largest) * log2_e));
     const double sum = block_sum(mine, sums);
     if (threadIdx.x == 0) losses[blockIdx.x] = (float)(log(sum) - (double)(at_target - largest));
+    if (hits)
+    {
+        float missed = !(at_target == largest);
+        for (int i = threadIdx.x; !missed && i < target; i += blockDim.x) missed = to_float(z[i]) == largest;
+        missed = block_max(missed, scratch);
+        if (threadIdx.x == 0) hits[blockIdx.x] = 1 - missed;
+    }
     if (!DIFFERENTIATES) return;
 
     const float inverse = (float)(1.0 / sum);
@@ -88,23 +110,27 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, int vocabulary,
 }
 #endif
 
-// loss = the mean over targets that are not ignored, 0 where all are; share = 1 / their number. One block.
+// loss = the mean over targets that are not ignored, 0 where all are; share = 1 / their number; accuracy, where there are hits, their
+// mean. One block.
 extern "C" __global__ void __launch_bounds__(1024)
-mean_loss(const float *losses, const int *targets, int tokens, float *loss, float *share)
+mean_loss(const float *losses, const int *targets, const float *hits, int tokens, float *loss, float *share, float *accuracy)
 {
     __shared__ double sums[max_warps];
-    double sum = 0, counted = 0;
+    double sum = 0, counted = 0, right = 0;
     for (int i = threadIdx.x; i < tokens; i += blockDim.x)
     {
         sum += losses[i];
         counted += targets[i] >= 0;
+        if (hits) right += hits[i];
     }
     sum = block_sum(sum, sums);
     counted = block_sum(counted, sums);
+    if (hits) right = block_sum(right, sums);
     if (threadIdx.x != 0) return;
     const double part = 1 / (counted > 1 ? counted : 1.0);
     *loss = (float)(sum * part);
     *share = (float)part;
+    if (hits) *accuracy = (float)(right * part);
 }
 
 #ifdef STORES

@@ -28,7 +28,7 @@ internal static class RmsNormCuda
     /// <summary>Whether heads of this size can be turned in the same pass: a warp must have both halves of each.</summary>
     public static bool CanRotate(Tensor x, int headSize)
     {
-        int pack = RowLaunch.PackOf(x.Type, x.Shape[^1]), half = headSize / 2;
+        int pack = RowLaunch.PackOf(x, x.Shape[^1]), half = headSize / 2;
         return half % pack == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
     }
 
@@ -49,7 +49,8 @@ internal static class RmsNormCuda
         int sharedBytes = parts is null || cut.RowsPerBlock == 1 ? 0 : cut.RowsPerBlock * cut.Width * sizeof(float);
         x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
             new LaunchShape(cut.Blocks, cut.Threads, sharedBytes),
-            x, weight, dy, dx, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1);
+            x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1,
+            x.RowStride(cut.Width));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
     }
 
@@ -59,7 +60,7 @@ internal static class RmsNormCuda
         var cut = new Cut(x);
         x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
             new LaunchShape(cut.Blocks, cut.Threads),
-            x, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1, branch, sum);
+            x.Origin, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1, branch, sum, x.RowStride(cut.Width));
     }
 
     /// <summary>A rotation of heads by position.</summary>
@@ -78,7 +79,7 @@ internal static class RmsNormCuda
         public Cut(Tensor x)
         {
             (Rows, Width, _type) = (x.Shape.Rows, x.Shape[^1], x.Type);
-            _pack = RowLaunch.PackOf(x.Type, Width);
+            _pack = RowLaunch.PackOf(x, Width);
             _rowThreads = Warp;
             while (_rowThreads < MostRowThreads && _rowThreads * ElementsPerThread < Width) _rowThreads *= 2;
             Threads = Math.Max(_rowThreads, _rowThreads == Warp ? RowLaunch.Threads : 0);

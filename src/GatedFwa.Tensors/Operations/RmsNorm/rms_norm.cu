@@ -1,11 +1,14 @@
 // y = x · scale ∘ weight, scale = 1/√(mean(x²) + ε). A row of WIDTH elements stays in the registers of ROW_THREADS threads, PACK
 // neighbours at a time: memory is read once, forwards and backwards. Either a warp has a row (and a block several), or a block.
+// Rows of x and of its gradient begin x_stride elements apart: they may be columns of a wider matrix.
 // With HEAD_SIZE the heads of y are then turned as rotary.cu turns them, angles [tokens, HEAD_SIZE] being its table.
 #include "packs.cuh"
 #include "warp.cuh"
 
 constexpr int threads = ROW_THREADS == 32 ? 256 : ROW_THREADS;
 constexpr int rows_per_block = threads / ROW_THREADS;
+// With more than 128 registers a thread half as many rows would be on the way.
+constexpr int blocks_at_once = threads <= 256 ? 2 : 1;
 constexpr int packs = (WIDTH / PACK + ROW_THREADS - 1) / ROW_THREADS; // Of a thread.
 
 __device__ __forceinline__ float row_sum(float x, float *scratch)
@@ -68,7 +71,7 @@ struct Turn
 // Where there is a branch, x + branch is normalised, and left in `sum`.
 extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
     const ELEMENT *__restrict__ x, const float *__restrict__ weight, ELEMENT *__restrict__ y, int rows, float epsilon,
-    const float *__restrict__ angles, int tokens, const ELEMENT *__restrict__ branch, ELEMENT *__restrict__ sum)
+    const float *__restrict__ angles, int tokens, const ELEMENT *__restrict__ branch, ELEMENT *__restrict__ sum, int x_stride)
 {
     __shared__ float scratch[32];
     float w[packs][PACK];
@@ -76,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
     for (int row = blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS; row < rows; row += gridDim.x * rows_per_block)
     {
         float values[packs][PACK], squares = 0;
-        load_row(x + (long long)row * WIDTH, values);
+        load_row(x + (long long)row * x_stride, values);
         if (branch)
         {
             float terms[packs][PACK];
@@ -108,9 +111,9 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_forward(
 
 // dx = scale · dy ∘ weight − x · scale³ · mean(dy ∘ weight ∘ x). Each block leaves its rows' share of dweight in a row of `parts`
 // [blocks, WIDTH]. dx and parts may be absent.
-extern "C" __global__ void __launch_bounds__(threads) rms_norm_backward(
+extern "C" __global__ void __launch_bounds__(threads, blocks_at_once) rms_norm_backward(
     const ELEMENT *x, const float *__restrict__ weight, const ELEMENT *dy, ELEMENT *dx, int fresh, float *parts, int rows, float epsilon,
-    const float *__restrict__ angles, int tokens)
+    const float *__restrict__ angles, int tokens, int x_stride)
 {
     __shared__ float scratch[32];
     float w[packs][PACK], dweight[packs][PACK] = {};
@@ -118,7 +121,7 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_backward(
     for (int row = blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS; row < rows; row += gridDim.x * rows_per_block)
     {
         float values[packs][PACK], upstream[packs][PACK], squares = 0, products = 0;
-        load_row(x + (long long)row * WIDTH, values);
+        load_row(x + (long long)row * x_stride, values);
         load_row(dy + (long long)row * WIDTH, upstream);
         Turn(angles, row % tokens, -1)(upstream);
 #pragma unroll
@@ -141,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(threads) rms_norm_backward(
                 dweight[p][i] += scaled * values[p][i];
                 upstream[p][i] = scaled * w[p][i] - values[p][i] * projection;
             }
-            if (dx && column_of(p) < WIDTH) store_or_add(upstream[p], dx + (long long)row * WIDTH + column_of(p), fresh);
+            if (dx && column_of(p) < WIDTH) store_or_add(upstream[p], dx + (long long)row * x_stride + column_of(p), fresh);
         }
     }
     if (!parts) return;

@@ -23,7 +23,9 @@ internal static class TokenShiftCuda
         var cut = new Cut(x, layout);
         using CudaStorage? starts = cut.Starts(x, segments);
         x.Cuda.Kernel(Source, "token_shift_forward", cut.Defines).Launch(
-            cut.Launch, x, mix, previous, starts, segments.Length, y, cut.Rows, x.Shape[1], x.Shape[2]);
+            cut.Launch,
+            x.Origin, mix.Origin, previous, starts, segments.Length, y,
+            cut.Rows, x.Shape[1], x.Shape[2], cut.Stride, mix.RowStride(x.Shape[2]));
     }
 
     /// <summary>Either gradient may be absent. Stores (zeros for padding) where the accumulator is fresh, else adds.</summary>
@@ -43,7 +45,8 @@ internal static class TokenShiftCuda
         using CudaStorage? starts = cut.Starts(x, segments);
         x.Cuda.Kernel(Source, "token_shift_backward", cut.Defines).Launch(
             cut.Launch,
-            x, mix, previous, starts, segments.Length, dy, dx, storeDx, dmix, storeDmix, cut.Rows, x.Shape[1], x.Shape[2]);
+            x.Origin, mix.Origin, previous, starts, segments.Length, dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix,
+            cut.Rows, x.Shape[1], x.Shape[2], cut.Stride, mix.RowStride(x.Shape[2]));
     }
 
     /// <summary>How rows, one head of one token each, are dealt to threads.</summary>
@@ -59,11 +62,15 @@ internal static class TokenShiftCuda
             _layout = layout.IsDense ? LayoutKind.Dense : layout.CoversEverything ? LayoutKind.Packed : LayoutKind.Padded;
             // Left padding of nothing: every row of the batch is one sequence.
             if (_layout == LayoutKind.Packed && x.Shape[0] != 1) _layout = LayoutKind.Dense;
-            _pack = RowLaunch.PackOf(x.Type, _size);
+            Stride = x.RowStride(x.Shape[2] * _size);
+            _pack = Math.Min(RowLaunch.PackOf(x.Type, _size), RowLaunch.PackOf(x, x.Shape[2] * _size));
             _lanes = Math.Clamp((int)BitOperations.RoundUpToPowerOf2((uint)(_size / _pack)), 1, Warp);
         }
 
         public int Rows { get; }
+
+        /// <summary>Elements from one token of x to the next.</summary>
+        public int Stride { get; }
 
         public LaunchShape Launch => RowLaunch.Over((long)Rows * _lanes);
 

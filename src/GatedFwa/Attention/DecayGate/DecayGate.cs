@@ -57,8 +57,26 @@ public static class DecayGate
     }
 
     /// <summary>The same on a GPU, and fills the prefix that its attention kernels read in the same pass.</summary>
+    /// <param name="tape">Owns the result and records the operation.</param>
+    /// <param name="x">[B, T, C].</param>
+    /// <param name="gateWeight">F32 [H, C].</param>
+    /// <param name="gateBias">F32 [H].</param>
+    /// <param name="amplitudeWeight">F32 [H, C].</param>
+    /// <param name="epsilon">Keeps the division by β finite.</param>
+    /// <param name="prefix">Of α.</param>
+    /// <param name="projected">
+    /// [B, T, 2H]: columns of a product of x that both weights take part in, one behind the other. Its values are too coarse for
+    /// the gate, but the gradients of x and of the weights are left to that product's way back.
+    /// </param>
     internal static Tensor ApplyOnCuda(
-        Tape tape, Tensor x, Tensor gateWeight, Tensor gateBias, Tensor amplitudeWeight, float epsilon, DecayGatePrefix? prefix)
+        Tape tape,
+        Tensor x,
+        Tensor gateWeight,
+        Tensor gateBias,
+        Tensor amplitudeWeight,
+        float epsilon,
+        DecayGatePrefix? prefix,
+        Tensor? projected = null)
     {
         Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
         (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);
@@ -66,30 +84,27 @@ public static class DecayGate
         Tensor weights = DecayGateCuda.Stack(gateWeight, amplitudeWeight, x.Type);
         Tensor projections = DecayGateCuda.Project(x, weights);
         DecayGateCuda.Forward(x.Type, projections, gateBias, epsilon, alpha, prefix);
-        if (tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight))
+        bool isRecorded = tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight);
+        if (isRecorded) tape.Own(projections);
+        else projections.Dispose();
+        if (isRecorded && projected is null) tape.Own(weights);
+        else weights.Dispose();
+        if (!isRecorded) return alpha;
+        tape.Record(nameof(DecayGate), alpha, dalpha =>
         {
-            tape.Own(weights);
-            tape.Own(projections);
-            tape.Record(nameof(DecayGate), alpha, dalpha =>
+            Tensor? dbias = tape.Accumulator(gateBias);
+            if (projected is not null)
             {
-                Tensor? dx = tape.Accumulator(x, out bool storeDx);
-                DecayGateCuda.Backward(
-                    x,
-                    weights,
-                    gateBias,
-                    projections,
-                    epsilon,
-                    dalpha,
-                    new(dx, tape.Accumulator(gateWeight), tape.Accumulator(gateBias), tape.Accumulator(amplitudeWeight)),
-                    storeDx);
-            });
-        }
-        else
-        {
-            weights.Dispose();
-            projections.Dispose();
-        }
+                DecayGateCuda.Differentiate(projections, gateBias, epsilon, dalpha, tape.Accumulator(projected, out _)!, dbias);
+                return;
+            }
 
+            using Tensor dprojections = Tensor.Empty([batch * tokens, 2 * heads], x.Type, x.Device);
+            DecayGateCuda.Differentiate(projections, gateBias, epsilon, dalpha, dprojections, dbias);
+            Tensor? dx = tape.Accumulator(x, out bool storeDx);
+            var gradients = new DecayGateGradients(dx, tape.Accumulator(gateWeight), dbias, tape.Accumulator(amplitudeWeight));
+            DecayGateCuda.Backward(x, weights, dprojections, gradients, storeDx);
+        });
         return alpha;
     }
 

@@ -51,46 +51,46 @@ internal static class DecayGateCuda
             shape, projections, gateBias, epsilon, alpha, prefix?.Local, prefix?.Totals, positions, heads);
     }
 
-    /// <summary>Adds to the gradients that are wanted.</summary>
-    /// <param name="x">[B, T, C].</param>
-    /// <param name="weights">What <see cref="Stack"/> gave.</param>
-    /// <param name="gateBias">F32 [H].</param>
+    /// <summary>Stores the gradient of the projections, and adds to that of the bias, where it is wanted.</summary>
     /// <param name="projections">What <see cref="Project"/> gave.</param>
+    /// <param name="gateBias">F32 [H].</param>
     /// <param name="epsilon">ε.</param>
     /// <param name="dalpha">F32 [B, T, H].</param>
-    /// <param name="gradients">Where they go.</param>
-    /// <param name="storeDx">Whether the gradient of x is not set yet.</param>
-    public static void Backward(
-        Tensor x,
-        Tensor weights,
-        Tensor gateBias,
-        Tensor projections,
-        float epsilon,
-        Tensor dalpha,
-        DecayGateGradients gradients,
-        bool storeDx)
+    /// <param name="dprojections">[..., 2H] of B·T rows, in the features' type; may be columns of a wider tensor.</param>
+    /// <param name="dbias">F32 [H], or none.</param>
+    public static void Differentiate(Tensor projections, Tensor gateBias, float epsilon, Tensor dalpha, Tensor dprojections, Tensor? dbias)
     {
-        CudaDevice device = x.Cuda;
         (int tokens, int heads) = (projections.Shape[0], gateBias.Shape[0]);
         int tiles = Tiles(tokens);
-        using Tensor dprojections = Tensor.Empty([tokens, 2 * heads], x.Type, x.Device);
-        using CudaStorage biasSums = device.Memory.Rent((long)tiles * heads * sizeof(float));
-        Kernel(x, "decay_gate_backward", Lanes(heads), x.Type).Launch(
+        using CudaStorage biasSums = dalpha.Cuda.Memory.Rent((long)tiles * heads * sizeof(float));
+        int lanes = Lanes(heads | dprojections.RowStride(2 * heads) | (dprojections.Part?.First ?? 0));
+        Kernel(dprojections, "decay_gate_backward", lanes, dprojections.Type).Launch(
             new LaunchShape(tiles, Threads, BlocksY: HeadTiles(heads)),
-            projections, gateBias, epsilon, dalpha, dprojections, biasSums, tokens, heads);
-        if (gradients.GateBias is { } dbias)
+            projections, gateBias, epsilon, dalpha, dprojections.Origin, dprojections.RowStride(2 * heads), biasSums, tokens, heads);
+        if (dbias is not null)
             Kernel(dbias, "decay_gate_bias", 1, DType.F32).Launch(new LaunchShape(heads, Threads), biasSums, dbias, tiles, heads);
+    }
 
+    /// <summary>Adds to the gradients that are wanted of what was projected.</summary>
+    /// <param name="x">[B, T, C].</param>
+    /// <param name="weights">What <see cref="Stack"/> gave.</param>
+    /// <param name="dprojections">[N, 2H], in the features' type.</param>
+    /// <param name="gradients">Where they go.</param>
+    /// <param name="storeDx">Whether the gradient of x is not set yet.</param>
+    public static void Backward(Tensor x, Tensor weights, Tensor dprojections, DecayGateGradients gradients, bool storeDx)
+    {
+        CudaDevice device = x.Cuda;
+        int projected = dprojections.Shape[1];
         CudaMatrix upstream = CudaMatrix.Of(dprojections);
         if (gradients.X is { } dx)
         {
-            CudaMatrix rounded = CudaMatrix.Of(weights).RowRange(0, 2 * heads);
+            CudaMatrix rounded = CudaMatrix.Of(weights).RowRange(0, projected);
             CudaMatrixProduct.Multiply(device, upstream, rounded, CudaMatrix.Of(dx), accumulate: !storeDx);
         }
 
         if (gradients.GateWeight is null && gradients.AmplitudeWeight is null) return;
         // One product, so that x is read once; the two gradients lie apart.
-        using Tensor dweights = Tensor.Empty([2 * heads, x.Shape[2]], DType.F32, x.Device);
+        using Tensor dweights = Tensor.Empty([projected, x.Shape[2]], DType.F32, x.Device);
         CudaMatrixProduct.Multiply(device, upstream.Transposed, CudaMatrix.Of(x), CudaMatrix.Of(dweights));
         int count = (int)(dweights.Count / 2);
         Kernel(dweights, "decay_gate_add", 1, DType.F32).Launch(
@@ -103,7 +103,7 @@ internal static class DecayGateCuda
 
     private static LaunchShape Elements(int count) => new((count + Threads - 1) / Threads, Threads);
 
-    /// <summary>Heads in one access of a thread: four where rows of heads begin at multiples of 16 bytes.</summary>
+    /// <summary>Heads in one access of a thread: four where rows of heads begin at multiples of four.</summary>
     private static int Lanes(int heads) => heads % 4 == 0 ? 4 : 1;
 
     private static int Parts(DType type) => type == DType.BF16 ? 2 : 1;

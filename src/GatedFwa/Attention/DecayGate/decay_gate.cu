@@ -146,9 +146,10 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
 }
 
 // dh = -G beta/(beta+eps) sigmoid(-beta h); dbeta = -G [h sigmoid(-beta h) + alpha] / (beta+eps); beta's slope is 1 above 0, e^a
-// below. bias_sums [tiles, heads]: the sum of each tile's dh, from float. Blocks: 64 tokens, 16 heads.
+// below. Tokens of dprojections begin `stride` elements apart. bias_sums [tiles, heads]: the sum of each tile's dh, from float. Blocks:
+// 64 tokens, 16 heads.
 extern "C" __global__ void __launch_bounds__(tile_threads)
-decay_gate_backward(const float *projections, const float *bias, float epsilon, const float *dalpha, ELEMENT *dprojections,
+decay_gate_backward(const float *projections, const float *bias, float epsilon, const float *dalpha, ELEMENT *dprojections, int stride,
                     float *bias_sums, int tokens, int heads)
 {
     __shared__ float tile[tile_heads][tile_stride];
@@ -158,7 +159,7 @@ decay_gate_backward(const float *projections, const float *bias, float epsilon, 
     for (int i = threadIdx.x; i < count * accesses; i += tile_threads)
     {
         const int t = i / accesses, head = (i % accesses) * LANES;
-        const long long token = start + t, target = token * 2 * heads + first_head + head;
+        const long long token = start + t, target = token * stride + first_head + head;
         const float *z = projections + token * PARTS * 2 * heads + first_head + head;
         float h[LANES], a[LANES], b[LANES], upstream[LANES], dh[LANES], da[LANES];
         load_projections(z, heads, h);

@@ -56,8 +56,9 @@ internal sealed record NativeSparseProblem(GatedWindowProblem Window, int BlockS
                 throw Refuse($"branch gates of {DType.F32} [B, T, H], {gateShape}", $"{gate.Type} {gate.Shape}");
         }
 
-        if (blockIndices is not null && (blockIndices.Type != DType.I32 || blockIndices.Shape != problem.IndicesShape))
-            throw Refuse($"block indices of {DType.I32} [B, Hkv, T, n], {problem.IndicesShape}", $"{blockIndices.Type} {blockIndices.Shape}");
+        Shape indicesShape = problem.IndicesShape;
+        if (blockIndices is not null && (blockIndices.Type != DType.I32 || blockIndices.Shape != indicesShape))
+            throw Refuse($"block indices of {DType.I32} [B, Hkv, T, n], {indicesShape}", $"{blockIndices.Type} {blockIndices.Shape}");
         Operands.RequireOneDevice(Operation, q, gates.Compressed, gates.Selected, gates.Window, blockIndices);
         return problem;
     }

@@ -42,7 +42,7 @@ internal static class NativeSparseReference
         (double[][] branches, _) = Branches(problem, inputs, options, indices);
         (double[][] dGates, double[][] dBranches) = BranchMixReference.Backward(inputs.Gates, branches, dO, shape.HeadSize);
 
-        (double[] pooledK, double[] pooledV) = (BlockPoolingReference.Forward(problem, inputs.K), BlockPoolingReference.Forward(problem, inputs.V));
+        double[] pooledK = BlockPoolingReference.Forward(problem, inputs.K), pooledV = BlockPoolingReference.Forward(problem, inputs.V);
         var compressed = CompressedAttentionReference.Backward(problem, inputs.Q, pooledK, pooledV, dBranches[0]);
         var selected = SelectedAttentionReference.Backward(problem, inputs.Q, inputs.K, inputs.V, indices, dBranches[1]);
         var window = GatedWindowReference.Backward(

@@ -11,7 +11,8 @@ namespace GatedFwa.Attention;
 /// <para><c>gated_window_attention</c>: q [B, T, H, D], k and v [B, S, Hkv, D], optionally alpha [B, S, H], cu_seqlens [n + 1] and
 /// do [B, T, H, D] give o and lse [B, H, T], and with do also dq, dk, dv and (with alpha) dalpha. Metadata: window, scale.</para>
 /// <para><c>native_sparse_attention</c>: the same inputs but lse, and g_cmp, g_slc and g_win [B, T, H], give o and block_indices
-/// [B, Hkv, T, n] (I32, ascending, −1 where there are no more), and with do also dq, dk, dv, dalpha, dg_cmp, dg_slc and dg_win. Metadata: window, block_size, block_count, scale.</para>
+/// [B, Hkv, T, n] (I32, ascending, −1 where there are no more), and with do also dq, dk, dv, dalpha, dg_cmp, dg_slc and dg_win.
+/// Metadata: window, block_size, block_count, scale.</para>
 /// <para><c>decay_gate</c>: x [B, T, C], gate_weight and amplitude_weight [H, C], gate_bias [H], optionally cu_seqlens and
 /// dalpha [B, T, H] give alpha and u [B, T, H], and with dalpha also dx, dgate_weight, dgate_bias and damplitude_weight.
 /// Metadata: epsilon.</para>
@@ -78,7 +79,8 @@ public static class OperatorFile
                 AttentionKind => AttentionFile.Run(inputs, settings),
                 NativeSparseKind => NativeSparseFile.Run(inputs, settings),
                 GateKind => DecayGateFile.Run(inputs, settings),
-                string kind => throw new InputException($"{Phrase.Quote(file.Name)} is of the kind {Phrase.Quote(kind)}, which is not known here; use {Kinds}."),
+                string kind => throw new InputException(
+                    $"{Phrase.Quote(file.Name)} is of the kind {Phrase.Quote(kind)}, which is not known here; use {Kinds}."),
             };
         }
         catch (OperandException e)

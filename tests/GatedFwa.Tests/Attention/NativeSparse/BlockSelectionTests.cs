@@ -49,10 +49,11 @@ public abstract class BlockSelectionSuite(TestBackend backend) : TensorTest(back
     private void Holds(GatedWindowShape shape, NativeSparseOptions options)
     {
         NativeSparseProblem problem = NativeSparseProblem.Check(shape, options);
-        float[] q = Backend.Round(Samples.Normal(shape.QueryCount, 1)), pooledK = Backend.Round(Samples.Normal(problem.PooledShape.Count, 2));
+        float[] q = Backend.Round(Samples.Normal(shape.QueryCount, 1));
+        float[] pooledK = Backend.Round(Samples.Normal(problem.PooledShape.Count, 2));
         int[] indices = Select(problem, q, pooledK, out double[] lse);
-        int last = 0;
-        foreach (IGrouping<int, SparseQuery> group in SparseQuery.All(problem).GroupBy(query => BlockSelectionReference.IndicesRow(problem, query)))
+        int queries = 0;
+        foreach (var group in SparseQuery.All(problem).GroupBy(query => BlockSelectionReference.IndicesRow(problem, query)))
         {
             SparseQuery query = group.First();
             int own = query.Blocks.Own(query.Token);
@@ -63,12 +64,13 @@ public abstract class BlockSelectionSuite(TestBackend backend) : TensorTest(back
             double[] importance = BlockSelectionReference.Importance(problem, [.. group], Samples.Widen(q), Samples.Widen(pooledK), lse);
             double worst = chosen.Min(block => importance[block]);
             Assert.All(Enumerable.Range(0, own + 1).Except(chosen), block => Assert.True(importance[block] <= worst * (1 + Slack)));
-            last++;
+            queries++;
         }
 
         // The rest is padding.
-        Assert.Equal(indices.Length - (last * problem.BlockCount), indices.Chunk(problem.BlockCount).Where(row => row[0] < 0).Sum(row => row.Length));
-        Assert.All(indices.Chunk(problem.BlockCount).Where(row => row[0] < 0), row => Assert.All(row, block => Assert.Equal(-1, block)));
+        int[][] padding = [.. indices.Chunk(problem.BlockCount).Where(row => row[0] < 0)];
+        Assert.Equal((indices.Length / problem.BlockCount) - queries, padding.Length);
+        Assert.All(padding, row => Assert.All(row, block => Assert.Equal(-1, block)));
     }
 
     private int[] Select(NativeSparseProblem problem, float[] q, float[] pooledK, out double[] lse)

@@ -28,8 +28,8 @@ public sealed class BlockTableTests : TensorTest
     [Fact]
     public void Queries_are_listed_by_the_blocks_they_chose()
     {
-        NativeSparseProblem problem = NativeSparseProblem.Check(
-            new GatedWindowShape(1, 5, 7, 1, 1, 8), new NativeSparseOptions { BlockSize = 2, BlockCount = 2, Layout = SequenceLayout.Packed([0, 3, 7]) });
+        var options = new NativeSparseOptions { BlockSize = 2, BlockCount = 2, Layout = SequenceLayout.Packed([0, 3, 7]) };
+        NativeSparseProblem problem = NativeSparseProblem.Check(new GatedWindowShape(1, 5, 7, 1, 1, 8), options);
         // The first document's last token is a query, and all four of the second.
         using Tensor indices = Tensor.From([0, 1, 0, -1, 0, -1, 0, 1, 0, 1], problem.IndicesShape);
         using var queries = new SelectedQueries(problem, indices);

@@ -138,9 +138,11 @@ public sealed class NativeSparseAttentionTests : TensorTest
         Refused("v of k's shape [1, 22, 4, 8], but got [1, 22, 2, 8].", q, Zeros([1, 22, 4, 8]), gates);
         Refused(
             "branch gates of F32 [B, T, H], [1, 19, 4], but got F32 [1, 22, 4].", q, k, gates with { Selected = Zeros([1, 22, 4]) });
-        Refused("branch gates of F32 [B, T, H], [1, 19, 4], but got I32 [1, 19, 4].", q, k, gates with { Window = Zeros([1, 19, 4], DType.I32) });
-        Refused("block indices of I32 [B, Hkv, T, n], [1, 2, 19, 4], but got F32 [1, 2, 19, 4].", q, k, gates, Zeros([1, 2, 19, 4]));
-        Refused("block indices of I32 [B, Hkv, T, n], [1, 2, 19, 4], but got I32 [1, 4, 19, 4].", q, k, gates, Zeros([1, 4, 19, 4], DType.I32));
+        BranchGates integers = gates with { Window = Zeros([1, 19, 4], DType.I32) };
+        Refused("branch gates of F32 [B, T, H], [1, 19, 4], but got I32 [1, 19, 4].", q, k, integers);
+        const string indices = "block indices of I32 [B, Hkv, T, n], [1, 2, 19, 4], but got ";
+        Refused(indices + "F32 [1, 2, 19, 4].", q, k, gates, Zeros([1, 2, 19, 4]));
+        Refused(indices + "I32 [1, 4, 19, 4].", q, k, gates, Zeros([1, 4, 19, 4], DType.I32));
     }
 
     private static Tensor Apply(Tape tape, NativeSparseCase c, Tensor k)

@@ -99,7 +99,8 @@ internal sealed class NativeSparseCase
     public NativeSparseResult Run()
     {
         using var tape = new Tape();
-        Shape queries = [Shape.Batch, Shape.Tokens, Shape.Heads, Shape.HeadSize], keys = [Shape.Batch, Shape.Positions, Shape.KeyHeads, Shape.HeadSize];
+        Shape queries = [Shape.Batch, Shape.Tokens, Shape.Heads, Shape.HeadSize];
+        Shape keys = [Shape.Batch, Shape.Positions, Shape.KeyHeads, Shape.HeadSize];
         Shape gates = [Shape.Batch, Shape.Tokens, Shape.Heads];
         Shape[] shapes = [queries, keys, keys, [Shape.Batch, Shape.Positions, Shape.Heads], gates, gates, gates];
         Tensor?[] inputs = [.. Inputs.Select((values, i) => i == 3 && values.Length == 0

@@ -82,7 +82,10 @@ public abstract class NativeSparseEqualitySuite(TestBackend backend) : TensorTes
         float[] Changed(float[] values, int from) => [.. values[..from], .. values[from..].Select(x => x + 3)];
         NativeSparseResult other = c.With(inputs:
         [
-            c.Inputs[0], Changed(c.Inputs[1], changed * keyRow), Changed(c.Inputs[2], changed * keyRow), Changed(c.Inputs[3], changed * Extents.Heads),
+            c.Inputs[0],
+            Changed(c.Inputs[1], changed * keyRow),
+            Changed(c.Inputs[2], changed * keyRow),
+            Changed(c.Inputs[3], changed * Extents.Heads),
             .. c.Inputs[4..],
         ]).Run();
         Assert.Equal(whole.O[..(changed * row)], other.O[..(changed * row)]);

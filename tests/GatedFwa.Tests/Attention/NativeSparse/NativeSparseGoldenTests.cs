@@ -52,7 +52,8 @@ public sealed class NativeSparseGoldenTests() : NativeSparseGoldenSuite(TestBack
         NativeSparseCase c = NativeSparseCase.Of(golden, Backend);
         (double[] o, int[] indices) = NativeSparseReference.Forward(c.Doubles(), c.Shape, c.Options);
         Assert.Equal(Sets(golden.Integers("block_indices"), c.Options.BlockCount), indices);
-        NativeSparseInputs gradients = NativeSparseReference.Backward(c.Doubles(), indices, Samples.Widen(c.OutputGradient), c.Shape, c.Options);
+        NativeSparseInputs gradients = NativeSparseReference.Backward(
+            c.Doubles(), indices, Samples.Widen(c.OutputGradient), c.Shape, c.Options);
         double[][] actual = [o, gradients.Q, gradients.K, gradients.V, gradients.Alpha!, .. gradients.Gates];
         string[] names = ["o", "dq", "dk", "dv", "dalpha", "dg_cmp", "dg_slc", "dg_win"];
         // What is left is the rounding of the files to float32.

@@ -25,7 +25,8 @@ public abstract class NativeSparseGridSuite(TestBackend backend) : TensorTest(ba
                 foreach (int blockSize in BlockSizes)
                 {
                     (int heads, int keyHeads) = Groups[turn % Groups.Length];
-                    grid.Add(tokens, blockSize, BlockCounts[turn % BlockCounts.Length], HeadSizes[turn % HeadSizes.Length], heads, keyHeads);
+                    int blockCount = BlockCounts[turn % BlockCounts.Length], headSize = HeadSizes[turn % HeadSizes.Length];
+                    grid.Add(tokens, blockSize, blockCount, headSize, heads, keyHeads);
                     turn++;
                 }
             }
@@ -64,7 +65,8 @@ public abstract class NativeSparseGridSuite(TestBackend backend) : TensorTest(ba
     [InlineData(64, new[] { 0, 1, 3, 66, 66, 130, 200 })] // The first documents are all prefix.
     public void Follows_the_reference_where_documents_are_packed(int tokens, int[] cumulativeLengths) => Random(
         new GatedWindowShape(1, tokens, cumulativeLengths[^1], 3, 1, 40),
-        new NativeSparseOptions { Window = 50, BlockSize = 8, BlockCount = 5, Layout = SequenceLayout.Packed(cumulativeLengths) }).FollowsTheReference();
+        new NativeSparseOptions { Window = 50, BlockSize = 8, BlockCount = 5, Layout = SequenceLayout.Packed(cumulativeLengths) })
+        .FollowsTheReference();
 
     [Theory]
     [InlineData(150)]
@@ -81,6 +83,23 @@ public abstract class NativeSparseGridSuite(TestBackend backend) : TensorTest(ba
     public void Follows_the_reference_where_work_is_cut(int tokens, int blockSize, int blockCount) => Random(
         new GatedWindowShape(1, tokens, tokens, 2, 1, 8),
         new NativeSparseOptions { Window = 100, BlockSize = blockSize, BlockCount = blockCount }).FollowsTheReference();
+
+    [Fact]
+    public void Follows_the_reference_at_the_end_of_a_long_text()
+    {
+        const int tokens = 20_000, last = 40;
+        var shape = new GatedWindowShape(1, tokens, tokens, 2, 1, 8);
+        NativeSparseCase c = Random(shape, new NativeSparseOptions { Window = 64, BlockSize = 16, BlockCount = 6 });
+        NativeSparseResult result = c.Run();
+
+        // The same of the last queries alone, which the reference can afford.
+        int queries = last * shape.Heads, row = shape.HeadSize;
+        NativeSparseCase end = c.With(
+            [c.Inputs[0][^(queries * row)..], .. c.Inputs[1..4], .. c.Inputs[4..].Select(gate => gate[^queries..])],
+            shape: shape with { Tokens = last });
+        (double[] o, _) = NativeSparseReference.Forward(end.Doubles(), end.Shape, end.Options, result.Indices[^(last * 6)..]);
+        ErrorNorm.Require(result.O[^(queries * row)..], o, Backend.Forward(NativeSparseCase.ForwardTolerance));
+    }
 
     [Fact]
     public void Follows_the_reference_without_a_gate_and_a_window() =>

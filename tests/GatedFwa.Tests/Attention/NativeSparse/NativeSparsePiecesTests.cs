@@ -20,7 +20,8 @@ public abstract class NativeSparsePiecesSuite(TestBackend backend) : TensorTest(
     {
         NativeSparseProblem problem = Problem(index);
         float[] x = Rounded(problem.Shape.KeyCount, 1), dPooled = Rounded(problem.PooledShape.Count, 2);
-        Differentiated result = Differentiated.Run(Backend, dPooled, (tape, inputs) => BlockPooling.Apply(tape, problem, inputs[0]), (x, Keys(problem)));
+        Differentiated result = Differentiated.Run(
+            Backend, dPooled, (tape, inputs) => BlockPooling.Apply(tape, problem, inputs[0]), (x, Keys(problem)));
         ErrorNorm.Require(result.Y, BlockPoolingReference.Forward(problem, Samples.Widen(x)), Backend.Forward(Forward));
         ErrorNorm.Require(result.Gradients[0], BlockPoolingReference.Backward(problem, Samples.Widen(dPooled)), Backend.Gradient(Gradient));
     }
@@ -30,7 +31,8 @@ public abstract class NativeSparsePiecesSuite(TestBackend backend) : TensorTest(
     public void Compressed_attention_follows_its_reference(int index)
     {
         NativeSparseProblem problem = Problem(index);
-        float[] q = Rounded(problem.Shape.QueryCount, 1), k = Rounded(problem.PooledShape.Count, 2), v = Rounded(problem.PooledShape.Count, 3);
+        long means = problem.PooledShape.Count;
+        float[] q = Rounded(problem.Shape.QueryCount, 1), k = Rounded(means, 2), v = Rounded(means, 3);
         float[] dO = Rounded(problem.Shape.QueryCount, 4), lse = [];
         Differentiated result = Differentiated.Run(
             Backend,
@@ -44,7 +46,8 @@ public abstract class NativeSparsePiecesSuite(TestBackend backend) : TensorTest(
             (q, Queries(problem)),
             (k, problem.PooledShape),
             (v, problem.PooledShape));
-        (double[] o, double[] logSums) = CompressedAttentionReference.Forward(problem, Samples.Widen(q), Samples.Widen(k), Samples.Widen(v));
+        (double[] o, double[] logSums) = CompressedAttentionReference.Forward(
+            problem, Samples.Widen(q), Samples.Widen(k), Samples.Widen(v));
         (double[] dq, double[] dk, double[] dv) = CompressedAttentionReference.Backward(
             problem, Samples.Widen(q), Samples.Widen(k), Samples.Widen(v), Samples.Widen(dO));
         ErrorNorm.Require(lse, logSums, Backend.Forward(Forward));
@@ -59,7 +62,10 @@ public abstract class NativeSparsePiecesSuite(TestBackend backend) : TensorTest(
         float[] q = Rounded(problem.Shape.QueryCount, 1), k = Rounded(problem.Shape.KeyCount, 2), v = Rounded(problem.Shape.KeyCount, 3);
         float[] dO = Rounded(problem.Shape.QueryCount, 4);
         int[] indices = BlockSelectionReference.Select(
-            problem, Samples.Widen(Rounded(problem.Shape.QueryCount, 5)), Samples.Widen(Rounded(problem.PooledShape.Count, 6)), new double[problem.Shape.LseCount]);
+            problem,
+            Samples.Widen(Rounded(problem.Shape.QueryCount, 5)),
+            Samples.Widen(Rounded(problem.PooledShape.Count, 6)),
+            new double[problem.Shape.LseCount]);
         Differentiated result = Differentiated.Run(
             Backend,
             dO,
@@ -86,16 +92,19 @@ public abstract class NativeSparsePiecesSuite(TestBackend backend) : TensorTest(
             dO,
             (tape, inputs) => BranchMix.Apply(tape, new BranchGates(inputs[0], inputs[1], inputs[2]), inputs[3], inputs[4], inputs[5]),
             [.. gates.Select(gate => Operand.Parameter(gate, gateShape)), .. branches.Select(branch => new Operand(branch, shape, false))]);
-        double[][] wideGates = [.. gates.Select(gate => Samples.Widen(gate))], wideBranches = [.. branches.Select(branch => Samples.Widen(branch))];
+        double[][] wideGates = [.. gates.Select(gate => Samples.Widen(gate))];
+        double[][] wideBranches = [.. branches.Select(branch => Samples.Widen(branch))];
         (double[][] dGates, double[][] dBranches) = BranchMixReference.Backward(wideGates, wideBranches, Samples.Widen(dO), 24);
         Hold(result, BranchMixReference.Forward(wideGates, wideBranches, 24), [.. dGates, .. dBranches]);
     }
 
     private static NativeSparseProblem Problem(int index) => index switch
     {
-        0 => NativeSparseProblem.Check(new GatedWindowShape(1, 100, 100, 6, 2, 24), Options with { Layout = SequenceLayout.Packed([0, 31, 100]) }),
+        0 => NativeSparseProblem.Check(
+            new GatedWindowShape(1, 100, 100, 6, 2, 24), Options with { Layout = SequenceLayout.Packed([0, 31, 100]) }),
         1 => NativeSparseProblem.Check(new GatedWindowShape(2, 40, 75, 3, 1, 40), Options),
-        _ => NativeSparseProblem.Check(new GatedWindowShape(2, 75, 75, 2, 2, 8), Options with { Layout = SequenceLayout.LeftPadded([20, 0]) }),
+        _ => NativeSparseProblem.Check(
+            new GatedWindowShape(2, 75, 75, 2, 2, 8), Options with { Layout = SequenceLayout.LeftPadded([20, 0]) }),
     };
 
     private static Shape Queries(NativeSparseProblem problem) =>

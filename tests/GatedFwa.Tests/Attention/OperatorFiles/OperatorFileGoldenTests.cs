@@ -59,7 +59,8 @@ public abstract class OperatorFileGoldenSuite(TestBackend backend) : TensorTest(
     [Fact]
     public void More_blocks_than_there_are_leave_the_rest_of_the_choice_empty()
     {
-        OperatorResult result = OperatorFile.Run(Golden.PathOf("nsa_odd"), _folder["out"], Settings with { BlockCount = 7, BlockSize = 30 });
+        OperatorSettings settings = Settings with { BlockCount = 7, BlockSize = 30 };
+        OperatorResult result = OperatorFile.Run(Golden.PathOf("nsa_odd"), _folder["out"], settings);
         Assert.Equal(("7", "30"), (result.Metadata["block_count"], result.Metadata["block_size"]));
         using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
         Assert.Equal([2, 2, 75, 7], file["block_indices"].Shape);

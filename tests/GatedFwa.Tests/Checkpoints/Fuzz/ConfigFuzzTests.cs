@@ -19,7 +19,8 @@ public sealed class ConfigFuzzTests
     [Fact]
     public void Every_mutated_config_is_read_or_refused_with_one_sentence()
     {
-        ModelConfig[] configs = [.. ((string[])["nano", "tiny", "small"]).Select(ModelConfig.Preset), ModelConfig.Preset("tiny") with { NativeSparse = new() }];
+        ModelConfig tiny = ModelConfig.Preset("tiny");
+        ModelConfig[] configs = [ModelConfig.Preset("nano"), tiny, ModelConfig.Preset("small"), tiny with { NativeSparse = new() }];
         byte[][] files = [.. configs.Select(config => Encoding.UTF8.GetBytes(config.ToJson()))];
         string[] expected = ["is not valid JSON", "unknown key", "lacks the key", "whole number is expected", "a number is expected", "true or false is expected", "it must be", "head size"];
         Fuzz(files, file => ModelConfig.Parse(file), expected);

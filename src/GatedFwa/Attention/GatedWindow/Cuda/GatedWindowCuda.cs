@@ -1,3 +1,4 @@
+using System.Numerics;
 using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cuda;
@@ -10,9 +11,13 @@ internal static class GatedWindowCuda
     /// <summary>Set to <c>portable</c> to use the kernels for sm_80 and later on any GPU.</summary>
     public const string PathVariable = "GATEDFWA_CUDA_ATTENTION";
 
-    private const int Threads = 256, WarpsPerBlock = Threads / 32, Span = 1024, CrossingBytes = 16;
+    private const int Threads = 256, Warp = 32, Span = 1024, CrossingBytes = 16;
+
+    // Rows of o whose loads are on the way at once, in output_dot_gradient.cu.
+    private const int RowsPerLane = 4;
 
     private static readonly KernelSource UnseenSource = new(typeof(GatedWindowCuda), "unseen_queries.cu");
+    private static readonly KernelSource OutputSource = new(typeof(GatedWindowCuda), "output_dot_gradient.cu");
     private static readonly KernelSource GradientSource = new(typeof(GatedWindowCuda), "attention_gradient.cu");
 
     private static readonly bool IsPortableForced = Environment.GetEnvironmentVariable(PathVariable) == "portable";
@@ -76,24 +81,23 @@ internal static class GatedWindowCuda
         int sumBytes = q.Type == DType.F32 ? sizeof(double) : sizeof(float);
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);
-        bool onHopper = !IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type);
-        // The portable kernels for 16 bits need none: they correct δ until the rows' sums are zero.
-        using CudaStorage? rows = onHopper || (gradients.Dalpha.Tensor is not null && q.Type == DType.F32) ? device.Memory.Rent(shape.LseCount * sumBytes) : null;
-        long queryRows = shape.LseCount;
-        Preparation(device, q.Type, "output_dot_gradient").Launch(
-            new LaunchShape(checked((int)((queryRows + WarpsPerBlock - 1) / WarpsPerBlock)), Threads),
-            o,
-            outputGradient,
-            delta,
-            queryRows,
-            shape.Tokens,
-            shape.Heads,
-            shape.HeadSize);
+        // In 16 bits the rows' sums have gone into δ.
+        using CudaStorage? rows = gradients.Dalpha.Tensor is null || q.Type != DType.F32 ? null : device.Memory.Rent(shape.LseCount * sumBytes);
+        MultiplyOutput(o, outputGradient, delta, shape);
         var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
         if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
-        else if (onHopper) GatedWindowHopper.Backward(problem, segments, operands);
+        else if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
         if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
+    }
+
+    /// <summary>δ = Σ o dO over each head.</summary>
+    private static void MultiplyOutput(Tensor o, Tensor outputGradient, CudaStorage delta, GatedWindowShape shape)
+    {
+        int packs = shape.HeadSize / RowLaunch.PackOf(o.Type, shape.HeadSize);
+        long lanes = Math.Min(Warp, BitOperations.RoundUpToPowerOf2((uint)packs)), rows = shape.LseCount;
+        o.Cuda.Kernel(OutputSource, "output_dot_gradient", KernelDefine.Element(o.Type), ("SIZE", shape.HeadSize)).Launch(
+            RowLaunch.Over(RowLaunch.Quotient(rows, RowsPerLane) * lanes), o, outputGradient, delta, rows, shape.Tokens, shape.Heads);
     }
 
     /// <summary>dα from the sums of dS over queries and over keys.</summary>

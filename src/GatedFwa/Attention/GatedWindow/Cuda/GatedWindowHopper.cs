@@ -15,8 +15,7 @@ internal static class GatedWindowHopper
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
     private static readonly KernelSource BackwardSource = new(typeof(GatedWindowHopper), "hopper_backward.cu");
-    private static readonly KernelSource FusedSource = new(typeof(GatedWindowHopper), "hopper_backward_fused.cu");
-    private static readonly KernelSource QuerySource = new(typeof(GatedWindowHopper), "query_gradient.cu");
+    private static readonly KernelSource CorrectionSource = new(typeof(GatedWindowHopper), "delta_correction.cu");
 
     /// <summary>
     /// Whether these kernels take a problem. Their tiles count from the start of a row: of packed documents one would hold two, whose
@@ -79,88 +78,36 @@ internal static class GatedWindowHopper
     }
 
     /// <summary>
-    /// Gradients in one pass over pairs of keys and queries. Heads whose δ, which came from rounded outputs, turns out too coarse are
-    /// done again in two passes with the δ that the first pass has measured; the GPU decides, the host does not wait.
+    /// Gradients. The pass that keeps queries comes first: its row sums correct δ, which it received from rounded outputs, for the
+    /// other, and say for which tiles it must run again.
     /// </summary>
     public static void Backward(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands)
     {
         GatedWindowShape shape = problem.Shape;
         CudaDevice device = operands.Q.Cuda;
+        int tilesPerSequence = Tiles(shape.Tokens, BackwardRows), tiles = tilesPerSequence * shape.Batch * shape.Heads;
+        using CudaStorage sums = device.Memory.Rent(shape.LseCount * sizeof(float)), sizes = device.Memory.Rent(shape.LseCount * sizeof(float));
+        using CudaStorage repeat = device.Memory.Rent((long)tiles * sizeof(int));
         using var dq = new Replaced(operands.Gradients.Dq, operands.Q);
         using var dk = new Replaced(operands.Gradients.Dk, operands.K);
         using var dv = new Replaced(operands.Gradients.Dv, operands.V);
         TensorMap q = Boxes(operands.Q, GroupRows), k = Boxes(operands.K, GroupRows), v = Boxes(operands.V, GroupRows);
-        TensorMap upstream = Boxes(operands.OutputGradient, GroupRows);
-        TensorMap dqBoxes = Boxes(dq.Tensor, GroupRows), dkBoxes = Boxes(dk.Tensor, GroupRows), dvBoxes = Boxes(dv.Tensor, GroupRows);
+        TensorMap upstream = Boxes(operands.OutputGradient, GroupRows), dqBoxes = Boxes(dq.Tensor, GroupRows);
 
-        using CudaStorage again = device.Memory.Rent((long)shape.Batch * shape.KeyHeads * sizeof(int));
-        using (var sums = new QuerySums(shape, device))
+        var queries = new BackwardPass(q, upstream, k, v, dqBoxes, dqBoxes, sums, sizes);
+        queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat: null);
+        device.Kernel(CorrectionSource, "delta_correction").Launch(
+            new LaunchShape(tilesPerSequence, BackwardRows, BlocksY: shape.Batch * shape.Heads), sums, sizes, operands.Delta, repeat, shape.Tokens);
+        if (operands.Gradients.Dq.Tensor is not null) queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat);
+        if (operands.WantsKeys)
         {
-            LaunchFused(problem, segments, operands, sums, q, k, v, upstream, dkBoxes, dvBoxes);
-            sums.Finish(problem, operands, dq.Tensor, again);
+            new BackwardPass(k, v, q, upstream, Boxes(dk.Tensor, GroupRows), Boxes(dv.Tensor, GroupRows), operands.ColumnSums, null)
+                .Launch(problem, segments, operands, rowsAreKeys: true, repeat: null);
         }
 
-        new BackwardPass(q, upstream, k, v, dqBoxes, dqBoxes, operands.RowSums).Launch(problem, segments, operands, rowsAreKeys: false, again);
-        new BackwardPass(k, v, q, upstream, dkBoxes, dvBoxes, operands.ColumnSums).Launch(problem, segments, operands, rowsAreKeys: true, again);
         dq.Finish();
         dk.Finish();
         dv.Finish();
-    }
-
-    private static void LaunchFused(
-        GatedWindowProblem problem,
-        CudaSegments segments,
-        CudaBackwardOperands operands,
-        QuerySums sums,
-        TensorMap q,
-        TensorMap k,
-        TensorMap v,
-        TensorMap upstream,
-        TensorMap dk,
-        TensorMap dv)
-    {
-        GatedWindowShape shape = problem.Shape;
-        CudaDevice device = operands.Q.Cuda;
-        int panels = Tiles(shape.HeadSize, Panel);
-        (int buffers, int stages) = panels == 1 ? (2, 4) : (1, 3);
-        int tilesPerSequence = Tiles(shape.Positions, BackwardRows), tiles = checked(tilesPerSequence * shape.Batch * shape.KeyHeads);
-        CudaKernel kernel = device.Kernel(
-            FusedSource,
-            "hopper_backward_fused",
-            KernelDefine.Element(operands.Q.Type),
-            ("PANELS", panels),
-            ("STAGES", stages),
-            ("ROW_BUFFERS", buffers),
-            ("HAS_GATE", operands.Prefix is not null),
-            ("HAS_SEGMENTS", segments.Starts is not null));
-        kernel.Launch(
-            new LaunchShape(Math.Min(tiles, device.Multiprocessors), 3 * GroupThreads, FusedSharedBytes(panels, buffers, stages)),
-            q,
-            k,
-            v,
-            upstream,
-            dk,
-            dv,
-            sums.Dq,
-            sums.Rows,
-            sums.Turns,
-            operands.Prefix?.Local,
-            operands.Prefix?.Totals,
-            operands.Lse,
-            operands.Delta,
-            segments.Starts,
-            segments.Ends,
-            operands.ColumnSums,
-            sums.Sizes,
-            problem.Scale,
-            (float)(problem.Scale * Log2E),
-            shape.Tokens,
-            shape.Positions,
-            shape.Heads,
-            shape.KeyHeads,
-            problem.Window,
-            tilesPerSequence,
-            tiles);
     }
 
     /// <summary>Boxes of one head's rows, a panel wide.</summary>
@@ -185,16 +132,6 @@ internal static class GatedWindowHopper
         return queries + keysAndValues + (stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
     }
 
-    /// <summary>The size of the fused backward kernel's <c>Shared</c>.</summary>
-    private static int FusedSharedBytes(int panels, int buffers, int stages)
-    {
-        const int Groups = 2, RowBytes = 128, BarrierBytes = 8;
-        int panel = GroupRows * RowBytes, block = panel * panels;
-        int scores = 2 * Groups * panel, gradients = GroupRows * ((panels * Panel) + 1) * sizeof(float);
-        return (2 * buffers * Groups * block) + (2 * stages * block) + scores + gradients + (2 * stages * GroupRows * sizeof(float)) +
-            (2 * (buffers + stages + 1) * BarrierBytes);
-    }
-
     private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
 
     /// <summary>A gradient that the kernels write whole: the accumulator itself, or one that is added to it afterwards.</summary>
@@ -212,61 +149,11 @@ internal static class GatedWindowHopper
         public void Dispose() => _own?.Dispose();
     }
 
-    /// <summary>What the fused pass adds up for queries, on its way to 16 bits.</summary>
-    private sealed class QuerySums(GatedWindowShape shape, CudaDevice device) : IDisposable
-    {
-        private const int Threads = 128, ErrorThreads = 512, WarpsPerTile = 8;
-
-        private readonly int _blocks = Tiles(shape.Positions, GroupRows);
-
-        /// <summary>F32 [B, H, blocks, 64 · 64 · panels], in the order of a warpgroup's accumulators.</summary>
-        public CudaStorage Dq { get; } = device.Memory.Rent(Floats(shape, Tiles(shape.HeadSize, Panel) * Panel));
-
-        /// <summary>F32 [B, H, blocks, 64]: the sums of dS along each query.</summary>
-        public CudaStorage Rows { get; } = device.Memory.Rent(Floats(shape, 1));
-
-        /// <summary>I32 [B, H, blocks]: tiles of keys that have added.</summary>
-        public CudaStorage Turns { get; } = Zeros(device, (long)shape.Batch * shape.Heads * Tiles(shape.Positions, GroupRows) * sizeof(int));
-
-        /// <summary>F32 [B, H, tiles of keys, 8]: sums of |dS|.</summary>
-        public CudaStorage Sizes { get; } =
-            device.Memory.Rent((long)shape.Batch * shape.Heads * Tiles(shape.Positions, BackwardRows) * WarpsPerTile * sizeof(float));
-
-        /// <summary>Writes dq and the rows' sums; says which heads must be done again, and corrects their δ.</summary>
-        public void Finish(GatedWindowProblem problem, CudaBackwardOperands operands, Tensor dq, CudaStorage again)
-        {
-            device.Kernel(QuerySource, "query_gradient", KernelDefine.Element(dq.Type), ("PANELS", Tiles(shape.HeadSize, Panel))).Launch(
-                new LaunchShape(_blocks, Threads, BlocksY: shape.Batch * shape.Heads),
-                Dq, Rows, Turns, dq, operands.RowSums, problem.Scale, shape.Tokens, shape.Positions, shape.Heads, shape.HeadSize);
-            device.Kernel(QuerySource, "head_errors", KernelDefine.Element(dq.Type), ("PANELS", 1)).Launch(
-                new LaunchShape(shape.Batch * shape.KeyHeads, ErrorThreads),
-                operands.RowSums, Sizes, operands.Delta, again, shape.Tokens, shape.GroupSize, Tiles(shape.Positions, BackwardRows) * WarpsPerTile);
-        }
-
-        public void Dispose()
-        {
-            Dq.Dispose();
-            Rows.Dispose();
-            Turns.Dispose();
-            Sizes.Dispose();
-        }
-
-        private static long Floats(GatedWindowShape shape, int width) =>
-            (long)shape.Batch * shape.Heads * Tiles(shape.Positions, GroupRows) * GroupRows * width * sizeof(float);
-
-        private static CudaStorage Zeros(CudaDevice device, long bytes)
-        {
-            CudaStorage storage = device.Memory.Rent(bytes);
-            storage.Clear();
-            return storage;
-        }
-    }
-
     /// <summary>One of the two passes of the backward kernel: operands of rows, of columns, and what becomes of them.</summary>
     private sealed record BackwardPass(
-        TensorMap X, TensorMap Y, TensorMap ColumnX, TensorMap ColumnY, TensorMap Dx, TensorMap Dy, CudaStorage? Sums)
+        TensorMap X, TensorMap Y, TensorMap ColumnX, TensorMap ColumnY, TensorMap Dx, TensorMap Dy, CudaStorage? Sums, CudaStorage? Sizes)
     {
-        public void Launch(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands, bool rowsAreKeys, CudaStorage only)
+        public void Launch(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands, bool rowsAreKeys, CudaStorage? repeat)
         {
             GatedWindowShape shape = problem.Shape;
             CudaDevice device = operands.Q.Cuda;
@@ -282,7 +169,6 @@ internal static class GatedWindowHopper
                 ("STAGES", stages),
                 ("ROW_BUFFERS", buffers),
                 ("ROWS_ARE_KEYS", rowsAreKeys),
-                ("FARTHEST_FIRST", false),
                 ("HAS_GATE", operands.Prefix is not null),
                 ("HAS_SEGMENTS", segments.Starts is not null));
             kernel.Launch(
@@ -300,7 +186,8 @@ internal static class GatedWindowHopper
                 segments.Starts,
                 segments.Ends,
                 Sums,
-                only,
+                Sizes,
+                repeat,
                 problem.Scale,
                 (float)(problem.Scale * Log2E),
                 shape.Tokens,

@@ -1,28 +1,7 @@
-// What comes before and after the backward kernels: delta = sum of o dO over a head, and the decay's gradient from the sums of dS.
+// What comes after the backward kernels: the decay's gradient from the sums of dS.
 //
 // Defines: ELEMENT, SUM (what sums of dS are kept in: float, or double where float32 gradients are held to 1e-5 at any length).
 #include "elements.cuh"
-#include "warp.cuh"
-
-// o, gradient [B, T, H, D] -> delta [B, H, T], a warp a row
-extern "C" __global__ void __launch_bounds__(256) output_dot_gradient(
-    const ELEMENT *o, const ELEMENT *gradient, float *delta, long long rows, int tokens, int heads, int size)
-{
-    long long row = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
-    if (row >= rows) return;
-    float sum = 0;
-    for (int d = threadIdx.x % 32 * Pack16<ELEMENT>::count; d < size; d += 32 * Pack16<ELEMENT>::count)
-    {
-        float a[Pack16<ELEMENT>::count], b[Pack16<ELEMENT>::count];
-        Pack16<ELEMENT>::load(o + row * size + d, a);
-        Pack16<ELEMENT>::load(gradient + row * size + d, b);
-#pragma unroll
-        for (int i = 0; i < Pack16<ELEMENT>::count; i++) sum = fmaf(a[i], b[i], sum);
-    }
-    sum = warp_sum(sum);
-    long long token = row / heads;
-    if (threadIdx.x % 32 == 0) delta[(token / tokens * heads + row % heads) * tokens + token % tokens] = sum;
-}
 
 // dalpha_s = -C(s), C(s) the sum of dS_ij over j < s <= i: what the keys before s have given out less what the queries before s
 // have taken, summed from the segment's start. Row sums of dS are zero but for rounding; taking them as they came, where they are

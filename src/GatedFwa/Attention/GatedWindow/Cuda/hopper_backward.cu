@@ -1,8 +1,18 @@
-// Gated window attention on Hopper, backward, in two passes, neither of which adds what another block has added:
+// Gated window attention on Hopper, backward. One text for two passes, neither of which adds what another block has added:
 //   rows are keys:    dS^T = P^T o (V dO^T - delta), dV += P^T dO, dK += dS^T Q, over the queries that see a tile of keys;
 //   rows are queries: dS   = P o (dO V^T - delta),   dQ += dS K,               over the keys that a tile of queries sees.
-// They serve heads whose delta must be corrected first (hopper_backward_fused.cu says when).
-#include "hopper_backward.cuh"
+// A row's tile stays; tiles of the others, the columns, stream past. What belongs to a column alone (its bias, lse, delta) is
+// where the accumulators of a product begin, so the gate costs no arithmetic here either.
+//
+// Defines: ELEMENT, PANELS, STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be positive.
+#include "hopper.cuh"
+
+constexpr int groups = 2, rows_per_group = 64, tile_rows = groups * rows_per_group, column_rows = 64;
+constexpr int chunk_positions = 64; // of the two-level prefix, and a tile of columns
+constexpr int head_columns = PANELS * 64, row_bytes = 128;
+constexpr int panel_bytes = 64 * row_bytes, block_bytes = PANELS * panel_bytes; // 64 rows of all panels
+constexpr bool has_column_scores = ROWS_ARE_KEYS || HAS_GATE;
+constexpr float log2_e = 1.4426950408889634f;
 
 struct Shared
 {
@@ -11,6 +21,299 @@ struct Shared
     float score_start[STAGES][column_rows], gradient_start[STAGES][column_rows];
     Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES];
 };
+
+struct Problem
+{
+    const float *local, *totals, *lse, *delta; // [B, H, S], [B, H, chunks], twice [B, H, T]
+    const int *segment_start, *segment_end;    // [B, S]
+    float *sums, *sizes;                       // of dS along each row, [B, H, S] or [B, H, T]; of |dS| where rows are queries
+    const int *repeat;                         // rows are queries: which tiles to compute; null for all
+    float scale_log2;
+    int tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles;
+
+    __device__ int prefix() const { return positions - tokens; }
+    __device__ bool skips(int tile) const { return !ROWS_ARE_KEYS && repeat && !repeat[tile]; }
+    __device__ int chunks() const { return (positions + chunk_positions - 1) / chunk_positions; }
+};
+
+// The first key that a query sees, and the last query that sees a key.
+__device__ __forceinline__ int oldest_key(const Problem &p, int batch, int query)
+{
+    int oldest = max(0, query - p.window + 1);
+    return HAS_SEGMENTS ? max(oldest, p.segment_start[(long long)batch * p.positions + query]) : oldest;
+}
+__device__ __forceinline__ int latest_query(const Problem &p, int batch, int key)
+{
+    long long latest = min((long long)key + p.window, (long long)p.positions) - 1;
+    return HAS_SEGMENTS ? min((int)latest, p.segment_end[(long long)batch * p.positions + key] - 1) : (int)latest;
+}
+
+// A tile's place and the blocks of columns that it meets, in the order of their distance from it.
+struct RowTile
+{
+    int batch, row_head, first; // a key head or a query head; position of the first row
+    int nearest, farthest;      // blocks of 64 positions
+
+    __device__ RowTile(int tile, const Problem &p)
+    {
+        int sequence = tile / p.tiles_per_sequence, row_heads = ROWS_ARE_KEYS ? p.key_heads : p.heads;
+        first = (ROWS_ARE_KEYS ? 0 : p.prefix()) + tile % p.tiles_per_sequence * tile_rows;
+        row_head = sequence % row_heads;
+        batch = sequence / row_heads;
+        int last = min(first + tile_rows, p.positions) - 1;
+        if (ROWS_ARE_KEYS)
+        {
+            nearest = max(first, p.prefix()) / column_rows;
+            int latest = latest_query(p, batch, last);
+            farthest = latest < p.prefix() ? nearest - 1 : latest / column_rows;
+        }
+        else
+        {
+            nearest = last / column_rows;
+            farthest = oldest_key(p, batch, first) / column_rows;
+        }
+    }
+
+    __device__ int heads_met(const Problem &p) const { return ROWS_ARE_KEYS ? p.heads / p.key_heads : 1; }
+    __device__ int head(const Problem &p, int n) const { return ROWS_ARE_KEYS ? row_head * heads_met(p) + n : row_head; }
+    __device__ int blocks() const { return ROWS_ARE_KEYS ? farthest - nearest + 1 : nearest - farthest + 1; }
+    __device__ int block(int n) const { return ROWS_ARE_KEYS ? nearest + n : nearest - n; }
+};
+
+template <int count> struct Ring
+{
+    int stage = 0;
+    unsigned phase = 0;
+    __device__ void next()
+    {
+        if (++stage == count) { stage = 0; phase ^= 1; }
+    }
+};
+
+__device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x, const TensorMap &y, const TensorMap &cx, const TensorMap &cy)
+{
+    Ring<ROW_BUFFERS> rows;
+    Ring<STAGES> columns;
+    for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
+    {
+        if (p.skips(tile)) continue;
+        RowTile at(tile, p);
+        int row = ROWS_ARE_KEYS ? at.first : at.first - p.prefix();
+        barrier_wait(&shared.rows_empty[rows.stage], rows.phase ^ 1);
+        barrier_arrive_expect(&shared.rows_full[rows.stage], 2 * groups * block_bytes);
+        for (int group = 0; group < groups; group++)
+            for (int panel = 0; panel < PANELS; panel++)
+            {
+                copy_tile(shared.x[rows.stage][group] + panel * panel_bytes, &x, &shared.rows_full[rows.stage], panel * 64, at.row_head, row + group * rows_per_group, at.batch);
+                copy_tile(shared.y[rows.stage][group] + panel * panel_bytes, &y, &shared.rows_full[rows.stage], panel * 64, at.row_head, row + group * rows_per_group, at.batch);
+            }
+        for (int n = 0; n < at.heads_met(p); n++)
+            for (int i = 0; i < at.blocks(); i++, columns.next())
+            {
+                int head = ROWS_ARE_KEYS ? at.head(p, n) : at.row_head / (p.heads / p.key_heads);
+                int column = at.block(i) * column_rows - (ROWS_ARE_KEYS ? p.prefix() : 0);
+                barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
+                barrier_arrive_expect(&shared.columns_full[columns.stage], 2 * block_bytes);
+                for (int panel = 0; panel < PANELS; panel++)
+                {
+                    copy_tile(shared.cx[columns.stage] + panel * panel_bytes, &cx, &shared.columns_full[columns.stage], panel * 64, head, column, at.batch);
+                    copy_tile(shared.cy[columns.stage] + panel * panel_bytes, &cy, &shared.columns_full[columns.stage], panel * 64, head, column, at.batch);
+                }
+            }
+        rows.next();
+    }
+}
+
+// The decay from the first row's chunk to a chunk on the way outwards: exact near the rows however long the text is.
+struct ChunkOffset
+{
+    const float *totals;
+    int at, chunks;
+    float sum = 0;
+
+    __device__ ChunkOffset(const float *totals, int base, int chunks) : totals(totals), at(base), chunks(chunks) {}
+    __device__ float move_to(int chunk)
+    {
+        for (; at < chunk; at++) sum += at < chunks ? totals[at] : 0;
+        for (; at > chunk; at--) sum -= totals[at - 1];
+        return sum;
+    }
+};
+
+__device__ void bring_column_starts(Shared &shared, const Problem &p)
+{
+    Ring<STAGES> columns;
+    int lane = threadIdx.x % 32;
+    float units = log2_e / p.scale_log2; // scores begin in units of q k
+    for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
+    {
+        if (p.skips(tile)) continue;
+        RowTile at(tile, p);
+        for (int n = 0; n < at.heads_met(p); n++)
+        {
+            long long row = (long long)at.batch * p.heads + at.head(p, n);
+            ChunkOffset offset(p.totals + row * p.chunks(), at.first / chunk_positions, p.chunks());
+            for (int i = 0; i < at.blocks(); i++, columns.next())
+            {
+                float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], gradients[2];
+                for (int half = 0; half < 2; half++)
+                {
+                    int position = at.block(i) * column_rows + half * 32 + lane, token = position - p.prefix();
+                    float own = HAS_GATE && position < p.positions ? p.local[row * p.positions + position] + decay : 0;
+                    gradients[half] = 0;
+                    if (ROWS_ARE_KEYS)
+                    {
+                        bool inside = token >= 0 && token < p.tokens;
+                        float lse = inside ? p.lse[row * p.tokens + token] : 0;
+                        scores[half] = lse > -INFINITY ? -units * (own + lse) : 0;
+                        gradients[half] = inside ? -p.delta[row * p.tokens + token] : 0;
+                    }
+                    else scores[half] = units * own;
+                }
+                barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
+                for (int half = 0; half < 2; half++)
+                {
+                    shared.score_start[columns.stage][half * 32 + lane] = scores[half];
+                    shared.gradient_start[columns.stage][half * 32 + lane] = gradients[half];
+                }
+                barrier_arrive(&shared.columns_full[columns.stage]);
+            }
+        }
+    }
+}
+
+// What a thread knows of its two rows, `lane / 4` and that + 8 of its warp's 16.
+struct Rows
+{
+    int first[2], last[2];              // visible columns
+    float bias[2], start[2];            // log2 units; where dP begins
+    float sum[2], size[2];              // of dS and |dS| over this thread's columns
+};
+
+__device__ __forceinline__ void hide(float (&s)[32], const Rows &rows, int first_column)
+{
+    int column = first_column + 2 * (threadIdx.x % 4);
+#pragma unroll
+    for (int i = 0; i < 32; i++)
+    {
+        int at = column + i / 4 * 8 + i % 2, r = i / 2 % 2;
+        if (at < rows.first[r] || at > rows.last[r]) s[i] = -INFINITY;
+    }
+}
+
+__device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
+{
+    const float2 *own = reinterpret_cast<const float2 *>(starts) + threadIdx.x % 4;
+#pragma unroll
+    for (int c = 0; c < 8; c++)
+    {
+        float2 start = own[4 * c];
+        d[4 * c] = d[4 * c + 2] = start.x;
+        d[4 * c + 1] = d[4 * c + 3] = start.y;
+    }
+}
+
+// Accumulator fragments of 16 columns are operand fragments of 16 columns.
+__device__ __forceinline__ void pack(unsigned (&p)[4][4], const float (&s)[32])
+{
+#pragma unroll
+    for (int step = 0; step < 4; step++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) p[step][i] = pack2<ELEMENT>(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
+}
+
+// d (+)= rows columns^T. Both lie in shared memory: with the rows in registers, products of a later block went wrong on the
+// machine (docs/log.md), and this was no slower.
+__device__ __forceinline__ void multiply_rows(float (&d)[32], const unsigned char *rows, const unsigned char *columns, bool accumulate)
+{
+#pragma unroll
+    for (int step = 0; step < 4 * PANELS; step++)
+    {
+        int at = step / 4 * panel_bytes + step % 4 * 32;
+        product<ELEMENT, column_rows, 0, 0>(d, operand(rows + at), operand(columns + at), accumulate || step > 0);
+    }
+}
+
+// d += p columns
+__device__ __forceinline__ void multiply(float (&d)[head_columns / 2], const unsigned (&p)[4][4], const unsigned char *columns)
+{
+#pragma unroll
+    for (int step = 0; step < 4; step++)
+        product_registers<ELEMENT, head_columns, 1>(d, p[step], operand(columns + step * 16 * row_bytes, panel_bytes), true);
+}
+
+__device__ __forceinline__ void release(Barrier *empty)
+{
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(empty);
+}
+
+// A block of columns that the other warpgroup sees.
+__device__ __forceinline__ void pass_by(Shared &shared, const Ring<STAGES> &columns)
+{
+    barrier_wait(&shared.columns_full[columns.stage], columns.phase);
+    release(&shared.columns_empty[columns.stage]);
+}
+
+// A row's bias and where its dP begins, for one head.
+__device__ __forceinline__ void load_rows(Rows &rows, const Problem &p, const RowTile &at, int head, int own)
+{
+    long long row = (long long)at.batch * p.heads + head;
+    int base = at.first / chunk_positions;
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+    {
+        int position = at.first + own + 8 * r, token = position - p.prefix();
+        float decay = 0;
+        if (HAS_GATE && position < p.positions)
+        {
+            decay = p.local[row * p.positions + position];
+            for (int chunk = base; chunk < position / chunk_positions; chunk++) decay += p.totals[row * p.chunks() + chunk];
+        }
+        rows.sum[r] = rows.size[r] = rows.start[r] = 0;
+        rows.bias[r] = log2_e * decay;
+        if (ROWS_ARE_KEYS) continue;
+        bool inside = token < p.tokens;
+        float lse = inside ? p.lse[row * p.tokens + token] : 0;
+        rows.bias[r] = lse > -INFINITY ? -log2_e * (decay + lse) : 0;
+        rows.start[r] = inside ? -p.delta[row * p.tokens + token] : 0;
+    }
+}
+
+// Over the four threads that share a row.
+__device__ __forceinline__ float sum_of_four(float x)
+{
+    x += __shfl_xor_sync(0xffffffffu, x, 1);
+    return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
+__device__ __forceinline__ void store_sums(const Rows &rows, const Problem &p, const RowTile &at, int head, int own)
+{
+    long long row = (long long)at.batch * p.heads + head;
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+    {
+        float sum = sum_of_four(rows.sum[r]), size = ROWS_ARE_KEYS ? 0 : sum_of_four(rows.size[r]);
+        int length = ROWS_ARE_KEYS ? p.positions : p.tokens, at_row = at.first + own + 8 * r - (ROWS_ARE_KEYS ? 0 : p.prefix());
+        if (threadIdx.x % 4 != 0 || at_row >= length) continue;
+        p.sums[row * length + at_row] = sum;
+        if (!ROWS_ARE_KEYS) p.sizes[row * length + at_row] = size;
+    }
+}
+
+// 64 rows of a gradient to shared memory, in the operand's place.
+__device__ __forceinline__ void stage_gradient(unsigned char *tile, const float (&d)[head_columns / 2], float scale)
+{
+    int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane % 16;
+#pragma unroll
+    for (int c = 0; c < head_columns / 16; c++)
+    {
+        unsigned fragment[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) fragment[i] = pack2<ELEMENT>(d[8 * c + 2 * i] * scale, d[8 * c + 2 * i + 1] * scale);
+        stmatrix_x4(tile + c / 4 * panel_bytes + swizzle_128(row * row_bytes + c % 4 * 32 + lane / 16 * 16), fragment);
+    }
+}
 
 __device__ void compute(Shared &shared, const Problem &p, float scale, const TensorMap &dx_map, const TensorMap &dy_map)
 {
@@ -24,8 +327,45 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
         if (p.skips(tile)) continue;
         RowTile at(tile, p);
         Rows rows;
-        set_visible(rows, p, at, own);
-        Seen seen(p, at, group);
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+        {
+            int position = at.first + own + 8 * r;
+            rows.first[r] = 1;
+            rows.last[r] = 0;
+            if (position >= p.positions) continue;
+            if (ROWS_ARE_KEYS)
+            {
+                rows.first[r] = max(position, p.prefix());
+                rows.last[r] = latest_query(p, at.batch, position);
+            }
+            else
+            {
+                rows.first[r] = oldest_key(p, at.batch, position);
+                rows.last[r] = position;
+            }
+        }
+
+        // Columns that some row of this warpgroup sees, and those that all of them see.
+        int first = at.first + group * rows_per_group, last = min(first + rows_per_group, p.positions) - 1;
+        int seen_first = 1, seen_last = 0, clear_first = 1, clear_last = 0;
+        if (first <= last)
+        {
+            if (ROWS_ARE_KEYS)
+            {
+                seen_first = max(first, p.prefix());
+                seen_last = latest_query(p, at.batch, last);
+                clear_first = max(last, p.prefix());
+                clear_last = latest_query(p, at.batch, first);
+            }
+            else
+            {
+                seen_first = oldest_key(p, at.batch, first);
+                seen_last = last;
+                clear_first = oldest_key(p, at.batch, last);
+                clear_last = first;
+            }
+        }
 
         barrier_wait(&shared.rows_full[row_ring.stage], row_ring.phase);
         unsigned char *x_tile = shared.x[row_ring.stage][group], *y_tile = shared.y[row_ring.stage][group];
@@ -36,7 +376,15 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
             dx[i] = dy[i] = 0;
         }
 
-        int blocks = at.blocks(), own_first = seen.begin(at), own_end = seen.end(at); // the others it lets pass
+        // The blocks of the tile's that this warpgroup works on; the others it lets pass.
+        int blocks = at.blocks(), own_first = blocks, own_end = blocks;
+        if (seen_first <= seen_last)
+        {
+            own_first = max(0, ROWS_ARE_KEYS ? seen_first / column_rows - at.nearest : at.nearest - seen_last / column_rows);
+            own_end = min(blocks, (ROWS_ARE_KEYS ? seen_last / column_rows - at.nearest : at.nearest - seen_first / column_rows) + 1);
+            own_first = min(own_first, blocks);
+        }
+
         for (int n = 0; n < at.heads_met(p); n++)
         {
             load_rows(rows, p, at, at.head(p, n), own);
@@ -65,7 +413,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 settle(weights);
                 settle(gradients);
                 if (before >= 0) release(&shared.columns_empty[before]);
-                if (!seen.by_all(first_column)) hide(s, rows, first_column);
+                if (first_column < clear_first || first_column + column_rows - 1 > clear_last) hide(s, rows, first_column);
 #pragma unroll
                 for (int j = 0; j < 32; j++) s[j] = exp2_fast(fmaf(s[j], p.scale_log2, rows.bias[j / 2 % 2]));
                 if constexpr (ROWS_ARE_KEYS)
@@ -83,6 +431,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 {
                     g[j] *= s[j];
                     rows.sum[j / 2 % 2] += g[j];
+                    if (!ROWS_ARE_KEYS) rows.size[j / 2 % 2] += fabsf(g[j]);
                 }
                 pack(gradients, g);
                 product_fence();
@@ -106,7 +455,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
         group_sync(1 + group, 128);
         if (leader)
         {
-            int row = at.first + group * rows_per_group - (ROWS_ARE_KEYS ? 0 : p.prefix());
+            int row = first - (ROWS_ARE_KEYS ? 0 : p.prefix());
             for (int panel = 0; panel < PANELS; panel++)
             {
                 store_tile(&dx_map, x_tile + panel * panel_bytes, panel * 64, at.row_head, row, at.batch);
@@ -124,12 +473,12 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
 extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backward(
     const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y, const __grid_constant__ TensorMap cx, const __grid_constant__ TensorMap cy,
     const __grid_constant__ TensorMap dx, const __grid_constant__ TensorMap dy,
-    const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end, float *sums, const int *only,
+    const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end, float *sums, float *sizes, const int *repeat,
     float scale, float scale_log2, int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
-    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, only, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles};
+    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles};
     if (threadIdx.x == 0)
     {
         for (int i = 0; i < ROW_BUFFERS; i++)

@@ -70,7 +70,8 @@ internal static unsafe class BlockPoolingCpu
             for (int start = 0; start < size; start += Run)
             {
                 V run = S.Zero;
-                for (int token = start; token < Math.Min(size, start + Run); token++) run = S.Add(run, S.Load(tokens + ((nint)token * width), lanes));
+                int end = Math.Min(size, start + Run);
+                for (int token = start; token < end; token++) run = S.Add(run, S.Load(tokens + ((nint)token * width), lanes));
                 sum = S.Add(sum, run);
             }
 

@@ -24,7 +24,9 @@ internal static class BranchMix
             tape.Record(nameof(BranchMix), o, dO =>
             {
                 var gateGradients = new BranchGradients(
-                    GradientTarget.Of(tape, gates.Compressed), GradientTarget.Of(tape, gates.Selected), GradientTarget.Of(tape, gates.Window));
+                    GradientTarget.Of(tape, gates.Compressed),
+                    GradientTarget.Of(tape, gates.Selected),
+                    GradientTarget.Of(tape, gates.Window));
                 var branchGradients = new BranchGradients(
                     GradientTarget.Of(tape, compressed), GradientTarget.Of(tape, selected), GradientTarget.Of(tape, window));
                 if (o.Device.IsCpu) BranchMixCpu.Backward(gates, branches, dO, gateGradients, branchGradients);

@@ -12,6 +12,6 @@ internal static class BranchMixReference
 
     /// <summary>The gradients of the gates and of the branches, given that of o.</summary>
     public static (double[][] Dgates, double[][] Dbranches) Backward(double[][] gates, double[][] branches, double[] dO, int size) => (
-        [.. branches.Select(branch => dO.Zip(branch, (gradient, value) => gradient * value).Chunk(size).Select(row => row.Sum()).ToArray())],
+        [.. branches.Select(branch => dO.Zip(branch, (up, value) => up * value).Chunk(size).Select(row => row.Sum()).ToArray())],
         [.. gates.Select(gate => dO.Select((gradient, i) => gate[i / size] * gradient).ToArray())]);
 }

@@ -48,7 +48,8 @@ internal static unsafe class SparseAttentionCpu
 
         targets = targets.Cleared();
         // Where an input is query and key at a time, two ranges of a wave would meet in one row: its gradients are added afterwards.
-        bool meet = targets.Dq.Tensor is { } target && (targets.Dk.Tensor?.Storage == target.Storage || targets.Dv.Tensor?.Storage == target.Storage);
+        Storage? own = targets.Dq.Tensor?.Storage;
+        bool meet = own is not null && (targets.Dk.Tensor?.Storage == own || targets.Dv.Tensor?.Storage == own);
         using Tensor? apart = meet ? Tensor.Zeros(q.Shape) : null;
         var operands = new SparseOperands(shape, q, k, v, o, lse);
         var gradients = new SparseGradients(shape, dO, lseLog2, delta, apart is null ? targets : targets with { Dq = new(apart, false) });
@@ -59,7 +60,8 @@ internal static unsafe class SparseAttentionCpu
     }
 
     /// <summary>What the backward pass keeps of each row of [B, T, H]: lse in log2 units and δ = o·dO.</summary>
-    private readonly struct StatisticsKernel(float* o, float* dO, float* lse, GatedWindowShape shape, float* lseLog2, float* delta) : IRowKernel
+    private readonly struct StatisticsKernel(
+        float* o, float* dO, float* lse, GatedWindowShape shape, float* lseLog2, float* delta) : IRowKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<V, S>(long first, long last)

@@ -36,7 +36,8 @@ internal sealed unsafe class SparseBackwardCpu<V, S> : SparseTileWalk<V, S>
             WorkerPool.Shared.For(taking.Length, i =>
             {
                 QueryRange range = ranges[taking[i]], met = ranges[taking[i] - wave];
-                int first = met.Number == 0 ? 0 : pattern.TilesBefore(met.Blocks, met.First), end = pattern.TilesBefore(met.Blocks, met.End);
+                int first = met.Number == 0 ? 0 : pattern.TilesBefore(met.Blocks, met.First);
+                int end = pattern.TilesBefore(met.Blocks, met.End);
                 if (first < end) new SparseBackwardCpu<V, S>(problem, pattern, operands, gradients, range).Run(first, end);
             });
         }
@@ -108,12 +109,11 @@ internal sealed unsafe class SparseBackwardCpu<V, S> : SparseTileWalk<V, S>
     {
         // q was packed as q · scale · log2 e, and dk wants q · scale.
         const float keyFactor = (float)Units.Ln2;
-        int batch = Range.Blocks.Segment.Batch;
         (HeadRows dk, HeadRows dv) = (_gradients.Dk, _gradients.Dv);
-        if (!dk.IsMissing)
-            TilePacking<V, S>.UnpackAdd(_keyGradients, keys.Count, HeadSize, keyFactor, dk.At(batch, keys.Position, Range.KeyHead), dk.RowStride);
-        if (!dv.IsMissing)
-            TilePacking<V, S>.UnpackAdd(_valueGradients, keys.Count, HeadSize, 1, dv.At(batch, keys.Position, Range.KeyHead), dv.RowStride);
+        float* dkRows = dk.At(Range.Blocks.Segment.Batch, keys.Position, Range.KeyHead);
+        float* dvRows = dv.At(Range.Blocks.Segment.Batch, keys.Position, Range.KeyHead);
+        if (!dk.IsMissing) TilePacking<V, S>.UnpackAdd(_keyGradients, keys.Count, HeadSize, keyFactor, dkRows, dk.RowStride);
+        if (!dv.IsMissing) TilePacking<V, S>.UnpackAdd(_valueGradients, keys.Count, HeadSize, 1, dvRows, dv.RowStride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

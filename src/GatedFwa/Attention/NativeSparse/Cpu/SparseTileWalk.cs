@@ -121,11 +121,11 @@ internal abstract unsafe class SparseTileWalk<V, S>
 
     /// <summary>Where a head of a token's query lies in [B, T, H].</summary>
     protected long HeadIndex(int token, int member) =>
-        ((((long)Range.Blocks.Segment.Batch * Problem.Shape.Tokens) + Query(token)) * Problem.Shape.Heads) + (Range.KeyHead * Group) + member;
+        ((((long)Range.Blocks.Segment.Batch * Problem.Shape.Tokens) + Query(token)) * Problem.Shape.Heads) + Head(member);
 
     /// <summary>Where it lies in [B, H, T].</summary>
     protected long LseIndex(int token, int member) =>
-        ((((long)Range.Blocks.Segment.Batch * Problem.Shape.Heads) + (Range.KeyHead * Group) + member) * Problem.Shape.Tokens) + Query(token);
+        ((((long)Range.Blocks.Segment.Batch * Problem.Shape.Heads) + Head(member)) * Problem.Shape.Tokens) + Query(token);
 
     /// <summary>target = row, D in whole vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -146,6 +146,8 @@ internal abstract unsafe class SparseTileWalk<V, S>
             token++;
         }
     }
+
+    private int Head(int member) => (Range.KeyHead * Group) + member;
 
     private int Query(int token) => Range.Blocks.Segment.Start + token - Problem.FirstQuery;
 }

@@ -76,9 +76,15 @@ internal sealed unsafe class SelectedQueries : IDisposable
         }
     }
 
-    private int* Offsets(int document, int keyHead) =>
-        (int*)_offsets.Pointer + ((long)_firstOffset[document] * _keyHeads) + ((long)keyHead * (_firstOffset[document + 1] - _firstOffset[document]));
+    private int* Offsets(int document, int keyHead)
+    {
+        long first = _firstOffset[document], each = _firstOffset[document + 1] - first;
+        return (int*)_offsets.Pointer + (first * _keyHeads) + (each * keyHead);
+    }
 
-    private int* Tokens(int document, int keyHead) =>
-        (int*)_tokens.Pointer + (_firstToken[document] * _keyHeads) + (keyHead * (_firstToken[document + 1] - _firstToken[document]));
+    private int* Tokens(int document, int keyHead)
+    {
+        long first = _firstToken[document], each = _firstToken[document + 1] - first;
+        return (int*)_tokens.Pointer + (first * _keyHeads) + (each * keyHead);
+    }
 }
