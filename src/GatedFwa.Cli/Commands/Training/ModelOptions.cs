@@ -138,7 +138,7 @@ internal sealed class ModelOptions
         if (size is null && count is null) return config;
         // Where mixers come later, the blocks are for those that want them.
         NativeSparseConfig sparse = config.NativeSparse ?? (_hasMixer
-            ? throw new InputException("This model has no blocks; give --native-sparse on along with --block-size and --block-count.")
+            ? throw new InputException("This model has no blocks; use --native-sparse on, or leave --block-size and --block-count out.")
             : new());
         return config with { NativeSparse = new() { BlockSize = size ?? sparse.BlockSize, BlockCount = count ?? sparse.BlockCount } };
     }
