@@ -7,6 +7,7 @@ public sealed class HelpTests : CommandTest
     [InlineData("compare")]
     [InlineData("generate")]
     [InlineData("evaluate")]
+    [InlineData("inspect")]
     [InlineData("info")]
     [InlineData("attend")]
     [InlineData("bench")]
@@ -22,7 +23,7 @@ public sealed class HelpTests : CommandTest
     [Fact]
     public void Every_option_of_every_command_has_a_description()
     {
-        foreach (string command in (string[])["train", "compare", "generate", "evaluate", "info", "attend", "bench"])
+        foreach (string command in (string[])["train", "compare", "generate", "evaluate", "inspect", "info", "attend", "bench"])
         {
             string options = Succeeded(Run(command, "--help")).Split("Options:")[1].Split("Examples:")[0];
             foreach (string line in options.Split('\n', StringSplitOptions.RemoveEmptyEntries))
@@ -35,7 +36,7 @@ public sealed class HelpTests : CommandTest
     {
         string help = Succeeded(Run());
 
-        foreach (string command in (string[])["train", "compare", "generate", "evaluate", "info", "attend", "bench"])
+        foreach (string command in (string[])["train", "compare", "generate", "evaluate", "inspect", "info", "attend", "bench"])
             Assert.Contains($"\n  {command}", help);
     }
 

@@ -23,6 +23,7 @@ internal static class RootCommandTree
             CompareCommand.Create(),
             GenerateCommand.Create(),
             EvaluateCommand.Create(),
+            InspectCommand.Create(),
             InfoCommand.Create(),
             AttendCommand.Create(),
             BenchCommand.Create(),

@@ -41,6 +41,7 @@ internal sealed class AttentionLayer
         Tensor v = Shift(tape, projections, _value, _valueShift, pass, pass.State?.PreviousValue);
         v = Heads(tape, v, _config.KeyHeads);
         (Tensor? alpha, DecayGatePrefix? prefix) = Gate(tape, x, projections, pass);
+        pass.Observer?.Attends(pass.Layer, q, k, alpha);
 
         Tensor o = _branchGate is null
             ? AttendWindow(tape, q, k, v, alpha, prefix, pass)

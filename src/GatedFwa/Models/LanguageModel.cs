@@ -99,20 +99,15 @@ public sealed class LanguageModel : IDisposable
         Tensor? perToken = null,
         CounterRandom? dropout = null,
         DecodeState? state = null,
-        Tensor? accuracy = null)
-    {
-        Tensor x = Features(tape, tokens, layout, dropout, state);
-        if (perToken is null && Counted(targets, tokens.Shape) is { } counted)
-        {
-            x = SelectRows.Apply(tape, x, tape.Own(Tensor.From(counted, [counted.Length])));
-            ReadOnlySpan<int> all = targets.AsIntegerSpan();
-            var kept = new int[counted.Length];
-            for (int i = 0; i < kept.Length; i++) kept[i] = all[counted[i]];
-            targets = tape.Own(Tensor.From(kept, [kept.Length]));
-        }
+        Tensor? accuracy = null) =>
+        MeanLoss(tape, tokens.Shape, Features(tape, tokens, layout, dropout, state), targets, perToken, accuracy);
 
-        return LinearCrossEntropy.Apply(tape, x, _head, targets, perToken, accuracy);
-    }
+    /// <summary>The mean loss as <see cref="Loss"/> gives it, under the eyes of an observer.</summary>
+    internal Tensor ObservedLoss(Tape tape, Tensor tokens, Tensor targets, IForwardObserver observer) =>
+        MeanLoss(tape, tokens.Shape, Features(tape, tokens, null, null, null, observer), targets, null, null);
+
+    /// <summary>Passes tokens [B, T] through the layers for the observer's sake alone.</summary>
+    internal void Observe(Tape tape, Tensor tokens, IForwardObserver observer) => Features(tape, tokens, null, null, null, observer);
 
     /// <summary>
     /// The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.
@@ -155,13 +150,15 @@ public sealed class LanguageModel : IDisposable
     public void Dispose() => _memory.Dispose();
 
     /// <summary>Normalised features [B, T, C].</summary>
-    private Tensor Features(Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state)
+    private Tensor Features(
+        Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state, IForwardObserver? observer = null)
     {
         if (tokens.Shape.Rank != 2 || tokens.Type != DType.I32 || tokens.Count == 0)
             throw new OperandException(nameof(LanguageModel), "I32 tokens [B, T], T ≥ 1", $"{tokens.Type} {tokens.Shape}");
         state?.CheckContinuation(Config, tape, tokens.Shape, layout);
 
         Tensor x = Embedding.Apply(tape, tokens, _embedding, Activations);
+        observer?.Embedded(tape, x);
         if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
@@ -170,13 +167,30 @@ public sealed class LanguageModel : IDisposable
                 layout ?? SequenceLayout.Dense,
                 dropout?.Split((ulong)layer + 1),
                 state?.Position ?? 0,
-                state?.Layers[layer]);
+                state?.Layers[layer],
+                layer,
+                observer);
             TransformerBlock block = _blocks[layer];
             x = tape.Scoped(() => block.Apply(tape, input, pass));
         }
 
         state?.MoveOn(tokens.Shape[1]);
         return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
+    }
+
+    /// <summary>The mean loss of targets [B, T] after normalised features x.</summary>
+    private Tensor MeanLoss(Tape tape, Shape tokens, Tensor x, Tensor targets, Tensor? perToken, Tensor? accuracy)
+    {
+        if (perToken is null && Counted(targets, tokens) is { } counted)
+        {
+            x = SelectRows.Apply(tape, x, tape.Own(Tensor.From(counted, [counted.Length])));
+            ReadOnlySpan<int> all = targets.AsIntegerSpan();
+            var kept = new int[counted.Length];
+            for (int i = 0; i < kept.Length; i++) kept[i] = all[counted[i]];
+            targets = tape.Own(Tensor.From(kept, [kept.Length]));
+        }
+
+        return LinearCrossEntropy.Apply(tape, x, _head, targets, perToken, accuracy);
     }
 
     /// <summary>Where targets on the CPU are not ignored, if those are so few that it pays to look at them alone.</summary>

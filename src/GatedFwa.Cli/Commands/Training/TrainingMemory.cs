@@ -22,7 +22,7 @@ internal static class TrainingMemory
         double needed = parameters + activations;
         if (needed <= available) return;
         throw new InputException(
-            $"This training needs at least {Words.Number(needed / (1L << 30), "F0")} GiB of memory and {place.Owner} has {Words.Bytes(available)}; " +
+            $"This training needs at least {Words.Bytes((long)Math.Min(needed, long.MaxValue))} of memory and {place.Owner} has {Words.Bytes(available)}; " +
             (parameters > activations ? "use a smaller model (--preset, --width, --layers)." : "use a smaller --batch or --context."));
     }
 }
