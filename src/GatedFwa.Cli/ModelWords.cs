@@ -6,7 +6,11 @@ namespace GatedFwa.Cli;
 internal static class ModelWords
 {
     /// <summary>The family in its usual name.</summary>
-    public static string Attention(ModelConfig config) => (config.Window, config.Gate) switch
+    public static string Attention(ModelConfig config) => Window(config) + (config.NativeSparse is { } sparse
+        ? $", beside native sparse attention: {sparse.BlockCount} blocks of {sparse.BlockSize}"
+        : "");
+
+    private static string Window(ModelConfig config) => (config.Window, config.Gate) switch
     {
         ({ } window, true) => $"GatedFWA, window {window}",
         ({ } window, false) => $"sliding window {window}, no gate",

@@ -181,6 +181,23 @@ public sealed partial class ModelTests(TrainedModel trained) : CommandTest, ICla
         Assert.Contains("step 150 of 150", words);
     }
 
+    [Fact]
+    public void A_model_with_native_sparse_attention_trains_writes_and_says_what_it_remembers()
+    {
+        TinyRun.WriteCorpus(Folder);
+        string[] blocks = ["--native-sparse", "on", "--block-size", "4", "--block-count", "3"];
+        Succeeded(Run(TinyRun.Train("sparse", 2, blocks)));
+
+        Succeeded(Run("generate", "sparse", "--prompt", "the cat", "--max-tokens", "20"));
+        string words = Succeeded(Run("info", "sparse"));
+        Assert.Contains("GatedFWA, window 8, beside native sparse attention: 3 blocks of 4", words);
+        // Keys and values of 16 features: 128 bytes a token, and a quarter of it for the means.
+        Assert.Contains("grows with the text: 160 bytes a token", words);
+        using JsonDocument document = JsonDocument.Parse(Succeeded(Run("info", "sparse", "--json")));
+        JsonElement sparse = document.RootElement.GetProperty("config").GetProperty("native_sparse");
+        Assert.Equal((4, 3), (sparse.GetProperty("block_size").GetInt32(), sparse.GetProperty("block_count").GetInt32()));
+    }
+
     [Theory]
     [InlineData("generate")]
     [InlineData("evaluate")]

@@ -50,6 +50,8 @@ public sealed class TrainRefusalTests : CommandTest
     [InlineData("--width", "600", "--heads", "1")] // a head size of 600
     [InlineData("--width", "64", "--heads", "3")]
     [InlineData("--heads", "3", "--key-heads", "2")]
+    [InlineData("--block-size", "32")] // no blocks without --native-sparse on
+    [InlineData("--native-sparse", "off", "--block-count", "4")]
     [InlineData("--dropout", "1.5")]
     [InlineData("--lr", "-1")]
     [InlineData("--lr", "NaN")]

@@ -75,10 +75,10 @@ internal static class EvaluateCommand
             ("For a program:", "gatedfwa evaluate runs/nano 'texts/**/*.txt' --json"));
     }
 
-    /// <summary>A model with full attention is lost beyond the context it has learned, so that is what it is measured with.</summary>
+    /// <summary>A model that no window bounds is lost beyond the context it has learned: that is what it is measured with.</summary>
     private static int? LearnedContext(string path, ModelConfig config)
     {
-        if (config.Window is not null) return null;
+        if (config.IsBounded) return null;
         return Trainer.HasRun(path) ? Trainer.ReadSettings(path).Options.Context : Evaluator.DefaultContext;
     }
 }

@@ -60,7 +60,7 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
     /// <inheritdoc/>
     public ValidationResult Measure(LanguageModel model, TrainerOptions options)
     {
-        int context = model.Config.Window is null ? options.Context : Evaluator.DefaultContext;
+        int context = model.Config.IsBounded ? Evaluator.DefaultContext : options.Context;
         EvaluationResult result = options.EvaluateByContext
             ? PositionLoss.Measure(model, Validation, options.Context, options.BatchSize).Total
             : Evaluator.Evaluate(model, Validation, context);

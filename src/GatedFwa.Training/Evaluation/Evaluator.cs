@@ -12,12 +12,12 @@ namespace GatedFwa.Training.Evaluation;
 /// </summary>
 public static class Evaluator
 {
-    /// <summary>Tokens that pass through the model at once, and the context of a full causal model, unless given.</summary>
+    /// <summary>Tokens that pass through the model at once, and the context of a model that no window bounds, unless given.</summary>
     public const int DefaultContext = 1024;
 
     /// <summary>Predicts every byte of a text from those before it.</summary>
-    /// <param name="model">A byte model. With a window its cache slides over the whole text, across documents; without, each
-    /// <paramref name="context"/> of the text stands for itself, since such a model has learned no longer one.</param>
+    /// <param name="model">A byte model. If a window bounds what it sees, its cache slides over the whole text, across documents; if not,
+    /// each <paramref name="context"/> of the text stands for itself, since such a model has learned no longer one.</param>
     /// <param name="text">The text.</param>
     /// <param name="context">Tokens that pass through the model at once.</param>
     /// <param name="cancellation">Stops between pieces.</param>
@@ -27,7 +27,7 @@ public static class Evaluator
         LanguageModel model, TokenStream text, int context = DefaultContext, CancellationToken cancellation = default)
     {
         Check(model, text);
-        using DecodeState? state = model.Config.Window is null ? null : model.NewState();
+        using DecodeState? state = model.Config.IsBounded ? model.NewState() : null;
         double nats = 0;
         for (long start = 0; start < text.Length - 1; start += context)
         {

@@ -6,7 +6,8 @@ namespace GatedFwa.Generation;
 
 /// <summary>
 /// What a model remembers of a text: per layer a ring of the last W keys, values and gates, and the last token's key and value for
-/// the token shift. It does not grow with the text, unless the model attends to everything (<see cref="GrowsWithText"/>).
+/// the token shift. It does not grow with the text, unless the model can look back further than its window: without a window, or by
+/// native sparse attention (<see cref="GrowsWithText"/>).
 /// </summary>
 public sealed class DecodeState : IDisposable
 {
@@ -32,10 +33,13 @@ public sealed class DecodeState : IDisposable
     /// <summary>Tokens fed so far: the position of the next.</summary>
     public long Position { get; private set; }
 
-    /// <summary>True for full causal models, which must keep every key and value; false where memory is bounded by the window.</summary>
-    public bool GrowsWithText => _config.Window is null;
+    /// <summary>
+    /// True for full causal models and for native sparse attention, which must keep every key and value; false where memory is
+    /// bounded by the window.
+    /// </summary>
+    public bool GrowsWithText => !_config.IsBounded;
 
-    /// <summary>Bytes of keys, values, gates and shift state that are held now.</summary>
+    /// <summary>Bytes of keys, values, gates, means of blocks and shift state that are held now, or reserved for the next tokens.</summary>
     public long Bytes => Layers.Sum(layer => layer.Bytes);
 
     internal IReadOnlyList<LayerState> Layers { get; }

@@ -10,16 +10,29 @@ internal sealed class LayerState : IDisposable
     public LayerState(ModelConfig config, int batch, Device device, DType type)
     {
         Ring = new(batch, config.Heads, config.KeyHeads, config.HeadSize, config.Window, config.Gate, device, type);
+        if (config.NativeSparse is { } sparse)
+        {
+            var shape = new GatedWindowShape(batch, 0, 0, config.Heads, config.KeyHeads, config.HeadSize);
+            History = new(shape, sparse.Options(config.Window), device, type);
+        }
+
         if (!config.TokenShift) return;
         // The token before the first is 0.
         PreviousKey = Tensor.Zeros([batch, config.KeyHeads, config.HeadSize], type, device);
         PreviousValue = Tensor.Zeros(PreviousKey.Shape, type, device);
     }
 
-    private LayerState(KeyValueRing ring, Tensor? previousKey, Tensor? previousValue) =>
-        (Ring, PreviousKey, PreviousValue) = (ring, previousKey, previousValue);
+    private LayerState(LayerState other)
+    {
+        (Ring, History) = (other.Ring.Clone(), other.History?.Clone());
+        (PreviousKey, PreviousValue) = (other.PreviousKey?.Copy(), other.PreviousValue?.Copy());
+    }
 
+    /// <summary>What the window branch sees.</summary>
     public KeyValueRing Ring { get; }
+
+    /// <summary>What the other branches of native sparse attention see; null in models without it.</summary>
+    public SparseHistory? History { get; }
 
     /// <summary>The last token's key before its shift, [B, Hkv, D]; null in models without token shift.</summary>
     public Tensor? PreviousKey { get; }
@@ -27,7 +40,7 @@ internal sealed class LayerState : IDisposable
     /// <summary>The last token's value before its shift, [B, Hkv, D]; null in models without token shift.</summary>
     public Tensor? PreviousValue { get; }
 
-    public long Bytes => Ring.Bytes + Size(PreviousKey) + Size(PreviousValue);
+    public long Bytes => Ring.Bytes + (History?.Bytes ?? 0) + Size(PreviousKey) + Size(PreviousValue);
 
     /// <summary>Copies the last token of [B, T, …] to [B, …].</summary>
     public static void Remember(Tensor tokens, Tensor last)
@@ -46,11 +59,12 @@ internal sealed class LayerState : IDisposable
             source.Slice(((row + 1) * rowFloats) - width, width).CopyTo(target[(row * width)..]);
     }
 
-    public LayerState Clone() => new(Ring.Clone(), PreviousKey?.Copy(), PreviousValue?.Copy());
+    public LayerState Clone() => new(this);
 
     public void Reset()
     {
         Ring.Clear();
+        History?.Clear();
         PreviousKey?.Clear();
         PreviousValue?.Clear();
     }
@@ -58,6 +72,7 @@ internal sealed class LayerState : IDisposable
     public void Dispose()
     {
         Ring.Dispose();
+        History?.Dispose();
         PreviousKey?.Dispose();
         PreviousValue?.Dispose();
     }

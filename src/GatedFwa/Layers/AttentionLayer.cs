@@ -13,7 +13,7 @@ internal sealed class AttentionLayer
     private readonly ModelConfig _config;
     private readonly Parameter _query, _key, _value, _output;
     private readonly Parameter? _keyShift, _valueShift, _queryNorm, _keyNorm;
-    private readonly Parameter? _gate, _gateBias, _gateAmplitude;
+    private readonly Parameter? _gate, _gateBias, _gateAmplitude, _branchGate, _branchGateBias;
 
     public AttentionLayer(ModelConfig config, ParameterSet parameters)
     {
@@ -26,6 +26,8 @@ internal sealed class AttentionLayer
         if (config.QkNorm) (_queryNorm, _keyNorm) = (parameters["query_norm.weight"], parameters["key_norm.weight"]);
         if (config.Gate)
             (_gate, _gateBias, _gateAmplitude) = (parameters["gate.weight"], parameters["gate.bias"], parameters["gate.amplitude.weight"]);
+        if (config.NativeSparse is not null)
+            (_branchGate, _branchGateBias) = (parameters["branch_gate.weight"], parameters["branch_gate.bias"]);
     }
 
     /// <summary>[B, T, C], normalised → [B, T, C].</summary>
@@ -41,11 +43,22 @@ internal sealed class AttentionLayer
         (Tensor? alpha, DecayGatePrefix? prefix) = Gate(tape, x, projections, pass);
         pass.Observer?.Attends(pass.Layer, q, k, alpha);
 
-        Tensor o = Attend(tape, q, k, v, alpha, prefix, pass);
+        Tensor o = _branchGate is null
+            ? AttendWindow(tape, q, k, v, alpha, prefix, pass)
+            : AttendSparse(tape, q, k, v, alpha, prefix, Branches(tape, x), pass);
         return Linear.Apply(tape, tape.View(o, x.Shape), _output);
     }
 
-    private Tensor Attend(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, ForwardPass pass)
+    private Tensor AttendSparse(
+        Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, BranchGates gates, ForwardPass pass)
+    {
+        if (pass.State?.History is { } history)
+            return NativeSparseAttention.Continue(tape, q, k, v, history, gates, () => AttendWindow(tape, q, k, v, alpha, prefix, pass));
+        return NativeSparseAttention.Apply(
+            tape, q, k, v, alpha, prefix, gates, _config.NativeSparse!.Options(_config.Window) with { Layout = pass.Layout });
+    }
+
+    private Tensor AttendWindow(Tape tape, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, ForwardPass pass)
     {
         var options = new AttentionOptions { Window = _config.Window, Layout = pass.Layout };
         if (pass.State?.Ring is { } ring)
@@ -60,6 +73,14 @@ internal sealed class AttentionLayer
         }
 
         return GatedWindowAttention.Apply(tape, q, k, v, alpha, prefix, options);
+    }
+
+    /// <summary>How much each branch counts, one projection for all three: in float32, whatever the activations are.</summary>
+    private BranchGates Branches(Tape tape, Tensor x)
+    {
+        Tensor logits = Linear.Apply(tape, x, _branchGate!, _branchGateBias!, DType.F32);
+        Tensor Gate(int branch) => Sigmoid.Apply(tape, logits, branch * _config.Heads, _config.Heads);
+        return new(Gate(0), Gate(1), Gate(2));
     }
 
     /// <summary>The decays, and on a GPU their prefix, unless a text's past is yet to come before them.</summary>

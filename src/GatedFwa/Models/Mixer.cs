@@ -14,24 +14,35 @@ public sealed record Mixer
 
     /// <summary>Full softmax attention, no decay.</summary>
     public static Mixer Full { get; } =
-        new("full", "full softmax attention", config => config with { Gate = false, Window = null });
+        new("full", "full softmax attention", config => config with { Gate = false, Window = null, NativeSparse = null });
 
     /// <summary>A sliding window, no decay.</summary>
     public static Mixer SlidingWindow { get; } =
-        new("window", "a sliding window", config => config with { Gate = false, Window = WindowOf(config) });
+        new("window", "a sliding window", config => config with { Gate = false, Window = WindowOf(config), NativeSparse = null });
 
     /// <summary>Full attention whose scores carry the learned decay (forgetting attention).</summary>
-    public static Mixer GatedFull { get; } =
-        new("gated-full", "full attention with the learned decay", config => config with { Gate = true, Window = null });
+    public static Mixer GatedFull { get; } = new(
+        "gated-full",
+        "full attention with the learned decay",
+        config => config with { Gate = true, Window = null, NativeSparse = null });
 
     /// <summary>A sliding window whose scores carry the learned decay.</summary>
-    public static Mixer GatedFwa { get; } =
-        new("gatedfwa", "a sliding window with the learned decay", config => config with { Gate = true, Window = WindowOf(config) });
+    public static Mixer GatedFwa { get; } = new(
+        "gatedfwa",
+        "a sliding window with the learned decay",
+        config => config with { Gate = true, Window = WindowOf(config), NativeSparse = null });
+
+    /// <summary>A sliding window whose scores carry the learned decay, as one branch of native sparse attention; the blocks are the
+    /// model's own where it has any.</summary>
+    public static Mixer GatedFwaNsa { get; } = new(
+        "gatedfwa-nsa",
+        "a sliding window with the learned decay, native sparse attention beside it",
+        config => config with { Gate = true, Window = WindowOf(config), NativeSparse = config.NativeSparse ?? new() });
 
     /// <summary>Every mixer, baselines first.</summary>
-    public static IReadOnlyList<Mixer> All { get; } = [Full, SlidingWindow, GatedFull, GatedFwa];
+    public static IReadOnlyList<Mixer> All { get; } = [Full, SlidingWindow, GatedFull, GatedFwa, GatedFwaNsa];
 
-    /// <summary>Its name: <c>full</c>, <c>window</c>, <c>gated-full</c> or <c>gatedfwa</c>.</summary>
+    /// <summary>Its name: <c>full</c>, <c>window</c>, <c>gated-full</c>, <c>gatedfwa</c> or <c>gatedfwa-nsa</c>.</summary>
     public string Name { get; }
 
     /// <summary>What it is, in a few words.</summary>

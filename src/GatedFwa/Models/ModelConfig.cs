@@ -2,13 +2,15 @@ namespace GatedFwa.Models;
 
 /// <summary>
 /// Everything that decides a model's shape and its operators; <c>config.json</c> is this, in snake_case. Each piece of the layer is
-/// an option of its own, so that one code trains full softmax, sliding window, gated full attention and GatedFWA.
+/// an option of its own, so that one code trains full softmax, sliding window, gated full attention, GatedFWA and GatedFWA with native
+/// sparse attention.
 /// </summary>
 /// <example>
 /// <code>
 /// ModelConfig gatedFwa = ModelConfig.Preset("tiny");
 /// ModelConfig slidingWindow = gatedFwa with { Gate = false };
 /// ModelConfig fullSoftmax = gatedFwa with { Gate = false, Window = null };
+/// ModelConfig lookingBack = gatedFwa with { NativeSparse = new() { BlockCount = 8 } };
 /// </code>
 /// </example>
 public sealed partial record ModelConfig
@@ -46,6 +48,9 @@ public sealed partial record ModelConfig
     /// <summary>The gate's bias at initialisation: larger forgets more slowly (2 gives α ≈ 0.127 a token).</summary>
     public float GateBias { get; init; } = 2;
 
+    /// <summary>Whether native sparse attention looks back beyond the window, and in which blocks; null for the window alone.</summary>
+    public NativeSparseConfig? NativeSparse { get; init; }
+
     /// <summary>Whether keys and values are mixed with those of the token before.</summary>
     public bool TokenShift { get; init; } = true;
 
@@ -78,12 +83,17 @@ public sealed partial record ModelConfig
     [System.Text.Json.Serialization.JsonIgnore]
     public int HeadSize => Width / Heads;
 
+    /// <summary>Whether no token sees, layer by layer, further than a window: what is remembered of a text then stays the same however
+    /// long the text becomes.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool IsBounded => Window is not null && NativeSparse is null;
+
     /// <summary>
     /// How many tokens back a prediction can look, L · (W − 1): each layer hands on what its window sees. Null where nothing bounds
     /// it. The one token a layer that the token shift adds is not counted.
     /// </summary>
     [System.Text.Json.Serialization.JsonIgnore]
-    public long? Reach => Window is { } window ? (long)Layers * (window - 1) : null;
+    public long? Reach => IsBounded && Window is { } window ? (long)Layers * (window - 1) : null;
 
     /// <summary>A configuration by name.</summary>
     /// <param name="name"><c>nano</c> (learns English spelling in a minute on two cores), <c>tiny</c> (11 M parameters),
@@ -119,6 +129,8 @@ public sealed partial record ModelConfig
 
         Require(KeyHeads >= 1 && Heads % KeyHeads == 0, "key_heads", KeyHeads, $"a divisor of the {Heads} heads");
         Require(Window is null or >= 1, "window", Window, "at least 1, or null for full causal attention");
+        Require(NativeSparse is not { BlockSize: < 1 }, "native_sparse.block_size", NativeSparse?.BlockSize, "at least 1");
+        Require(NativeSparse is not { BlockCount: < 1 }, "native_sparse.block_count", NativeSparse?.BlockCount, "at least 1");
         Require(float.IsFinite(GateBias), "gate_bias", GateBias, "a finite number");
         Require(float.IsFinite(RotaryBase) && RotaryBase > 1, "rotary_base", RotaryBase, "a finite number above 1");
         Require(FeedForwardWidth is >= 0 and <= 1 << 20, "feed_forward_width", FeedForwardWidth, "from 0, which means none, to 1048576");

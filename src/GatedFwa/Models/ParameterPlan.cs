@@ -24,7 +24,7 @@ public sealed record ParameterSpec(string Name, Shape Shape, bool Decays, Initia
 /// </summary>
 /// <remarks>
 /// Weight decay applies to the matrices that features pass through, the tied embedding included: as output projection each of
-/// its rows gets a gradient at every step. It does not apply to norms, biases, the gate and the token shift (their zero is no
+/// its rows gets a gradient at every step. It does not apply to norms, biases, the gates and the token shift (their zero is no
 /// neutral point: it means forgetting half), nor to an untied input embedding, whose rare rows would only shrink between their
 /// occurrences.
 /// </remarks>
@@ -81,6 +81,12 @@ public static class ParameterPlan
             yield return Matrix(attention + "gate.weight", config.Heads, width) with { Decays = false, Stack = projections };
             yield return new(attention + "gate.bias", [config.Heads], false, new(config.GateBias, 0));
             yield return new(attention + "gate.amplitude.weight", [config.Heads, width], false, new(0, 0)) { Stack = projections };
+        }
+
+        if (config.NativeSparse is not null)
+        {
+            yield return Matrix(attention + "branch_gate.weight", 3 * config.Heads, width) with { Decays = false };
+            yield return new(attention + "branch_gate.bias", [3 * config.Heads], false, new(0, 0));
         }
 
         yield return Matrix(attention + "output.weight", width, width) with { Initial = residual };

@@ -24,15 +24,18 @@ public sealed class ModelDirectoryTests : TensorTest
 
     private string Weights => Path.Combine(Model, ModelDirectory.WeightsFile);
 
-    [Fact]
-    public void A_saved_model_loads_bit_for_bit()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_saved_model_loads_bit_for_bit(bool nativeSparse)
     {
-        Save(TinyConfig, seed: 5);
+        ModelConfig config = TinyConfig with { NativeSparse = nativeSparse ? new() { BlockSize = 4, BlockCount = 3 } : null };
+        Save(config, seed: 5);
         (LanguageModel loaded, _) = ModelDirectory.Load(Model);
         using (loaded)
-        using (var original = new LanguageModel(TinyConfig, seed: 5))
+        using (var original = new LanguageModel(config, seed: 5))
         {
-            Assert.Equal(TinyConfig, loaded.Config);
+            Assert.Equal(config, loaded.Config);
             foreach ((Parameter expected, Parameter actual) in original.Parameters.Zip(loaded.Parameters))
                 Assert.Equal(expected.Value.ToArray(), actual.Value.ToArray());
         }

@@ -176,6 +176,7 @@ public sealed class LanguageModelTests : TensorTest
     [Theory]
     [InlineData("GatedFWA")]
     [InlineData("full softmax")]
+    [InlineData("native sparse")]
     public void Any_number_of_threads_gives_the_same_bits(string name)
     {
         (int[] tokens, int[] targets) = Batch(3, 150);

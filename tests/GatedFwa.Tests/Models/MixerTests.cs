@@ -14,7 +14,16 @@ public sealed class MixerTests
     [InlineData("gated-full", true, null)]
     [InlineData("gatedfwa", true, 7)]
     public void A_mixer_decides_gate_and_window(string name, bool gate, int? window) =>
-        Assert.Equal(Model with { Gate = gate, Window = window }, Mixer.Parse(name).In(Model));
+        Assert.Equal(Model with { Gate = gate, Window = window }, Mixer.Parse(name).In(Model with { NativeSparse = new() }));
+
+    [Fact]
+    public void Native_sparse_attention_has_the_models_own_blocks_or_those_of_the_paper()
+    {
+        NativeSparseConfig own = new() { BlockSize = 8, BlockCount = 5 };
+        Mixer mixer = Mixer.Parse("gatedfwa-nsa");
+        Assert.Equal(Model with { NativeSparse = own }, mixer.In(Model with { NativeSparse = own, Gate = false }));
+        Assert.Equal(Model with { NativeSparse = new() { BlockSize = 64, BlockCount = 16 } }, mixer.In(Model));
+    }
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -36,6 +45,7 @@ public sealed class MixerTests
     [Theory]
     [InlineData("window")]
     [InlineData("gatedfwa")]
+    [InlineData("gatedfwa-nsa")]
     public void A_mixer_that_needs_a_window_says_so(string name)
     {
         string message = Assert.Throws<InputException>(() => Mixer.Parse(name).In(Model with { Window = null })).Message;

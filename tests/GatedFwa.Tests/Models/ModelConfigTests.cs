@@ -16,6 +16,8 @@ public sealed class ModelConfigTests
         ModelConfig config = ModelConfig.Preset(preset) with { Gate = false, Dropout = 0.1f, GateBias = 3.5f };
         Assert.Equal(config, ModelConfig.Parse(config.ToJson()));
         Assert.Equal(config with { Window = null }, ModelConfig.Parse((config with { Window = null }).ToJson()));
+        config = config with { NativeSparse = new() { BlockSize = 8, BlockCount = 3 } };
+        Assert.Equal(config, ModelConfig.Parse(config.ToJson()));
     }
 
     [Fact]
@@ -25,7 +27,7 @@ public sealed class ModelConfigTests
         string[] keys =
         [
             "vocabulary_size", "layers", "width", "heads", "key_heads", "window", "gate", "gate_bias", "token_shift", "qk_norm",
-            "rotary", "rotary_base", "feed_forward_width", "tied_embedding", "dropout", "norm_epsilon",
+            "rotary", "rotary_base", "feed_forward_width", "tied_embedding", "dropout", "norm_epsilon", "native_sparse",
         ];
         using var document = System.Text.Json.JsonDocument.Parse(json);
         Assert.Equal(keys.Order(), document.RootElement.EnumerateObject().Select(property => property.Name).Order());
@@ -36,6 +38,9 @@ public sealed class ModelConfigTests
     {
         Assert.NotEqual(Small, Small with { Window = 511 });
         Assert.NotEqual(Small, Small with { KeyHeads = 4 });
+        Assert.NotEqual(Small, Small with { NativeSparse = new() });
+        Assert.NotEqual(Small with { NativeSparse = new() }, Small with { NativeSparse = new() { BlockCount = 15 } });
+        Assert.Equal(Small with { NativeSparse = new() }, Small with { NativeSparse = new() { BlockSize = 64, BlockCount = 16 } });
         Assert.Equal(Small, Small with { KeyHeads = 12, FeedForwardWidth = 2048 });
     }
 
@@ -83,6 +88,10 @@ public sealed class ModelConfigTests
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"dropout":1}""", "dropout is 1")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"rotary_base":1e99}""", "rotary_base")]
     [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"norm_epsilon":0}""", "norm_epsilon is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"block_size":0}}""", "block_size is 0")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"block_count":-1}}""", "block_count is -1")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":{"blocks":4}}""", "native_sparse.blocks")]
+    [InlineData("""{"vocabulary_size":257,"layers":1,"width":64,"heads":4,"native_sparse":true}""", "The key \"native_sparse\"")]
     public void A_configuration_that_makes_no_model_is_refused_in_a_sentence(string json, string expected)
     {
         string message = Assert.Throws<InputException>(() => ModelConfig.Parse(json)).Message;
@@ -96,6 +105,10 @@ public sealed class ModelConfigTests
         ModelConfig config = ModelConfig.Parse("""{"vocabulary_size":257,"layers":2,"width":64,"heads":4}""");
         Assert.Equal(new ModelConfig { VocabularySize = 257, Layers = 2, Width = 64, Heads = 4 }, config);
         Assert.Null(config.Window);
+        Assert.Null(config.NativeSparse);
+        ModelConfig sparse = ModelConfig.Parse(
+            """{"vocabulary_size":257,"layers":2,"width":64,"heads":4,"native_sparse":{"block_count":8}}""");
+        Assert.Equal(config with { NativeSparse = new() { BlockSize = 64, BlockCount = 8 } }, sparse);
         Assert.True(config is { Gate: true, TokenShift: true, QkNorm: true, Rotary: true, TiedEmbedding: true, KeyHeads: 4, GateBias: 2 });
     }
 

@@ -33,7 +33,22 @@ public sealed class ParameterTests : TensorTest
         Assert.DoesNotContain(
             names,
             name => name.Contains("shift") || name.Contains("attention.gate") || name.Contains("query_norm") || name.Contains("key_norm"));
+        Assert.DoesNotContain(names, name => name.Contains("branch_gate"));
         Assert.Contains("head.weight", names);
+    }
+
+    [Fact]
+    public void Native_sparse_attention_adds_three_gates_a_head_that_begin_half_open()
+    {
+        ModelConfig config = TinyModels.GatedFwa, sparse = config with { NativeSparse = new() };
+        long Count(ModelConfig model) => ParameterPlan.Of(model).Sum(spec => spec.Shape.Count);
+        Assert.Equal(config.Layers * 3 * config.Heads * (config.Width + 1), Count(sparse) - Count(config));
+        ParameterSpec weight = ParameterPlan.Of(sparse).Single(spec => spec.Name == "layers.1.attention.branch_gate.weight");
+        Assert.Equal([3 * config.Heads, config.Width], weight.Shape.ToArray());
+        Assert.Equal((false, new Initialisation(0, 0.02f)), (weight.Decays, weight.Initial));
+        Dictionary<string, float[]> values = Values(sparse, 1);
+        Assert.All(values["layers.1.attention.branch_gate.bias"], value => Assert.Equal(0, value));
+        Assert.Contains(values["layers.1.attention.branch_gate.weight"], value => value != 0);
     }
 
     [Fact]

@@ -51,40 +51,87 @@ internal sealed class ReferenceModel(LanguageModel model)
 
     private double[][] Attention(double[][] x, string name)
     {
-        int heads = _config.Heads, keyHeads = _config.KeyHeads, size = _config.HeadSize;
         double[][] q = Project(x, name + "query.weight"), k = Project(x, name + "key.weight"), v = Project(x, name + "value.weight");
         if (_config.TokenShift) (k, v) = (Shift(x, k, name + "key_shift.weight"), Shift(x, v, name + "value_shift.weight"));
         if (_config.QkNorm) (q, k) = (Norm(q, name + "query_norm.weight"), Norm(k, name + "key_norm.weight"));
         if (_config.Rotary) (q, k) = (Rotate(q), Rotate(k));
         double[][]? alpha = _config.Gate ? Alpha(x, name + "gate.") : null;
 
-        double[][] o = [.. x.Select(_ => new double[heads * size])];
-        for (int head = 0; head < heads; head++)
-        {
-            int keyHead = head * keyHeads / heads;
-            for (int i = 0; i < x.Length; i++)
-            {
-                int first = Math.Max(0, i - (_config.Window ?? x.Length) + 1);
-                var weights = new double[x.Length];
-                double decay = 0;
-                for (int j = i; j >= first; j--)
-                {
-                    double dot = 0;
-                    for (int d = 0; d < size; d++) dot += q[i][(head * size) + d] * k[j][(keyHead * size) + d];
-                    weights[j] = Math.Exp((dot / Math.Sqrt(size)) - decay);
-                    decay += alpha?[j][head] ?? 0;
-                }
-
-                double total = weights.Sum();
-                for (int j = first; j <= i; j++)
-                {
-                    for (int d = 0; d < size; d++) o[i][(head * size) + d] += weights[j] / total * v[j][(keyHead * size) + d];
-                }
-            }
-        }
-
+        double[][] o = Attend(q, k, v, alpha, (i, _) => Range(Math.Max(0, i - (_config.Window ?? x.Length) + 1), i + 1));
+        if (_config.NativeSparse is { } sparse) o = LookBack(x, q, k, v, o, sparse, name + "branch_gate.");
         return Project(o, name + "output.weight");
     }
+
+    /// <summary>Each query's softmax over the keys that it sees in a key head; where it sees none, 0.</summary>
+    private double[][] Attend(double[][] q, double[][] k, double[][] v, double[][]? alpha, Func<int, int, IEnumerable<int>> visible)
+    {
+        int size = _config.HeadSize;
+        return [.. q.Select((_, i) =>
+        {
+            var o = new double[q[i].Length];
+            for (int head = 0; head < _config.Heads; head++)
+            {
+                int keyHead = head * _config.KeyHeads / _config.Heads;
+                int[] keys = [.. visible(i, keyHead)];
+                double Decay(int j) => alpha is null ? 0 : Range(j + 1, i + 1).Sum(s => alpha[s][head]);
+                double[] weights = [.. keys.Select(j => Math.Exp(Score(q[i], k[j], head) - Decay(j)))];
+                double total = weights.Sum();
+                for (int n = 0; n < keys.Length; n++)
+                {
+                    for (int d = 0; d < size; d++) o[(head * size) + d] += weights[n] / total * v[keys[n]][(keyHead * size) + d];
+                }
+            }
+
+            return o;
+        })];
+    }
+
+    /// <summary>The three branches of native sparse attention, weighed.</summary>
+    private double[][] LookBack(
+        double[][] x, double[][] q, double[][] k, double[][] v, double[][] window, NativeSparseConfig sparse, string gate)
+    {
+        int length = sparse.BlockSize, heads = _config.Heads;
+        double[][] Means(double[][] y) => [.. Range(0, y.Length / length).Select(block =>
+            y[0].Select((_, i) => Range(block * length, (block + 1) * length).Average(t => y[t][i])).ToArray())];
+        double[][] pooledK = Means(k), pooledV = Means(v), logits = Project(x, gate + "weight");
+        double[][][] branches =
+        [
+            Attend(q, pooledK, pooledV, null, (t, _) => Range(0, (t + 1) / length)),
+            Attend(q, k, v, null, (t, keyHead) =>
+                Chosen(q[t], pooledK, t, keyHead, sparse).SelectMany(block => Range(block * length, Math.Min(t + 1, (block + 1) * length)))),
+            window,
+        ];
+        double Gate(int t, int column) => 1 / (1 + Math.Exp(-logits[t][column] - Parameters[gate + "bias"][column]));
+        return [.. x.Select((_, t) => window[t].Select((_, i) =>
+            branches.Select((branch, b) => Gate(t, (b * heads) + (i / _config.HeadSize)) * branch[t][i]).Sum()).ToArray())];
+    }
+
+    private IEnumerable<int> Chosen(double[] q, double[][] pooledK, int t, int keyHead, NativeSparseConfig sparse)
+    {
+        int own = t / sparse.BlockSize;
+        var importance = new double[own + 1];
+        for (int head = 0; head < _config.Heads; head++)
+        {
+            if (head * _config.KeyHeads / _config.Heads != keyHead) continue;
+            double[] weights = [.. Range(0, (t + 1) / sparse.BlockSize).Select(block => Math.Exp(Score(q, pooledK[block], head)))];
+            for (int block = 0; block < own; block++) importance[block] += weights[block] / weights.Sum();
+        }
+
+        int[] forced = [own, own - 1, 0];
+        IEnumerable<int> best = Range(0, own).OrderByDescending(block => importance[block]);
+        return forced.Concat(best).Where(block => block >= 0).Distinct().Take(sparse.BlockCount).ToArray();
+    }
+
+    private double Score(double[] q, double[] k, int head)
+    {
+        int size = _config.HeadSize, keyHead = head * _config.KeyHeads / _config.Heads;
+        double dot = 0;
+        for (int d = 0; d < size; d++) dot += q[(head * size) + d] * k[(keyHead * size) + d];
+        return dot / Math.Sqrt(size);
+    }
+
+    /// <summary>first ≤ i &lt; end.</summary>
+    private static IEnumerable<int> Range(int first, int end) => Enumerable.Range(first, end - first);
 
     private double[][] Alpha(double[][] x, string name)
     {

@@ -35,10 +35,13 @@ public abstract class DeviceRunSuite(TestBackend backend) : TensorTest(backend)
 
     protected override void Cleanup() => _folder.Dispose();
 
-    [Fact]
-    public void Follows_the_loss_curve_of_the_CPU()
+    [Theory]
+    [InlineData("gatedfwa")]
+    [InlineData("gatedfwa-nsa")]
+    public void Follows_the_loss_curve_of_the_CPU(string mixer)
     {
-        double[] onCpu = Losses(TestBackend.Cpu, "cpu"), here = Losses(Backend, "gpu");
+        ModelConfig model = TinyRun.With(mixer);
+        double[] onCpu = Losses(TestBackend.Cpu, "cpu", model), here = Losses(Backend, "gpu", model);
         Assert.Equal(onCpu.Length, here.Length);
         for (int step = 0; step < onCpu.Length; step++) Assert.InRange(Math.Abs(here[step] - onCpu[step]) / onCpu[step], 0, Tolerance);
     }
@@ -126,9 +129,9 @@ public abstract class DeviceRunSuite(TestBackend backend) : TensorTest(backend)
         Assert.InRange(Math.Abs(validation - expectedValidation) / expectedValidation, 0, Tolerance);
     }
 
-    private double[] Losses(TestBackend backend, string name)
+    private double[] Losses(TestBackend backend, string name, ModelConfig? model = null)
     {
-        TinyRun.Finish(TinyRun.Options(_folder[name]), resume: false, backend);
+        TinyRun.Finish(TinyRun.Options(_folder[name]), resume: false, backend, model: model);
         return Logged(_folder[name], "loss");
     }
 

@@ -22,6 +22,10 @@ internal static class TinyRun
         Dropout = 0.1f,
     };
 
+    /// <summary>The same model with another mixer.</summary>
+    public static ModelConfig With(string mixer) =>
+        Mixer.Parse(mixer).In(Model with { NativeSparse = new() { BlockSize = 4, BlockCount = 3 } });
+
     public static DocumentSplit Data { get; } = DocumentSplit.Of([.. Enumerable.Range(0, 40).Select(i => Texts.Document(60, (ulong)i))], seed: 0);
 
     public static TrainerOptions Options(string output) => new()
@@ -40,17 +44,19 @@ internal static class TinyRun
     };
 
     /// <summary>Runs, or goes on, until the end.</summary>
-    public static TrainingResult Finish(TrainerOptions options, bool resume, TestBackend? backend = null, Action<TrainingProgress>? progress = null)
+    public static TrainingResult Finish(
+        TrainerOptions options, bool resume, TestBackend? backend = null, Action<TrainingProgress>? progress = null, ModelConfig? model = null)
     {
-        using Trainer trainer = Open(options, resume, backend);
+        using Trainer trainer = Open(options, resume, backend, model);
         return trainer.Run(progress);
     }
 
     /// <summary>Starts a run or goes on with it.</summary>
-    public static Trainer Open(TrainerOptions options, bool resume, TestBackend? backend = null)
+    public static Trainer Open(TrainerOptions options, bool resume, TestBackend? backend = null, ModelConfig? model = null)
     {
         (Device device, DType type) = backend ?? TestBackend.Cpu;
-        return resume ? Trainer.Resume(Model, options, Data, device, type) : Trainer.Start(Model, options, Data, device, type);
+        model ??= Model;
+        return resume ? Trainer.Resume(model, options, Data, device, type) : Trainer.Start(model, options, Data, device, type);
     }
 
     /// <summary>Runs until so many steps are done, then interrupts as Ctrl-C does.</summary>

@@ -19,8 +19,10 @@ public sealed class TrainerTests : TensorTest
         _folder.Dispose();
     }
 
-    [Fact]
-    public void Training_lowers_the_loss_below_what_counting_letters_gives()
+    [Theory]
+    [InlineData("gatedfwa")]
+    [InlineData("gatedfwa-nsa")]
+    public void Training_lowers_the_loss_below_what_counting_letters_gives(string mixer)
     {
         TrainerOptions options = TinyRun.Options(_folder["run"]) with
         {
@@ -32,7 +34,7 @@ public sealed class TrainerTests : TensorTest
             EvaluationInterval = 50,
         };
         var losses = new List<double>();
-        using Trainer trainer = Trainer.Start(TinyRun.Model with { Dropout = 0 }, options, TinyRun.Data);
+        using Trainer trainer = Trainer.Start(TinyRun.With(mixer) with { Dropout = 0 }, options, TinyRun.Data);
         TrainingResult result = trainer.Run(progress => losses.Add(progress.Loss));
         Assert.True(result.Completed);
         Assert.Equal(150, losses.Count);

@@ -36,14 +36,25 @@ internal static class ModelReport
         Facts.Print("weights", $"{ModelDirectory.WeightsFile}, {Words.Bytes(weights.FileBytes)}");
         Facts.Print(
             "state of a text",
-            config.Window is null ? "grows with the text" : $"{Words.Bytes(StateBytes(config))}, however long the text");
+            config.IsBounded
+                ? $"{Words.Bytes(WindowBytes(config))}, however long the text"
+                : $"grows with the text: {Words.Bytes(TokenBytes(config))} a token" +
+                    (config.Window is null ? "" : $", beside {Words.Bytes(WindowBytes(config))}"));
         if (RunReport.Read(folder) is { } run) Facts.Print("training", run.ToString());
     }
 
     /// <summary>A ring of keys, values and gates a layer.</summary>
-    private static long StateBytes(ModelConfig config)
+    private static long WindowBytes(ModelConfig config) => sizeof(float) * RingFloats(config) * config.Window!.Value * config.Layers;
+
+    /// <summary>What each token adds: to a ring without a window; a key, a value and its share of a block's means.</summary>
+    private static long TokenBytes(ModelConfig config)
     {
-        long perToken = (2L * config.KeyHeads * config.HeadSize) + (config.Gate ? config.Heads : 0);
-        return sizeof(float) * perToken * config.Window!.Value * config.Layers;
+        double floats = config.Window is null ? RingFloats(config) : 0;
+        if (config.NativeSparse is { } sparse) floats += KeyFloats(config) * (1 + (1.0 / sparse.BlockSize));
+        return (long)Math.Ceiling(sizeof(float) * floats * config.Layers);
     }
+
+    private static long RingFloats(ModelConfig config) => KeyFloats(config) + (config.Gate ? config.Heads : 0);
+
+    private static long KeyFloats(ModelConfig config) => 2L * config.KeyHeads * config.HeadSize;
 }

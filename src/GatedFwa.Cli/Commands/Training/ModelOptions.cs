@@ -35,6 +35,11 @@ internal sealed class ModelOptions
     }.AcceptOnlyFromAmong([.. Mixer.All.Select(mixer => mixer.Name)]);
 
     private readonly Option<string?> _gate = Switch("--gate", "The learned decay.");
+    private readonly Option<string?> _nativeSparse = Switch(
+        "--native-sparse", "Look back beyond the window, at means of blocks and at the tokens of the best blocks.", whenLeftOut: "off");
+
+    private readonly Option<int?> _blockSize = Size("--block-size", "Tokens of a block of native sparse attention. [default: 64]");
+    private readonly Option<int?> _blockCount = Size("--block-count", "Blocks whose tokens a query sees. [default: 16]");
     private readonly Option<string?> _tokenShift = Switch("--token-shift", "Mix keys and values with those of the token before.");
     private readonly Option<string?> _qkNorm = Switch("--qk-norm", "Normalise queries and keys.");
     private readonly Option<string?> _rotary = Switch("--rotary", "Rotate queries and keys by their position.");
@@ -45,10 +50,15 @@ internal sealed class ModelOptions
         HelpName = "P",
     };
 
-    private Option[] All =>
-        [_preset, _layers, _width, _heads, _keyHeads, _window, _mixer, _fullAttention, _gate, _tokenShift, _qkNorm, _rotary, _dropout];
+    private bool _hasMixer = true;
 
-    private Option[] OfTheMixer => [_mixer, _fullAttention, _gate];
+    private Option[] All =>
+    [
+        _preset, _layers, _width, _heads, _keyHeads, _window, _mixer, _fullAttention, _gate, _nativeSparse, _blockSize, _blockCount,
+        _tokenShift, _qkNorm, _rotary, _dropout,
+    ];
+
+    private Option[] OfTheMixer => [_mixer, _fullAttention, _gate, _nativeSparse];
 
     /// <summary>Adds the flags to a command.</summary>
     /// <param name="command">The command.</param>
@@ -56,13 +66,14 @@ internal sealed class ModelOptions
     public void AddTo(Command command, bool withMixer = true)
     {
         _preset.AcceptOnlyFromAmong("nano", "tiny", "small", "zoology");
+        _hasMixer = withMixer;
         foreach (Option option in withMixer ? All : All.Except(OfTheMixer)) command.Options.Add(option);
         command.Validators.Add(result =>
         {
             if (result.GetResult(_window) is not null && result.GetResult(_fullAttention) is not null)
                 result.AddError("--window and --full-attention exclude each other.");
             if (result.GetResult(_mixer) is null) return;
-            Option[] covered = [_fullAttention, _gate];
+            Option[] covered = [_fullAttention, _gate, _nativeSparse];
             if (covered.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } other)
                 result.AddError($"{other.Name} says again what --mixer says; leave one of them out.");
         });
@@ -98,6 +109,12 @@ internal sealed class ModelOptions
             Heads = result.GetValue(_heads) ?? config.Heads,
             Window = result.GetValue(_fullAttention) ? null : result.GetValue(_window) ?? config.Window,
             Gate = IsOn(result, _gate) ?? config.Gate,
+            NativeSparse = IsOn(result, _nativeSparse) switch
+            {
+                true => config.NativeSparse ?? new(),
+                false => null,
+                null => config.NativeSparse,
+            },
             TokenShift = IsOn(result, _tokenShift) ?? config.TokenShift,
             QkNorm = IsOn(result, _qkNorm) ?? config.QkNorm,
             Rotary = IsOn(result, _rotary) ?? config.Rotary,
@@ -112,7 +129,18 @@ internal sealed class ModelOptions
                 throw new InputException($"--mixer {mixer} has no window; leave --window out, or use another mixer.");
         }
 
-        return config.Validate();
+        return ChangeBlocks(config, result).Validate();
+    }
+
+    private ModelConfig ChangeBlocks(ModelConfig config, ParseResult result)
+    {
+        (int? size, int? count) = (result.GetValue(_blockSize), result.GetValue(_blockCount));
+        if (size is null && count is null) return config;
+        // Where mixers come later, the blocks are for those that want them.
+        NativeSparseConfig sparse = config.NativeSparse ?? (_hasMixer
+            ? throw new InputException("This model has no blocks; use --native-sparse on, or leave --block-size and --block-count out.")
+            : new());
+        return config with { NativeSparse = new() { BlockSize = size ?? sparse.BlockSize, BlockCount = count ?? sparse.BlockCount } };
     }
 
     private static Option<int?> Size(string name, string description) =>
@@ -122,9 +150,9 @@ internal sealed class ModelOptions
             HelpName = "N",
         });
 
-    private static Option<string?> Switch(string name, string description)
+    private static Option<string?> Switch(string name, string description, string whenLeftOut = "on")
     {
-        var option = new Option<string?>(name) { Description = description + " [default: on]", HelpName = "on|off" };
+        var option = new Option<string?>(name) { Description = $"{description} [default: {whenLeftOut}]", HelpName = "on|off" };
         option.AcceptOnlyFromAmong("on", "off");
         return option;
     }

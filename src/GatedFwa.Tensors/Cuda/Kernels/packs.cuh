@@ -63,3 +63,5 @@ template <class T, class Body> __device__ __forceinline__ void each_pack(long lo
     }
     for (long long i = first; i < count; i++) body(Width<1>(), i);
 }
+
+__device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }

@@ -2,8 +2,6 @@
 // may be columns of a wider matrix. A thread has PACK neighbours.
 #include "packs.cuh"
 
-__device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
-
 // Where this thread's elements lie among those of gate and value, and among those of y; false where it has none.
 __device__ __forceinline__ bool place(long long count, int stride, long long &wide, long long &dense)
 {

@@ -43,8 +43,6 @@ __device__ __forceinline__ Place place_of(int row, int tokens, int heads, const 
     return place;
 }
 
-__device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
-
 // The same head one token earlier; null for zeros.
 __device__ __forceinline__ const ELEMENT *row_before(const ELEMENT *x, const ELEMENT *previous, Place place, int heads, int x_stride)
 {

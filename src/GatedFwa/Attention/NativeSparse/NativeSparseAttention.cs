@@ -51,12 +51,40 @@ public static class NativeSparseAttention
         return tape.Scoped(() =>
         {
             Tensor pooledK = BlockPooling.Apply(tape, problem, k), pooledV = BlockPooling.Apply(tape, problem, v);
-            Tensor compressed = CompressedAttention.Apply(tape, problem, q, pooledK, pooledV, out Tensor lse);
-            Tensor indices = BlockSelection.Apply(tape, problem, q, pooledK, lse);
-            blockIndices?.CopyFrom(indices);
-            Tensor selected = SelectedAttention.Apply(tape, problem, q, k, v, indices);
+            (Tensor compressed, Tensor selected) = LookBack(tape, problem, q, k, v, pooledK, pooledV, blockIndices);
             Tensor window = GatedWindowAttention.Apply(tape, q, k, v, alpha, prefix, NativeSparseProblem.WindowOptions(options));
             return BranchMix.Apply(tape, gates, compressed, selected, window);
         });
+    }
+
+    /// <summary>The same where texts are continued, for inference: whatever is kept of them is read where it lies.</summary>
+    /// <param name="tape">Owns the result.</param>
+    /// <param name="q">[B, T, H, D].</param>
+    /// <param name="k">Of q's type, [B, T, Hkv, D]: of the queries' own tokens.</param>
+    /// <param name="v">Of q's type, [B, T, Hkv, D].</param>
+    /// <param name="history">What came before, of q's type; afterwards it holds k and v, too.</param>
+    /// <param name="gates">The weight of each branch.</param>
+    /// <param name="window">Makes the result of the window branch, [B, T, H, D]: it has a memory of its own.</param>
+    /// <returns>Of q's type, [B, T, H, D].</returns>
+    internal static Tensor Continue(
+        Tape tape, Tensor q, Tensor k, Tensor v, SparseHistory history, BranchGates gates, Func<Tensor> window)
+    {
+        NativeSparseProblem problem = history.Append(k, v);
+        return tape.Scoped(() =>
+        {
+            (Tensor compressed, Tensor selected) = LookBack(
+                tape, problem, q, history.Keys, history.Values, history.PooledKeys, history.PooledValues, blockIndices: null);
+            return BranchMix.Apply(tape, gates, compressed, selected, window());
+        });
+    }
+
+    /// <summary>The two branches that see beyond the window.</summary>
+    private static (Tensor Compressed, Tensor Selected) LookBack(
+        Tape tape, NativeSparseProblem problem, Tensor q, Tensor k, Tensor v, Tensor pooledK, Tensor pooledV, Tensor? blockIndices)
+    {
+        Tensor compressed = CompressedAttention.Apply(tape, problem, q, pooledK, pooledV, out Tensor lse);
+        Tensor indices = BlockSelection.Apply(tape, problem, q, pooledK, lse);
+        blockIndices?.CopyFrom(indices);
+        return (compressed, SelectedAttention.Apply(tape, problem, q, k, v, indices));
     }
 }

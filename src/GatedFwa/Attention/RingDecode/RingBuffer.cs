@@ -4,6 +4,7 @@ namespace GatedFwa.Attention;
 
 /// <summary>One kind of memory of a <see cref="KeyValueRing"/>: <c>[B, heads, capacity, size]</c>, each head's slots together, so that a
 /// decoding thread reads its head as one stream. Where the newest slot is, the ring knows.</summary>
+/// <remarks>With all heads as one wide head it keeps tokens one after the other, as operators read them.</remarks>
 internal sealed unsafe class RingBuffer : IDisposable
 {
     private Tensor _slots;

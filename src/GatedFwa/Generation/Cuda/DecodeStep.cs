@@ -66,10 +66,10 @@ internal sealed class DecodeStep : IDisposable
     /// <summary>The model whose weights it reads.</summary>
     public LanguageModel Model { get; }
 
-    /// <summary>Whether a model's states of so many texts advance by this: on a GPU, few texts, a window (the memory of a text must not
-    /// move), feed-forwards and widths that are read 16 bytes at a time.</summary>
+    /// <summary>Whether a model's states of so many texts advance by this: on a GPU, few texts, memory that a window
+    /// bounds (that of a text must not move), feed-forwards and widths that are read 16 bytes at a time.</summary>
     public static bool Serves(LanguageModel model, int batch) =>
-        !model.Device.IsCpu && batch <= DecodeProduct.MostRows && model.Config.Window is not null &&
+        !model.Device.IsCpu && batch <= DecodeProduct.MostRows && model.Config.IsBounded &&
         model.Config.FeedForwardWidth > 0 && model.Config.FeedForwardWidth % DecodeProduct.Alignment == 0;
 
     /// <summary>Feeds one token a text.</summary>

@@ -19,7 +19,9 @@ public sealed class ConfigFuzzTests
     [Fact]
     public void Every_mutated_config_is_read_or_refused_with_one_sentence()
     {
-        byte[][] files = [.. ((string[])["nano", "tiny", "small"]).Select(name => Encoding.UTF8.GetBytes(ModelConfig.Preset(name).ToJson()))];
+        ModelConfig tiny = ModelConfig.Preset("tiny");
+        ModelConfig[] configs = [ModelConfig.Preset("nano"), tiny, ModelConfig.Preset("small"), tiny with { NativeSparse = new() }];
+        byte[][] files = [.. configs.Select(config => Encoding.UTF8.GetBytes(config.ToJson()))];
         string[] expected = ["is not valid JSON", "unknown key", "lacks the key", "whole number is expected", "a number is expected", "true or false is expected", "it must be", "head size"];
         Fuzz(files, file => ModelConfig.Parse(file), expected);
     }

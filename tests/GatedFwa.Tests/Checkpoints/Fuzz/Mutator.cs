@@ -14,6 +14,8 @@ internal sealed class Mutator(ulong seed, long number)
     private static readonly string[] Openings = ["[", "{\"a\":", "{\"shape\":[", "{\"__metadata__\":{\"a\":", "\"", "\\u0000", "\\ud800", "/*"];
     private static readonly string[] Structure = ["{", "}", "[", "]", ",", ":", "\"", " ", "\\", "\n", "\0", "\u007f", "é"];
 
+    private static readonly byte[][] Words = [[.. "true"u8], [.. "false"u8], [.. "null"u8]];
+
     private readonly CounterRandom _random = new CounterRandom(seed).Split((ulong)number);
     private long _drawn;
 
@@ -24,12 +26,13 @@ internal sealed class Mutator(ulong seed, long number)
         byte[] bytes = Pick(files);
         for (int rounds = 1 + Below(3); rounds > 0; rounds--)
         {
-            bytes = Below(5) switch
+            bytes = Below(6) switch
             {
                 0 => FlipBits(bytes),
                 1 => bytes[..Below(bytes.Length + 1)],
                 2 => Splice(bytes, Pick(files)),
-                3 => EditNumber(bytes),
+                3 => EditValue(bytes),
+                4 => DropLine(bytes),
                 _ => Insert(bytes),
             };
         }
@@ -67,7 +70,7 @@ internal sealed class Mutator(ulong seed, long number)
                 header = Splice(header, header);
                 break;
             default:
-                for (int edits = 1 + Below(3); edits > 0; edits--) header = EditNumber(header);
+                for (int edits = 1 + Below(3); edits > 0; edits--) header = EditValue(header);
                 break;
         }
 
@@ -99,10 +102,18 @@ internal sealed class Mutator(ulong seed, long number)
         return [.. bytes.AsSpan(0, start), .. other.AsSpan(from, to - from), .. bytes.AsSpan(end)];
     }
 
-    /// <summary>Replaces one run of digits by a number at a limit, by another number of the file, or by its neighbour.</summary>
-    private byte[] EditNumber(byte[] bytes)
+    private byte[] DropLine(byte[] bytes)
     {
-        List<Range> runs = Digits(bytes);
+        int[] ends = [.. bytes.Index().Where(item => item.Item == '\n').Select(item => item.Index)];
+        if (ends.Length < 2) return bytes;
+        int line = 1 + Below(ends.Length - 1);
+        return [.. bytes[..ends[line - 1]], .. bytes[ends[line]..]];
+    }
+
+    /// <summary>Replaces one run of digits, or a word, by a number at a limit, by another value of the file, or by its neighbour.</summary>
+    private byte[] EditValue(byte[] bytes)
+    {
+        List<Range> runs = Values(bytes);
         if (runs.Count == 0) return bytes;
         Range run = Pick([.. runs]);
         string replacement = Below(4) switch
@@ -122,13 +133,14 @@ internal sealed class Mutator(ulong seed, long number)
         return [.. bytes[..at], .. Encoding.UTF8.GetBytes(text), .. bytes[at..]];
     }
 
-    private static List<Range> Digits(byte[] bytes)
+    private static List<Range> Values(byte[] bytes)
     {
         var runs = new List<Range>();
         for (int start = 0; start < bytes.Length; start++)
         {
             int end = start;
             while (end < bytes.Length && char.IsAsciiDigit((char)bytes[end])) end++;
+            if (end == start) end += Array.Find(Words, word => bytes.AsSpan(start).StartsWith(word))?.Length ?? 0;
             if (end == start) continue;
             runs.Add(start..end);
             start = end;

@@ -14,8 +14,7 @@ internal static class BlockPooling
     public static Tensor Apply(Tape tape, NativeSparseProblem problem, Tensor x)
     {
         Tensor pooled = tape.Allocate(problem.PooledShape, x.Type, x.Device);
-        if (x.Device.IsCpu) BlockPoolingCpu.Forward(problem, x, pooled);
-        else BlockPoolingCuda.Forward(problem, x, pooled);
+        Pool(problem, x, pooled);
         if (tape.NeedsGradient(x))
         {
             tape.Record(nameof(BlockPooling), pooled, dPooled =>
@@ -27,5 +26,17 @@ internal static class BlockPooling
         }
 
         return pooled;
+    }
+
+    /// <summary>Pools what has come to a text since the last time, off the tape.</summary>
+    /// <param name="problem">Where blocks lie.</param>
+    /// <param name="x">[B, ≥ S, Hkv, D].</param>
+    /// <param name="pooled">Of x's type, [B, ≥ C, Hkv, D]: receives the means of each document's blocks from the first on; rows that
+    /// belong to no block become 0 where all blocks are asked for.</param>
+    /// <param name="firstBlock">The first block that is not pooled yet.</param>
+    public static void Pool(NativeSparseProblem problem, Tensor x, Tensor pooled, int firstBlock = 0)
+    {
+        if (x.Device.IsCpu) BlockPoolingCpu.Forward(problem, x, pooled, firstBlock);
+        else BlockPoolingCuda.Forward(problem, x, pooled, firstBlock);
     }
 }

@@ -6,28 +6,28 @@ namespace GatedFwa.Attention;
 
 internal static unsafe class BlockPoolingCpu
 {
-    /// <summary>Writes [B, C, Hkv, D].</summary>
-    public static void Forward(NativeSparseProblem problem, Tensor x, Tensor pooled)
+    /// <summary>Writes [B, C, Hkv, D]: the blocks of each document from one on.</summary>
+    public static void Forward(NativeSparseProblem problem, Tensor x, Tensor pooled, int firstBlock)
     {
-        Clear(problem, pooled);
-        ForEachDocument(problem, x.Floats, pooled.Floats, isForward: true);
+        if (firstBlock == 0) Clear(problem, pooled);
+        ForEachDocument(problem, x, pooled, firstBlock, isForward: true);
     }
 
     /// <summary>dx += dPooled / ℓ for the tokens of complete blocks; the others do not matter to the result.</summary>
     public static void Backward(NativeSparseProblem problem, Tensor dPooled, GradientTarget dx)
     {
-        if (dx.Cleared().Tensor is { } gradient) ForEachDocument(problem, gradient.Floats, dPooled.Floats, isForward: false);
+        if (dx.Cleared().Tensor is { } gradient) ForEachDocument(problem, gradient, dPooled, firstBlock: 0, isForward: false);
     }
 
-    private static void ForEachDocument(NativeSparseProblem problem, float* x, float* pooled, bool isForward)
+    private static void ForEachDocument(NativeSparseProblem problem, Tensor x, Tensor pooled, int firstBlock, bool isForward)
     {
         int row = problem.Shape.KeyHeads * problem.Shape.HeadSize;
         foreach (SegmentBlocks blocks in problem.Blocks.Segments)
         {
-            long first = ((long)blocks.Segment.Batch * problem.Shape.Positions) + blocks.Segment.Start;
-            long firstPooled = ((long)blocks.Segment.Batch * problem.Blocks.PooledRows) + blocks.FirstPooled;
-            var kernel = new Kernel(x + (first * row), pooled + (firstPooled * row), problem.BlockSize, row, isForward);
-            RowKernel.Run(kernel, blocks.Complete, RowKernel.RowsPerBlock((long)problem.BlockSize * row));
+            long first = ((long)blocks.Segment.Batch * x.Shape[1]) + blocks.Segment.Start + ((long)firstBlock * blocks.Size);
+            long firstPooled = ((long)blocks.Segment.Batch * pooled.Shape[1]) + blocks.FirstPooled + firstBlock;
+            var kernel = new Kernel(x.Floats + (first * row), pooled.Floats + (firstPooled * row), problem.BlockSize, row, isForward);
+            RowKernel.Run(kernel, Math.Max(0, blocks.Complete - firstBlock), RowKernel.RowsPerBlock((long)problem.BlockSize * row));
         }
     }
 

@@ -10,12 +10,14 @@ internal static class BlockPoolingCuda
 
     private static readonly KernelSource Source = new(typeof(BlockPoolingCuda), "block_pooling.cu");
 
-    public static void Forward(NativeSparseProblem problem, Tensor x, Tensor pooled)
+    public static void Forward(NativeSparseProblem problem, Tensor x, Tensor pooled, int firstBlock)
     {
-        if (pooled.Count == 0) return;
+        int blocksOfRow = problem.Blocks.PooledRows - firstBlock;
+        long items = (long)pooled.Shape[0] * blocksOfRow * (problem.Shape.KeyHeads * problem.Shape.HeadSize / Pack);
+        if (items <= 0) return;
         using var blocks = new CudaBlocks(problem, x.Cuda);
         Kernel(problem, x, "block_pooling_forward").Launch(
-            RowLaunch.Over(pooled.Count / Pack), x, blocks.PooledStarts(), pooled, RowsOf(pooled), problem.Blocks.PooledRows, problem.Shape.Positions);
+            RowLaunch.Over(items), x, blocks.PooledStarts(), pooled, items, firstBlock, blocksOfRow, pooled.Shape[1], x.Shape[1]);
     }
 
     public static void Backward(NativeSparseProblem problem, Tensor dPooled, GradientTarget dx)

@@ -6,17 +6,20 @@
 
 constexpr int packs = WIDTH / 8;
 
-// x [B, S, WIDTH] → pooled [B, C, WIDTH]; first [B, C]: the position a row's block begins at, -1 where it has none; or none: c SIZE
+// x [B, positions, WIDTH] → pooled [B, pooled rows, WIDTH], of each row of the batch `blocks` of them from one on; starts [B, pooled
+// rows]: the position a row's block begins at, -1 where it has none; or none: c SIZE
 extern "C" __global__ void __launch_bounds__(256) block_pooling_forward(
-    const ELEMENT *x, const int *first, ELEMENT *pooled, long long rows, int rows_of_batch, int positions)
+    const ELEMENT *x, const int *starts, ELEMENT *pooled, long long items, int first_block, int blocks, int pooled_rows, int positions)
 {
-    long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x, row = item / packs;
-    if (row >= rows) return;
-    int column = (int)(item % packs) * 8, start = first ? first[row] : (int)(row % rows_of_batch) * SIZE;
+    long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (item >= items) return;
+    int batch = (int)(item / packs / blocks), block = first_block + (int)(item / packs % blocks), column = (int)(item % packs) * 8;
+    long long row = (long long)batch * pooled_rows + block;
+    int start = starts ? starts[row] : block * SIZE;
     float mean[8] = {};
     if (start >= 0)
     {
-        const ELEMENT *tokens = x + (row / rows_of_batch * positions + start) * (long long)WIDTH + column;
+        const ELEMENT *tokens = x + ((long long)batch * positions + start) * WIDTH + column;
         // In runs, so that a long block is as exact as a short one.
         constexpr int run = 16;
         for (int token = 0; token < SIZE; token += run)

@@ -5,13 +5,15 @@ namespace GatedFwa.Attention;
 /// <summary>Every query meets the means of the blocks that are complete when it comes: 64 means are a tile.</summary>
 internal sealed unsafe class CompressedPattern : SparsePattern
 {
-    private readonly CpuStorage _tokens;
+    private readonly CpuStorage _tokens; // All that a query may be, ascending: the tokens of a tile are a run of them.
+    private readonly int _first;
 
     public CompressedPattern(NativeSparseProblem problem)
     {
-        int longest = problem.Blocks.Segments.Select(blocks => blocks.Segment.Length).DefaultIfEmpty().Max();
-        _tokens = CpuMemory.Rent(longest);
-        for (int token = 0; token < longest; token++) ((int*)_tokens.Pointer)[token] = token;
+        _first = problem.Blocks.Segments.Select(blocks => problem.Queries(blocks).First).DefaultIfEmpty().Min();
+        int end = problem.Blocks.Segments.Select(blocks => blocks.Segment.Length).DefaultIfEmpty().Max();
+        _tokens = CpuMemory.Rent(Math.Max(0, end - _first));
+        for (int token = _first; token < end; token++) ((int*)_tokens.Pointer)[token - _first] = token;
     }
 
     /// <inheritdoc/>
@@ -29,7 +31,7 @@ internal sealed unsafe class CompressedPattern : SparsePattern
     public override ReadOnlySpan<int> Tokens(in QueryRange range, int tile)
     {
         int first = Math.Max(range.First, Tile(range.Blocks, tile).FirstToken);
-        return new((int*)_tokens.Pointer + first, Math.Max(0, range.End - first));
+        return new((int*)_tokens.Pointer + (first - _first), Math.Max(0, range.End - first));
     }
 
     /// <inheritdoc/>

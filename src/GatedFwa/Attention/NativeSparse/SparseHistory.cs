@@ -1,0 +1,97 @@
+using GatedFwa.Tensors;
+
+namespace GatedFwa.Attention;
+
+/// <summary>
+/// All that native sparse attention can reach of texts that are continued: their keys and values, and the means of their complete
+/// blocks. Memory doubles when it is full, so that a token costs the same however long the text has become.
+/// </summary>
+internal sealed class SparseHistory : IDisposable
+{
+    private const int FirstCapacity = 64;
+
+    private readonly NativeSparseOptions _options;
+    private readonly GatedWindowShape _shape;
+    private readonly RingBuffer _keys, _values, _pooledKeys, _pooledValues;
+
+    /// <summary>Begins empty texts.</summary>
+    /// <param name="shape">Batch, heads and head size of the attention.</param>
+    /// <param name="options">Its blocks.</param>
+    /// <param name="device">Where it lives.</param>
+    /// <param name="type">What keys and values are kept in.</param>
+    public SparseHistory(GatedWindowShape shape, NativeSparseOptions options, Device device, DType type)
+    {
+        (_shape, _options) = (shape, options);
+        // The operator reads tokens before heads: to a ring that is one wide head.
+        RingBuffer Room(int capacity) => new(shape.Batch, 1, capacity, shape.KeyHeads * shape.HeadSize, type, device);
+        (_keys, _values) = (Room(FirstCapacity), Room(FirstCapacity));
+        int blocks = Math.Max(1, FirstCapacity / options.BlockSize);
+        (_pooledKeys, _pooledValues) = (Room(blocks), Room(blocks));
+    }
+
+    private SparseHistory(SparseHistory other)
+    {
+        (_shape, _options, Count) = (other._shape, other._options, other.Count);
+        (_keys, _values) = (other._keys.Clone(), other._values.Clone());
+        (_pooledKeys, _pooledValues) = (other._pooledKeys.Clone(), other._pooledValues.Clone());
+    }
+
+    /// <summary>Tokens of each text.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Bytes of keys, values and means, held or reserved for the next.</summary>
+    public long Bytes => _keys.Bytes + _values.Bytes + _pooledKeys.Bytes + _pooledValues.Bytes;
+
+    /// <summary>[B, ≥ <see cref="Count"/>, Hkv, D]; valid until the next is appended, and so the others.</summary>
+    public Tensor Keys => Rows(_keys);
+
+    /// <summary>[B, ≥ <see cref="Count"/>, Hkv, D].</summary>
+    public Tensor Values => Rows(_values);
+
+    /// <summary>[B, ≥ complete blocks, Hkv, D].</summary>
+    public Tensor PooledKeys => Rows(_pooledKeys);
+
+    /// <summary>[B, ≥ complete blocks, Hkv, D].</summary>
+    public Tensor PooledValues => Rows(_pooledValues);
+
+    /// <summary>Adds tokens, and the means of the blocks that they fill.</summary>
+    /// <param name="k">[B, T, Hkv, D].</param>
+    /// <param name="v">[B, T, Hkv, D].</param>
+    /// <returns>The attention of these tokens' queries to the text so far.</returns>
+    public NativeSparseProblem Append(Tensor k, Tensor v)
+    {
+        int tokens = k.Shape[1], count = checked(Count + tokens), pooled = Count / _options.BlockSize;
+        Reserve(_keys, _values, count, Count);
+        RingBuffer.Write(_keys, k, _values, v, tokens, Count);
+        Count = count;
+
+        NativeSparseProblem problem = NativeSparseProblem.Check(_shape with { Tokens = tokens, Positions = count }, _options);
+        if (problem.Blocks.PooledRows == pooled) return problem;
+        Reserve(_pooledKeys, _pooledValues, problem.Blocks.PooledRows, pooled);
+        BlockPooling.Pool(problem, Keys, PooledKeys, pooled);
+        BlockPooling.Pool(problem, Values, PooledValues, pooled);
+        return problem;
+    }
+
+    /// <summary>A copy that goes its own way.</summary>
+    public SparseHistory Clone() => new(this);
+
+    /// <summary>Forgets the texts; the memory is kept.</summary>
+    public void Clear() => Count = 0;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (RingBuffer buffer in (RingBuffer[])[_keys, _values, _pooledKeys, _pooledValues]) buffer.Dispose();
+    }
+
+    private static void Reserve(RingBuffer keys, RingBuffer values, int rows, int held)
+    {
+        if (rows <= keys.Capacity) return;
+        int capacity = (int)Math.Min(int.MaxValue, Math.Max(rows, 2L * keys.Capacity));
+        keys.Grow(capacity, held);
+        values.Grow(capacity, held);
+    }
+
+    private Tensor Rows(RingBuffer buffer) => buffer.Slots.Alias([_shape.Batch, buffer.Capacity, _shape.KeyHeads, _shape.HeadSize]);
+}
