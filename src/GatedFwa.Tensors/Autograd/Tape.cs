@@ -91,11 +91,14 @@ public sealed class Tape : IDisposable
     /// inference everything made inside is given back at once, but for the result.
     /// </summary>
     /// <param name="body">Makes the result on this tape.</param>
-    public Tensor Scoped(Func<Tensor> body)
+    public Tensor Scoped(Func<Tensor> body) => Scoped(body, static body => body());
+
+    /// <summary>The same with what the part works on, so that nothing is captured where a part runs for every token.</summary>
+    internal Tensor Scoped<TState>(TState state, Func<TState, Tensor> body)
     {
-        if (IsRecording) return body();
+        if (IsRecording) return body(state);
         int start = _owned.Count;
-        Tensor result = body();
+        Tensor result = body(state);
         for (int i = start; i < _owned.Count; i++)
         {
             if (_owned[i] != result) _owned[i].Dispose();

@@ -162,7 +162,6 @@ public sealed class LanguageModel : IDisposable
         if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
-            Tensor input = x;
             var pass = new ForwardPass(
                 layout ?? SequenceLayout.Dense,
                 dropout?.Split((ulong)layer + 1),
@@ -170,8 +169,7 @@ public sealed class LanguageModel : IDisposable
                 state?.Layers[layer],
                 layer,
                 observer);
-            TransformerBlock block = _blocks[layer];
-            x = tape.Scoped(() => block.Apply(tape, input, pass));
+            x = tape.Scoped((Block: _blocks[layer], Tape: tape, X: x, Pass: pass), static part => part.Block.Apply(part.Tape, part.X, part.Pass));
         }
 
         state?.MoveOn(tokens.Shape[1]);
