@@ -33,6 +33,22 @@ public sealed partial class InspectTests(TrainedModel trained) : CommandTest, IC
     }
 
     [Fact]
+    public void A_model_that_attends_to_blocks_is_shown_as_one()
+    {
+        Succeeded(Run(
+            "train", "--data", trained.Corpus, "--mixer", "gatedfwa-nsa", "--window", "8", "--block-size", "4", "--block-count", "3",
+            "--layers", "1", "--width", "16", "--heads", "2", "--context", "32", "--batch", "1", "--steps", "1", "--output", "blocks"));
+
+        using JsonDocument data = Data(InspectModel("blocks", Text));
+
+        Assert.True(data.RootElement.GetProperty("shape").GetProperty("hasBlocks").GetBoolean());
+        Assert.Equal("gatedfwa-nsa", Mixers(data.RootElement).First());
+        // Blocks reach farther back than the window of 8 and the token shift.
+        JsonElement norms = data.RootElement.GetProperty("gradients")[0].GetProperty("norms");
+        Assert.Contains(norms.EnumerateArray().Skip(9), norm => norm.GetDouble() > 0);
+    }
+
+    [Fact]
     public void Nothing_in_the_page_comes_from_elsewhere_or_from_the_text_as_markup()
     {
         string page = Inspect(Text);

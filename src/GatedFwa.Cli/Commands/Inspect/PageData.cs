@@ -37,7 +37,10 @@ internal static class PageData
                 Tokens = Base64Url.EncodeToString(request.Text.Text.Span[..request.Shown]),
             },
             Chosen = request.Chosen,
-            Shape = new { config.Layers, config.Heads, config.KeyHeads, config.HeadSize, config.Window, config.Gate },
+            Shape = new
+            {
+                config.Layers, config.Heads, config.KeyHeads, config.HeadSize, config.Window, config.Gate, HasBlocks = config.NativeSparse is not null,
+            },
             MeasuredFrom = HeadReach.FirstPosition(config.Window, request.Shown),
             Layers = inspection.Trace.Layers.Select((layer, index) => new
             {

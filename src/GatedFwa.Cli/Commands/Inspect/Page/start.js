@@ -15,6 +15,7 @@ function start() {
   const { model, text } = data;
   $("facts").textContent = `${model.attention} · ${shape.layers} layers, ${model.heads} · ${count(model.parameters)} parameters`;
   $("no-gate").hidden = shape.gate;
+$("has-blocks").hidden = !shape.hasBlocks;
   $("reach-words").hidden = !shape.gate;
   const all = `${count(text.bytes)} bytes of ${text.name}`;
   const part = tokens.length < text.bytes ? `the first ${count(tokens.length)} of ${all}` : `all ${all}`;
