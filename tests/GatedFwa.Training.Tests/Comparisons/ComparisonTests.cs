@@ -143,6 +143,31 @@ public sealed class ComparisonTests : TensorTest
         Comparison.Resume(options with { Training = options.Training with { CheckpointSteps = 1 } }, TinyRun.Data); // Changes no result.
     }
 
+    [Fact]
+    public void A_new_comparison_takes_no_measurement_of_another()
+    {
+        ComparisonOptions options = TinyComparison.Options(Output, Mixer.Full);
+        TinyComparison.Run(options);
+        string settings = Path.Combine(Output, "comparison.json"), kept = File.ReadAllText(settings);
+        File.Delete(settings);
+        ComparisonOptions other = options with { Training = options.Training with { Steps = 13 } };
+        Refused(() => Comparison.CheckOutput(Output), "measurements of a comparison", "comparison.json");
+        Refused(() => Comparison.Start(other, TinyRun.Data), "restore it", "another folder");
+        Assert.False(File.Exists(settings));
+        File.WriteAllText(settings, kept);
+        Assert.True(TinyComparison.Resume(options).Rows[0].Outcomes[0].WasFinished);
+    }
+
+    [Fact]
+    public void What_no_mixer_could_learn_from_takes_no_folder()
+    {
+        ComparisonOptions options = TinyComparison.Options(Output, Mixer.Full);
+        ComparisonOptions Changed(int context) => options with { Training = options.Training with { Context = context } };
+        Refused(() => Comparison.Start(Changed(1 << 20), TinyRun.Data), "shorter than one context of 1048576");
+        Refused(() => Comparison.Start(options with { Model = TinyRun.Model with { VocabularySize = 8 } }, TinyRun.Data), "bytes need");
+        Assert.False(Directory.Exists(Output));
+    }
+
     private static void Refused(Action act, params string[] words)
     {
         string message = Assert.Throws<InputException>(act).Message;
