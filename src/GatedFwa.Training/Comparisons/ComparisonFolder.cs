@@ -41,9 +41,17 @@ internal sealed class ComparisonFolder(string path)
     /// <exception cref="InputException">There is none, or the file is damaged.</exception>
     public ComparisonSettings ReadSettings()
     {
-        if (HasComparison) return StrictJson.Read<ComparisonSettings>(Settings);
+        if (!HasComparison)
+        {
+            throw new InputException(
+                $"There is no comparison to resume in \"{path}\"; leave --resume out to start one, or name its folder with --output.");
+        }
+
+        var settings = StrictJson.Read<ComparisonSettings>(Settings);
+        if (settings.Mixers.Count > 0 && settings.Seeds.Count > 0) return settings;
         throw new InputException(
-            $"There is no comparison to resume in \"{path}\"; leave --resume out to start one, or name its folder with --output.");
+            $"{Phrase.Quote(Settings)} names no {(settings.Mixers.Count == 0 ? "mixer" : "seed")}, so it is damaged; restore it, or start " +
+            "a new comparison in another folder.");
     }
 
     /// <summary>Writes what the comparison was begun with.</summary>

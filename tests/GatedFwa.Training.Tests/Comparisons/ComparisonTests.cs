@@ -158,6 +158,19 @@ public sealed class ComparisonTests : TensorTest
         Assert.True(TinyComparison.Resume(options).Rows[0].Outcomes[0].WasFinished);
     }
 
+    [Theory]
+    [InlineData("mixers", "names no mixer")]
+    [InlineData("seeds", "names no seed")]
+    public void Settings_of_nothing_are_damaged(string list, string words)
+    {
+        Comparison.Start(TinyComparison.Options(Output, Mixer.Full), TinyRun.Data);
+        string settings = Path.Combine(Output, "comparison.json");
+        JsonNode document = JsonNode.Parse(File.ReadAllText(settings))!;
+        document[list] = new JsonArray();
+        File.WriteAllText(settings, document.ToJsonString());
+        Refused(() => Comparison.ReadSettings(Output), words, "comparison.json", "restore it");
+    }
+
     [Fact]
     public void What_no_mixer_could_learn_from_takes_no_folder()
     {
