@@ -12,7 +12,8 @@ internal sealed class ComparisonFolder(string path)
     private const string SettingsFile = "comparison.json", MeasurementFile = "measurement.json";
 
     // MIXER/seed-SEED lies so deep.
-    private static readonly EnumerationOptions Runs = new() { RecurseSubdirectories = true, MaxRecursionDepth = 2, IgnoreInaccessible = true };
+    private static readonly EnumerationOptions Runs =
+        new() { RecurseSubdirectories = true, MaxRecursionDepth = 2, IgnoreInaccessible = true };
 
     private string Settings => In(SettingsFile);
 
@@ -50,8 +51,8 @@ internal sealed class ComparisonFolder(string path)
         var settings = StrictJson.Read<ComparisonSettings>(Settings);
         if (settings.Mixers.Count > 0 && settings.Seeds.Count > 0) return settings;
         throw new InputException(
-            $"{Phrase.Quote(Settings)} names no {(settings.Mixers.Count == 0 ? "mixer" : "seed")}, so it is damaged; restore it, or start " +
-            "a new comparison in another folder.");
+            $"{Phrase.Quote(Settings)} names no {(settings.Mixers.Count == 0 ? "mixer" : "seed")}, so it is damaged; restore it, " +
+            "or start a new comparison in another folder.");
     }
 
     /// <summary>Writes what the comparison was begun with.</summary>
