@@ -28,7 +28,7 @@ public sealed class Parameter : IDisposable
     public Tensor Gradient => Value.ParameterGradient();
 
     /// <summary>Sets the gradient to zero.</summary>
-    public void ClearGradient() => Value.Gradient?.Clear();
+    public void ClearGradient() => Value.ClearGradient();
 
     /// <inheritdoc/>
     public void Dispose()

@@ -277,6 +277,12 @@ public sealed unsafe class Tensor : IDisposable
         return ParameterGradient();
     }
 
+    /// <summary>Sets the gradient of a parameter to zero. That of rows may be there though nobody has asked for it yet.</summary>
+    internal void ClearGradient()
+    {
+        if ((Gradient ?? Part?.Whole.Gradient) is not null) ParameterGradient().Clear();
+    }
+
     /// <summary>Sets the gradient of a parameter to zero, but leaves it to the next who reads it or adds to it.</summary>
     internal void ForgetGradient() => _isGradientForgotten = Gradient is not null;
 

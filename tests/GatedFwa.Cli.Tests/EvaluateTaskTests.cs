@@ -99,6 +99,8 @@ public sealed class EvaluateTaskTests(TrainedModel trained) : CommandTest, IClas
     [InlineData("need 2 files and 1 are named", "--task", "piqa", "--task", "lambada", "--file", "a.jsonl")]
     [InlineData("need 0 files and 1 are named", "--task", "passkey", "--file", "a.jsonl")]
     [InlineData("name a text file as its haystack", "--task", "niah_multivalue")]
+    [InlineData("--length belongs to a task that hides needles", "--task", "piqa", "--file", "a.jsonl", "--length", "5")]
+    [InlineData("--haystack belongs to a task", "--task", "passkey", "--haystack", "text.txt")]
     [InlineData("too short for passkey", "--task", "passkey", "--length", "100")]
     public void What_does_not_go_together_is_one_sentence(string words, params string[] arguments) =>
         RefusedWithOneSentence(Run(["evaluate", Model, .. arguments]), words);

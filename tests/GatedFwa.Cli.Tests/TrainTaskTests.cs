@@ -58,7 +58,8 @@ public sealed class TrainTaskTests : CommandTest
         Succeeded(Train("--output", "run"));
 
         Assert.Contains("mqar, 16 tokens, 2 pairs", Succeeded(Run("train", "--resume", "--output", "run")));
-        RefusedAtTheEnd(Run("train", "--resume", "--output", "run", "--pairs", "3"), "was started with task");
+        RefusedAtTheEnd(Run("train", "--resume", "--output", "run", "--pairs", "3"), "was started with pairs 2, not 3");
+        RefusedAtTheEnd(Run("train", "--resume", "--output", "run", "--data", "text.txt"), "not a text; resume without --data");
         RefusedAtTheEnd(Run("train", "--resume", "--output", "run", "--task", "forgetting-mqar"), "learns mqar, not forgetting-mqar");
     }
 
@@ -67,7 +68,7 @@ public sealed class TrainTaskTests : CommandTest
     {
         Succeeded(Train("--output", "run"));
 
-        RefusedWithOneSentence(Run("generate", "run"), "tokenizer.json");
+        RefusedWithOneSentence(Run("generate", "run"), "\"run\" holds no tokenizer.json", "name a model of text");
     }
 
     [Theory]

@@ -111,7 +111,18 @@ internal sealed class TrainCommand
     private Trainer Resume(ParseResult result, TrainingPlace place)
     {
         (ModelConfig model, TrainerOptions options) = Trainer.ReadSettings(Output(result));
-        if (result.GetValue(_data) is { Length: > 0 } data) options = options with { Data = data };
+        if (result.GetValue(_data) is { Length: > 0 } data)
+        {
+            if (options.Task is { } learned)
+            {
+                throw new InputException(
+                    $"The run in \"{options.Output}\" learns {learned.Name}, not a text; " +
+                    "resume without --data, or start a new run in another folder.");
+            }
+
+            options = options with { Data = data };
+        }
+
         // Beside a named folder a preset is a claim about the run in it; alone it only says which folder is meant.
         bool claimsPreset = result.GetValue(_output) is not null && _model.NamesPreset(result);
         model = claimsPreset ? _model.Build(result, options.Task) : _model.Change(model, result);

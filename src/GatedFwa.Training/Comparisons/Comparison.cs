@@ -52,12 +52,16 @@ public sealed class Comparison
     /// <param name="data">The text, for all seeds.</param>
     /// <param name="device">Where to train; the CPU unless given.</param>
     /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
-    /// <exception cref="InputException">Settings make no comparison, or the folder holds one already or cannot be written.</exception>
+    /// <exception cref="InputException">Settings and text make no comparison, or the folder holds one already or cannot
+    /// be written.</exception>
     public static Comparison Start(ComparisonOptions options, DocumentSplit data, Device device = default, DType? activations = null)
     {
         ComparisonOptions own = Checked(options);
         var folder = new ComparisonFolder(own.Training.Output);
         folder.RefuseToReplace();
+        // What no run could learn from is said before the folder is taken.
+        data.Check(own.Model, own.Training);
+        data.Batches(own.Training);
         AtomicFile.CreateDirectory(own.Training.Output);
         folder.Write(SettingsOf(own, data, device, activations));
         return new Comparison(own, data, device, activations);

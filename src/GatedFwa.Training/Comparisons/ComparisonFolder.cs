@@ -9,12 +9,18 @@ namespace GatedFwa.Training.Comparisons;
 /// </summary>
 internal sealed class ComparisonFolder(string path)
 {
-    private string Settings => In("comparison.json");
+    private const string SettingsFile = "comparison.json", MeasurementFile = "measurement.json";
+
+    // MIXER/seed-SEED lies so deep.
+    private static readonly EnumerationOptions Runs =
+        new() { RecurseSubdirectories = true, MaxRecursionDepth = 2, IgnoreInaccessible = true };
+
+    private string Settings => In(SettingsFile);
 
     public bool HasComparison => File.Exists(Settings);
 
     /// <summary>Refuses a folder in which a new comparison would replace one.</summary>
-    /// <exception cref="InputException">It holds one.</exception>
+    /// <exception cref="InputException">It holds one, or what is left of one.</exception>
     public void RefuseToReplace()
     {
         if (HasComparison)
@@ -22,15 +28,31 @@ internal sealed class ComparisonFolder(string path)
             throw new InputException(
                 $"The folder \"{path}\" holds a comparison already; continue it with --resume, or name another folder with --output.");
         }
+
+        // Nothing says any more what they are of: they would pass for results of the new one.
+        if (Directory.Exists(path) && Directory.EnumerateFiles(path, MeasurementFile, Runs).Any())
+        {
+            throw new InputException(
+                $"The folder \"{path}\" holds measurements of a comparison whose {SettingsFile} is missing; restore it and continue with " +
+                "--resume, or name another folder with --output.");
+        }
     }
 
     /// <summary>What the comparison was begun with.</summary>
     /// <exception cref="InputException">There is none, or the file is damaged.</exception>
     public ComparisonSettings ReadSettings()
     {
-        if (HasComparison) return StrictJson.Read<ComparisonSettings>(Settings);
+        if (!HasComparison)
+        {
+            throw new InputException(
+                $"There is no comparison to resume in \"{path}\"; leave --resume out to start one, or name its folder with --output.");
+        }
+
+        var settings = StrictJson.Read<ComparisonSettings>(Settings);
+        if (settings.Mixers.Count > 0 && settings.Seeds.Count > 0) return settings;
         throw new InputException(
-            $"There is no comparison to resume in \"{path}\"; leave --resume out to start one, or name its folder with --output.");
+            $"{Phrase.Quote(Settings)} names no {(settings.Mixers.Count == 0 ? "mixer" : "seed")}, so it is damaged; restore it, " +
+            "or start a new comparison in another folder.");
     }
 
     /// <summary>Writes what the comparison was begun with.</summary>
@@ -59,7 +81,7 @@ internal sealed class ComparisonFolder(string path)
     public static void Write(ComparisonRun run, RunMeasurement measurement) =>
         AtomicFile.WriteText(Measurement(run), StrictJson.Write(measurement));
 
-    private static string Measurement(ComparisonRun run) => Path.Combine(run.Output, "measurement.json");
+    private static string Measurement(ComparisonRun run) => Path.Combine(run.Output, MeasurementFile);
 
     private string In(string name) => Path.Combine(path, name);
 }

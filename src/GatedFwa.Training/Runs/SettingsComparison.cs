@@ -25,14 +25,7 @@ internal sealed class SettingsComparison(string what, string folder)
 
     /// <summary>Refuses a record of settings that differs from the one saved.</summary>
     /// <exception cref="InputException">One differs; the message names it.</exception>
-    public void Check<T>(T saved, T asked)
-    {
-        JsonObject left = Parse(saved), right = Parse(asked);
-        foreach ((string name, JsonNode? value) in left)
-        {
-            if (!Free.Contains(name) && !JsonNode.DeepEquals(value, right[name])) Check(name, Text(value), Text(right[name]));
-        }
-    }
+    public void Check<T>(T saved, T asked) => Check(Parse(saved), Parse(asked));
 
     /// <summary>Refuses one setting that differs.</summary>
     /// <exception cref="InputException">It differs.</exception>
@@ -49,6 +42,17 @@ internal sealed class SettingsComparison(string what, string folder)
     {
         if (saved == asked) return;
         throw new InputException($"{what} in \"{folder}\" learned from another text; resume it with the text it began with, {Remedy}");
+    }
+
+    private void Check(JsonObject saved, JsonObject asked)
+    {
+        foreach ((string name, JsonNode? value) in saved)
+        {
+            if (Free.Contains(name) || JsonNode.DeepEquals(value, asked[name])) continue;
+            // Of a task the one setting, not all of them.
+            if (value is JsonObject left && asked[name] is JsonObject right) Check(left, right);
+            Check(name, Text(value), Text(asked[name]));
+        }
     }
 
     private static JsonObject Parse<T>(T settings) => JsonNode.Parse(StrictJson.Write(settings))!.AsObject();

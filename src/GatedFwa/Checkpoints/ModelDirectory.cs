@@ -56,7 +56,15 @@ public static class ModelDirectory
     public static (LanguageModel Model, ByteTokenizer Tokenizer) Load(string path, Device device = default, DType? activations = null)
     {
         ModelConfig config = LoadConfig(path);
-        ByteTokenizer tokenizer = ByteTokenizer.Load(Path.Combine(path, TokenizerFile));
+        string tokenizerFile = Path.Combine(path, TokenizerFile);
+        if (!File.Exists(tokenizerFile))
+        {
+            throw new InputException(
+                $"{Phrase.Quote(path)} holds no {TokenizerFile}, as that of a model that learned a task instead of text; " +
+                "name a model of text, or restore the file.");
+        }
+
+        ByteTokenizer tokenizer = ByteTokenizer.Load(tokenizerFile);
         if (config.VocabularySize < ByteTokenizer.VocabularySize)
         {
             throw new InputException(

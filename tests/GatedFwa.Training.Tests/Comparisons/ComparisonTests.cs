@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using GatedFwa.Checkpoints;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cpu;
 using GatedFwa.Testing;
 using GatedFwa.Training.Comparisons;
 using GatedFwa.Training.Data;
@@ -13,10 +14,15 @@ namespace GatedFwa.Training.Tests.Comparisons;
 public sealed class ComparisonTests : TensorTest
 {
     private readonly TemporaryFolder _folder = new();
+    private readonly int _threads = WorkerPool.Shared.Threads;
 
     private string Output => _folder["compare"];
 
-    protected override void Cleanup() => _folder.Dispose();
+    protected override void Cleanup()
+    {
+        WorkerPool.Shared.Threads = _threads;
+        _folder.Dispose();
+    }
 
     [Fact]
     public void Every_mixer_learns_from_the_same_windows_in_the_same_order()
@@ -44,6 +50,7 @@ public sealed class ComparisonTests : TensorTest
     [Fact]
     public void Interrupted_and_resumed_it_ends_with_the_bits_of_one_that_never_was()
     {
+        WorkerPool.Shared.Threads = 1; // How much scratch several threads hold at once is chance, and part of a step's memory.
         string whole = _folder["whole"];
         ComparisonResult expected = TinyComparison.Run(TinyComparison.Options(whole, Mixer.Full, Mixer.GatedFwa));
 
@@ -141,6 +148,44 @@ public sealed class ComparisonTests : TensorTest
             "started on cpu in F32, not on cuda:0 in BF16",
             "--device");
         Comparison.Resume(options with { Training = options.Training with { CheckpointSteps = 1 } }, TinyRun.Data); // Changes no result.
+    }
+
+    [Fact]
+    public void A_new_comparison_takes_no_measurement_of_another()
+    {
+        ComparisonOptions options = TinyComparison.Options(Output, Mixer.Full);
+        TinyComparison.Run(options);
+        string settings = Path.Combine(Output, "comparison.json"), kept = File.ReadAllText(settings);
+        File.Delete(settings);
+        ComparisonOptions other = options with { Training = options.Training with { Steps = 13 } };
+        Refused(() => Comparison.CheckOutput(Output), "measurements of a comparison", "comparison.json");
+        Refused(() => Comparison.Start(other, TinyRun.Data), "restore it", "another folder");
+        Assert.False(File.Exists(settings));
+        File.WriteAllText(settings, kept);
+        Assert.True(TinyComparison.Resume(options).Rows[0].Outcomes[0].WasFinished);
+    }
+
+    [Theory]
+    [InlineData("mixers", "names no mixer")]
+    [InlineData("seeds", "names no seed")]
+    public void Settings_of_nothing_are_damaged(string list, string words)
+    {
+        Comparison.Start(TinyComparison.Options(Output, Mixer.Full), TinyRun.Data);
+        string settings = Path.Combine(Output, "comparison.json");
+        JsonNode document = JsonNode.Parse(File.ReadAllText(settings))!;
+        document[list] = new JsonArray();
+        File.WriteAllText(settings, document.ToJsonString());
+        Refused(() => Comparison.ReadSettings(Output), words, "comparison.json", "restore it");
+    }
+
+    [Fact]
+    public void What_no_mixer_could_learn_from_takes_no_folder()
+    {
+        ComparisonOptions options = TinyComparison.Options(Output, Mixer.Full);
+        ComparisonOptions Changed(int context) => options with { Training = options.Training with { Context = context } };
+        Refused(() => Comparison.Start(Changed(1 << 20), TinyRun.Data), "shorter than one context of 1048576");
+        Refused(() => Comparison.Start(options with { Model = TinyRun.Model with { VocabularySize = 8 } }, TinyRun.Data), "bytes need");
+        Assert.False(Directory.Exists(Output));
     }
 
     private static void Refused(Action act, params string[] words)

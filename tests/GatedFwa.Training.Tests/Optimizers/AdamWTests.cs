@@ -173,9 +173,7 @@ public abstract class AdamWSuite(TestBackend backend) : TensorTest(backend)
     [Fact]
     public void A_gradient_that_was_cleared_is_that_of_the_next_pass_alone()
     {
-        ModelConfig config = new() { VocabularySize = 37, Layers = 2, Width = 32, Heads = 4, Window = 7, FeedForwardWidth = 48 };
-        using var used = new LanguageModel(config, 1, Backend.Device, Backend.Activations);
-        using var fresh = new LanguageModel(config, 1, Backend.Device, Backend.Activations);
+        using LanguageModel used = Model(), fresh = Model();
         using var optimizer = new AdamW(used.Parameters);
         AddGradients(used, 5);
         optimizer.ClearGradients();
@@ -183,14 +181,15 @@ public abstract class AdamWSuite(TestBackend backend) : TensorTest(backend)
         AddGradients(fresh, 6);
         foreach ((Parameter one, Parameter other) in used.Parameters.Zip(fresh.Parameters))
             Assert.Equal(other.Gradient.ToArray(), one.Gradient.ToArray());
+    }
 
-        static void AddGradients(LanguageModel model, ulong seed)
-        {
-            using var tape = new Tape();
-            int[] tokens = [.. Enumerable.Range(0, 40).Select(i => (int)new CounterRandom(seed).Below(i, 37))];
-            Tensor text = tape.Own(Tensor.From(tokens, [2, 20], model.Device));
-            tape.Backward(model.Loss(tape, text, text));
-        }
+    [Fact]
+    public void A_parameter_clears_its_gradient_before_anybody_has_read_it()
+    {
+        using LanguageModel model = Model();
+        AddGradients(model, 5);
+        foreach (Parameter parameter in model.Parameters) parameter.ClearGradient();
+        Assert.All(model.Parameters, parameter => Assert.Equal(new float[parameter.Value.Count], parameter.Gradient.ToArray()));
     }
 
     [Fact]
@@ -206,5 +205,19 @@ public abstract class AdamWSuite(TestBackend backend) : TensorTest(backend)
             Assert.Equal(new float[parameter.Value.Count], parameter.Gradient.ToArray());
             parameter.Dispose();
         }
+    }
+
+    private LanguageModel Model()
+    {
+        ModelConfig config = new() { VocabularySize = 37, Layers = 2, Width = 32, Heads = 4, Window = 7, FeedForwardWidth = 48 };
+        return new LanguageModel(config, 1, Backend.Device, Backend.Activations);
+    }
+
+    private static void AddGradients(LanguageModel model, ulong seed)
+    {
+        using var tape = new Tape();
+        int[] tokens = [.. Enumerable.Range(0, 40).Select(i => (int)new CounterRandom(seed).Below(i, 37))];
+        Tensor text = tape.Own(Tensor.From(tokens, [2, 20], model.Device));
+        tape.Backward(model.Loss(tape, text, text));
     }
 }

@@ -101,7 +101,7 @@ public sealed class RecallTrainingTests : TensorTest
         using (Trainer trainer = Trainer.Start(Model, options, Task)) trainer.Run();
         RecallTask other = Task with { Pairs = 3 };
         string message = Assert.Throws<InputException>(() => Trainer.Resume(Model, options with { Task = other }, other).Dispose()).Message;
-        Assert.Contains("was started with task", message, StringComparison.Ordinal);
+        Assert.Contains("was started with pairs 2, not 3", message, StringComparison.Ordinal);
     }
 
     private static string Finish(TrainerOptions options, int[] interruptions)

@@ -60,13 +60,15 @@ internal sealed class TaskCommandOptions
         string[] names = result.GetValue(_tasks) ?? [];
         if (names.Length == 0)
         {
-            if (All.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } stray)
-                throw new InputException($"{stray.Name} belongs to a task; name one with --task, or leave it out.");
+            RefuseStray(result, All, "a task");
             return null;
         }
 
         if (hasText) throw new InputException("A text and a task cannot be measured at once; leave the text or --task out.");
         EvaluationTask[] tasks = [.. names.Select(EvaluationTask.Parse)];
+        if (tasks.All(NeedsFile)) RefuseStray(result, [_length, _samples, _seed], "a task that hides needles");
+        if (!tasks.Any(task => task.Source == TaskSource.Haystack))
+            RefuseStray(result, [_haystack], "a task that hides needles in a text of yours");
         var options = new TaskOptions
         {
             Haystack = result.GetValue(_haystack) ?? [],
@@ -89,6 +91,12 @@ internal sealed class TaskCommandOptions
         }
 
         return tasks.Select(task => !NeedsFile(task) ? [] : needing == 1 ? files : files[next..++next]);
+    }
+
+    private static void RefuseStray(ParseResult result, IEnumerable<Option> options, string owner)
+    {
+        if (options.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } stray)
+            throw new InputException($"{stray.Name} belongs to {owner}; name one with --task, or leave it out.");
     }
 
     private static bool NeedsFile(EvaluationTask task) => task.Source == TaskSource.JsonLines;

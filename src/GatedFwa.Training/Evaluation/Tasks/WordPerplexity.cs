@@ -22,7 +22,7 @@ internal sealed partial class WordPerplexity(string name, string description, Fu
     public static IEnumerable<TokenContinuation> Windows(ByteTokenizer tokenizer, string text, int? maxLength)
     {
         int[] tokens = [ByteTokenizer.Boundary, .. tokenizer.Encode(text)];
-        int most = maxLength ?? tokens.Length;
+        int most = Math.Min(maxLength ?? tokens.Length, tokens.Length);
         for (int start = 1; start < tokens.Length; start += most)
             yield return new TokenContinuation(tokens.AsMemory(0, Math.Min(start + most, tokens.Length)), start).Truncate(maxLength);
     }

@@ -62,6 +62,10 @@ public sealed class WikiTextTests : TensorTest
     }
 
     [Fact]
+    public void A_model_that_reads_more_than_there_is_reads_all_of_it() =>
+        Assert.Equal("#>ABC", Show(Assert.Single(WordPerplexity.Windows(new ByteTokenizer(), "ABC", int.MaxValue))));
+
+    [Fact]
     public void Perplexity_counts_words_and_bytes_as_they_were_and_scores_what_the_model_is_given()
     {
         using var folder = new TemporaryFolder();
