@@ -17,7 +17,7 @@ internal static class RunMeter
     {
         PositionLoss losses = PositionLoss.Measure(trainer.Model, data.Validation, options.Context, options.BatchSize);
         EvaluationResult lastQuarter = losses.Between(options.Context * 3 / 4, options.Context);
-        double tokensPerSecond = Median(trainer.Metrics.Select(line => line.TokensPerSecond));
+        double tokensPerSecond = Statistics.Median(trainer.Metrics.Select(line => line.TokensPerSecond));
         return new RunMeasurement
         {
             Parameters = trainer.Model.ParameterCount,
@@ -50,10 +50,4 @@ internal static class RunMeter
         where line.ValidationBitsPerByte is not null
         let tokens = line.Step * tokensPerStep
         select new CurvePoint(tokens, tokens / tokensPerSecond, line.ValidationBitsPerByte!.Value * Math.Log(2));
-
-    private static double Median(IEnumerable<double> values)
-    {
-        double[] sorted = [.. values.Order()];
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-    }
 }
