@@ -1,5 +1,6 @@
 using GatedFwa.Models;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cpu;
 using GatedFwa.Tensors.Memory;
 using GatedFwa.Training.Data;
 using GatedFwa.Training.Evaluation;
@@ -41,7 +42,18 @@ internal static class RunMeter
         long before = DeviceMemory.Statistics(device).LiveBytes;
         DeviceMemory.ResetPeak(device);
         using var step = new TrainingStep(model, options, data, device, activations);
-        for (int i = 0; i < 2; i++) step.Begin(i).Read();
+        int threads = WorkerPool.Shared.Threads;
+        // Each thread that happens to be at a kernel holds scratch: of several the peak would be another each time.
+        WorkerPool.Shared.Threads = 1;
+        try
+        {
+            for (int i = 0; i < 2; i++) step.Begin(i).Read();
+        }
+        finally
+        {
+            WorkerPool.Shared.Threads = threads;
+        }
+
         return DeviceMemory.Statistics(device).PeakBytes - before;
     }
 

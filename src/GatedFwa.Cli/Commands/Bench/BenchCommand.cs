@@ -40,7 +40,7 @@ internal static class BenchCommand
         Option<bool> json = SharedOptions.Json();
         var command = new Command(
             "bench",
-            "Measures speed in under a minute: median, spread, and the share of what the machine could do at that very moment " +
+            "Measures speed, mostly in under a minute: median, spread, and the share of what the machine could do at that very moment " +
             "(FMA or tensor-core peak, or memory bandwidth).")
         {
             kind, threads, device, json,
