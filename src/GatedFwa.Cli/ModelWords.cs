@@ -22,11 +22,17 @@ internal static class ModelWords
     public static string Size(ModelConfig config)
     {
         long parameters = ParameterPlan.Of(config).Sum(parameter => parameter.Shape.Count);
-        return $"{Words.Count(parameters)} parameters in {config.Layers} layers of width {config.Width}";
+        return $"{Words.Count(parameters)} parameters in {Words.Count(config.Layers, "layer")} of width {config.Width}";
     }
 
+    /// <summary>How far back a model with a window can look, and why.</summary>
+    public static string Reach(ModelConfig config) =>
+        $"a window of {Words.Count(config.Window!.Value)} in {Words.Count(config.Layers, "layer")} reaches " +
+        $"{Words.Count(config.Reach!.Value)} tokens back";
+
     public static string Heads(ModelConfig config) =>
-        $"{config.Heads} heads of {config.HeadSize}" + (config.KeyHeads == config.Heads ? "" : $" over {config.KeyHeads} key heads");
+        $"{Words.Count(config.Heads, "head")} of {config.HeadSize}" +
+        (config.KeyHeads == config.Heads ? "" : $" over {Words.Count(config.KeyHeads, "key head")}");
 
     public static string FeedForward(ModelConfig config) =>
         config.FeedForwardWidth == 0 ? "no feed-forward" : $"SwiGLU of {config.FeedForwardWidth}";

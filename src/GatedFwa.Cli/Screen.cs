@@ -16,6 +16,9 @@ internal static class Screen
     /// <summary>Whether remarks go to a person's terminal, which can show a line that changes.</summary>
     public static bool IsLive => !Console.IsErrorRedirected && Remarks.Profile.Capabilities.Ansi;
 
+    /// <summary>An empty table for results, in the borders that they can show.</summary>
+    public static Table NewTable() => new Table().Border(Results.Profile.Capabilities.Unicode ? TableBorder.Rounded : TableBorder.Ascii);
+
     private static IAnsiConsole Create(TextWriter writer, bool redirected)
     {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings

@@ -18,6 +18,11 @@ internal static class Words
     /// <summary>A count with thousands separated.</summary>
     public static string Count(long count) => count.ToString("N0", CultureInfo.InvariantCulture);
 
+    /// <summary>The same of things: "1 file", "2,000 files".</summary>
+    /// <param name="count">How many.</param>
+    /// <param name="one">What one of them is called; more take an s.</param>
+    public static string Count(long count, string one) => $"{Count(count)} {one}{(count == 1 ? "" : "s")}";
+
     /// <summary>h:mm:ss, without hours where there are none.</summary>
     public static string Duration(TimeSpan duration) =>
         duration.TotalHours >= 1

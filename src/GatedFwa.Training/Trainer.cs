@@ -32,7 +32,8 @@ public sealed class Trainer : IDisposable
     private RunState _state;
     private StepClock _clock = new(0);
 
-    private Trainer(RunState state, ITrainingData data, RunFolder folder, RunLock held, bool restore, (Device Device, DType? Activations) where)
+    private Trainer(
+        RunState state, ITrainingData data, RunFolder folder, RunLock held, bool restore, (Device Device, DType? Activations) where)
     {
         (_state, _options, _data, _folder, _lock) = (state, state.Options, data, folder, held);
         _step = new TrainingStep(state.Model, _options, data, where.Device, where.Activations);
@@ -70,7 +71,8 @@ public sealed class Trainer : IDisposable
     /// <param name="device">Where to train; the CPU unless given. A run may go on elsewhere than where it began.</param>
     /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
     /// <exception cref="InputException">Settings or data make no run, or the folder holds one already or cannot be written.</exception>
-    public static Trainer Start(ModelConfig model, TrainerOptions options, ITrainingData data, Device device = default, DType? activations = null)
+    public static Trainer Start(
+        ModelConfig model, TrainerOptions options, ITrainingData data, Device device = default, DType? activations = null)
     {
         RunState state = NewState(model, options, data);
         var folder = new RunFolder(options.Output);
@@ -90,8 +92,11 @@ public sealed class Trainer : IDisposable
     /// <param name="data">The text or the task, as when the run began.</param>
     /// <param name="device">Where to train; the CPU unless given. A run may go on elsewhere than where it began.</param>
     /// <param name="activations">The type of activations: F32 on the CPU; on a GPU BF16 unless given, or F32 or F16.</param>
-    /// <exception cref="InputException">There is no run, it is damaged, or it was started with other settings or from another text.</exception>
-    public static Trainer Resume(ModelConfig model, TrainerOptions options, ITrainingData data, Device device = default, DType? activations = null)
+    /// <exception cref="InputException">
+    /// There is no run, it is damaged, or it was started with other settings or from another text.
+    /// </exception>
+    public static Trainer Resume(
+        ModelConfig model, TrainerOptions options, ITrainingData data, Device device = default, DType? activations = null)
     {
         var folder = new RunFolder(options.Output);
         folder.RequireCheckpoint();
@@ -111,7 +116,9 @@ public sealed class Trainer : IDisposable
     /// <param name="output">The folder; it need not exist.</param>
     public static bool HasRun(string output) => new RunFolder(output).HasCheckpoint;
 
-    /// <summary>Refuses a folder in which a new run would replace something; <see cref="Start"/> does so, too, after a text was read.</summary>
+    /// <summary>
+    /// Refuses a folder in which a new run would replace something; <see cref="Start"/> does so, too, after a text was read.
+    /// </summary>
     /// <param name="output">The folder; it need not exist.</param>
     /// <exception cref="InputException">It holds a run, or files that one would replace.</exception>
     public static void CheckOutput(string output) => new RunFolder(output).RefuseToReplace();
@@ -140,7 +147,8 @@ public sealed class Trainer : IDisposable
             pending.Enqueue(_step.Begin(begun++));
             // What shows or keeps the state of the run waits for every step begun; else the GPU always has one to work on.
             bool evaluates = begun % _options.EvaluationInterval == 0 || begun == _options.Steps, saves = CheckpointDue(begun);
-            while (pending.Count > (evaluates || saves ? 0 : _step.Lag)) Finish(pending.Dequeue(), evaluates && pending.Count == 0, progress);
+            while (pending.Count > (evaluates || saves ? 0 : _step.Lag))
+                Finish(pending.Dequeue(), evaluates && pending.Count == 0, progress);
             if (!saves) continue;
             Save(isFirst: false);
             savedStep = begun;
@@ -206,7 +214,8 @@ public sealed class Trainer : IDisposable
         double seconds = _clock.Step();
         ValidationResult? measured = evaluates ? _data.Measure(Model, _options) : null;
         // The first to see what the step did to the weights: a checkpoint of them would not be a good one.
-        if (measured is { } found && !double.IsFinite(found.Loss)) throw _step.Diverged(pending.Step, "measurement on what is held out after");
+        if (measured is { } found && !double.IsFinite(found.Loss))
+            throw _step.Diverged(pending.Step, "measurement on what is held out after");
         int done = pending.Step + 1;
         _metrics.Append(Line(done, outcome, _options.TokensPerStep / seconds, measured));
         _state = _state.Measured(measured) with

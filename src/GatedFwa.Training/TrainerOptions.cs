@@ -28,10 +28,10 @@ public sealed record TrainerOptions
     /// <summary>Optimizer steps.</summary>
     public int Steps { get; init; } = 1800;
 
-    /// <summary>Windows of text that pass through the model at once.</summary>
+    /// <summary>Windows of text, or examples of a task, that pass through the model at once.</summary>
     public int BatchSize { get; init; } = 12;
 
-    /// <summary>Tokens of a window.</summary>
+    /// <summary>Tokens of each of them.</summary>
     public int Context { get; init; } = 128;
 
     /// <summary>Batches whose gradients are added up for one step.</summary>
@@ -58,7 +58,7 @@ public sealed record TrainerOptions
     /// <summary>The largest norm of all gradients together; 0 for no limit.</summary>
     public double ClipNorm { get; init; } = 1;
 
-    /// <summary>Steps between evaluations on the validation split.</summary>
+    /// <summary>Steps between evaluations on what is held out.</summary>
     public int EvaluationInterval { get; init; } = 450;
 
     /// <summary>

@@ -65,7 +65,7 @@ public sealed class EvaluateTaskTests(TrainedModel trained) : CommandTest, IClas
         CommandResult result = Run(["evaluate", Model, .. tasks, "--length", "900", "--samples", "2"]);
 
         Assert.Matches(@"passkey\W+score\W+\d\.\d{4}\W+\d\.\d{4}\W+2\W+900\W+7\b", Succeeded(result));
-        Assert.Contains("looks 7 tokens back", result.Error);
+        Assert.Contains("reaches 7 tokens back", result.Error);
     }
 
     [Fact]

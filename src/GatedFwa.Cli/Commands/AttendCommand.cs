@@ -17,29 +17,20 @@ internal static class AttendCommand
         {
             Description = "The safetensors file to write: results, and gradients where the input holds do or dalpha.",
         };
-        Option<int?> window = SharedOptions.Positive(new Option<int?>("--window")
-        {
-            Description = "Keys a query sees. [default: the file's window, or all]",
-            HelpName = "W",
-        });
+        Option<int?> window = SharedOptions.Count("--window", "Keys a query sees.", "the file's window, or all");
         var scale = new Option<float?>("--scale")
         {
             Description = "The factor of q·k. [default: the file's scale, or 1/√D]",
             HelpName = "X",
         };
-        Option<int?> blockSize = SharedOptions.Positive(new Option<int?>("--block-size")
-        {
-            Description = "Native sparse attention: tokens of a block. [default: the file's block_size, or 64]",
-            HelpName = "L",
-        });
-        Option<int?> blockCount = SharedOptions.Positive(new Option<int?>("--block-count")
-        {
-            Description = "Native sparse attention: blocks a query chooses. [default: the file's block_count, or 16]",
-            HelpName = "N",
-        });
+        Option<int?> blockSize =
+            SharedOptions.Count("--block-size", "Native sparse attention: tokens of a block.", "the file's block_size, or 64");
+        Option<int?> blockCount =
+            SharedOptions.Count("--block-count", "Native sparse attention: blocks a query chooses.", "the file's block_count, or 16");
         Option<string?> type = SharedOptions.Types(new Option<string?>("--dtype")
         {
-            Description = "What q, k, v, do and x are rounded to and computed in: f32, or on a GPU bf16 or f16; the output is f32. [default: f32]",
+            Description = "What q, k, v, do and x are rounded to and computed in: f32, or on a GPU bf16 or f16; the output is f32. " +
+                "[default: f32]",
             HelpName = "f32|bf16|f16",
         });
         Option<int?> threads = SharedOptions.Threads();

@@ -4,8 +4,6 @@ using System.Globalization;
 using GatedFwa.Cli.Commands.Compare;
 using GatedFwa.Cli.Commands.Training;
 using GatedFwa.Models;
-using GatedFwa.Tensors;
-using GatedFwa.Tensors.Cuda;
 using GatedFwa.Training;
 using GatedFwa.Training.Comparisons;
 using GatedFwa.Training.Data;
@@ -15,7 +13,7 @@ namespace GatedFwa.Cli.Commands;
 /// <summary><c>gatedfwa compare</c>: several mixers on the same text.</summary>
 internal sealed class CompareCommand
 {
-    // Enough measurements for a curve.
+    // Enough for a curve.
     private const int Measurements = 12;
 
     private readonly Argument<string[]> _texts = new("text") { Description = TrainingText.Description, Arity = ArgumentArity.ZeroOrMore };
@@ -48,10 +46,8 @@ internal sealed class CompareCommand
     };
 
     private readonly ModelOptions _model = new();
-    private readonly ScheduleOptions _schedule = new();
-    private readonly Option<int?> _threads = SharedOptions.Threads();
-    private readonly Option<string> _device = SharedOptions.Device();
-    private readonly Option<string?> _type = SharedOptions.Activations();
+    private readonly ScheduleOptions _schedule = new(compares: true);
+    private readonly PlaceOptions _place = new();
     private readonly Option<bool> _json = SharedOptions.Json();
 
     public static Command Create() => new CompareCommand().Build();
@@ -65,9 +61,10 @@ internal sealed class CompareCommand
         {
             _texts, _output, _resume, _mixers, _seeds,
         };
-        _schedule.AddTo(command, withSeed: false);
+        _schedule.AddTo(command);
         _model.AddTo(command, withMixer: false);
-        foreach (Option option in (Option[])[_threads, _device, _type, _json]) command.Options.Add(option);
+        _place.AddTo(command);
+        command.Options.Add(_json);
         command.SetAction(Run);
         return command.WithExamples(
             ("Every mixer on the documentation of the .NET SDK:", "gatedfwa compare --output runs/compare"),
@@ -79,9 +76,7 @@ internal sealed class CompareCommand
     private int Run(ParseResult result)
     {
         using var interruption = new Interruption();
-        Device device = SharedOptions.ParseDevice(result.GetValue(_device)!);
-        var place = new TrainingPlace(device, SharedOptions.ParseType(result.GetValue(_type), device));
-        SharedOptions.UseThreads(result.GetValue(_threads));
+        TrainingPlace place = _place.Use(result);
         (Comparison comparison, ComparisonOptions options) = result.GetValue(_resume) ? Resume(result, place) : Start(result, place);
         var view = new ComparisonView(comparison, options);
         ComparisonResult outcome = comparison.Run(view, interruption.Token);
@@ -102,7 +97,7 @@ internal sealed class CompareCommand
             Seeds = Named(result, _seeds) ?? [0],
             Model = _model.Build(result),
             Training = training,
-            Machine = MachineLine(place),
+            Machine = place.MachineInWords,
         };
         DocumentSplit data = Read(options, place);
         if (!_schedule.NamesSteps(result)) training = training.FittedTo(data.Training);
@@ -123,7 +118,7 @@ internal sealed class CompareCommand
             Seeds = Named(result, _seeds) ?? saved.Seeds,
             Model = _model.NamesPreset(result) ? _model.Build(result) : _model.Change(saved.Model, result),
             Training = training,
-            Machine = MachineLine(place),
+            Machine = place.MachineInWords,
         };
         // What is held out was drawn when the comparison began.
         DocumentSplit data = Read(options with { Seeds = saved.Seeds }, place);
@@ -134,15 +129,6 @@ internal sealed class CompareCommand
     {
         TrainingMemory.Check(options.Model, options.Training, place);
         return TrainingText.Read(options.Training.Data, options.Seeds[0]);
-    }
-
-    private static string MachineLine(TrainingPlace place)
-    {
-        Machine machine = Machine.Current;
-        string where = place.Device.IsCpu
-            ? $"{machine.Processor}, {Tensors.Cpu.WorkerPool.Shared.Threads} threads, {machine.Simd}"
-            : CudaDevice.Get(place.Device.Index).Name;
-        return $"{where}, {machine.Runtime}, gatedfwa {machine.VersionInWords}";
     }
 
     private static T[]? Named<T>(ParseResult result, Option<T[]?> option) =>

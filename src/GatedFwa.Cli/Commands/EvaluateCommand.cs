@@ -21,14 +21,12 @@ internal static class EvaluateCommand
             Description = "Text to predict: UTF-8 files, folders and patterns.",
             Arity = ArgumentArity.ZeroOrMore,
         };
-        Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
-        {
-            Description = "Tokens that pass through the model at once; for full attention, and in tasks, also all it sees. " +
-                $"[default: {Evaluator.DefaultContext}; for a run with full attention what it was trained with; " +
-                "in tasks no bound for a model with a window]",
-            HelpName = "N",
-        });
-        var tasks = new TaskCommandOptions();
+        Option<int?> context = SharedOptions.Count(
+            "--context",
+            "Tokens that pass through the model at once; for full attention, and in tasks, also all it sees.",
+            $"{Evaluator.DefaultContext}; for a run with full attention what it was trained with; in tasks no bound for a model with a " +
+            "window");
+        var tasks = new EvaluationTaskOptions();
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
         Option<string?> type = SharedOptions.Activations();
@@ -50,21 +48,16 @@ internal static class EvaluateCommand
         {
             SharedOptions.UseThreads(result.GetValue(threads));
             // What it is measured on first: that is quicker to find wrong than a large model.
-            Action<LanguageModel, int?> measure = Measure();
-            Device place = SharedOptions.ParseDevice(result.GetValue(device)!);
             string path = result.GetValue(model)!;
-            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(path, place, SharedOptions.ParseType(result.GetValue(type), place));
+            string[] names = result.GetValue(texts)!;
+            bool asJson = result.GetValue(json);
+            Action<LanguageModel, int?> measure = tasks.Prepare(result, hasText: names.Length > 0) is { } prepared
+                ? new TaskEvaluation(path, prepared, asJson).Run
+                : new TextEvaluation(path, TextFiles.Read(names), asJson).Run;
+            Device place = SharedOptions.ParseDevice(result.GetValue(device)!);
+            DType? activations = SharedOptions.ParseType(result.GetValue(type), place);
+            (LanguageModel loaded, ByteTokenizer _) = ModelDirectory.Load(path, place, activations);
             using (loaded) measure(loaded, result.GetValue(context) ?? LearnedContext(path, loaded.Config));
-
-            Action<LanguageModel, int?> Measure()
-            {
-                string[] names = result.GetValue(texts)!;
-                bool asJson = result.GetValue(json);
-                string source = result.GetValue(model)!;
-                return tasks.Prepare(result, hasText: names.Length > 0) is { } prepared
-                    ? new TaskEvaluation(source, prepared, asJson).Run
-                    : new TextEvaluation(source, TextFiles.Read(names), asJson).Run;
-            }
         });
         return command.WithExamples(
             ("How well does it know this book?", "gatedfwa evaluate runs/nano book.txt"),

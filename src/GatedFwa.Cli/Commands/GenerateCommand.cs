@@ -20,11 +20,7 @@ internal static class GenerateCommand
             Description = "The beginning of the text. [default: standard input, where it is a pipe; otherwise nothing]",
             HelpName = "TEXT",
         };
-        Option<int?> maxTokens = SharedOptions.AtLeast(new Option<int?>("--max-tokens")
-        {
-            Description = "Stop after this many tokens. [default: 256]",
-            HelpName = "N",
-        }, 0);
+        Option<int?> maxTokens = SharedOptions.Count("--max-tokens", "Stop after this many tokens.", "256", least: 0);
         Option<float> temperature = Number("--temperature", "Below 1 bolder about the likely, 0 always the likeliest.", "X", 0.8f);
         var topK = new Option<int?>("--top-k") { Description = "Draw among this many likeliest tokens. [default: all]", HelpName = "N" };
         Option<float> topP = Number("--top-p", "Draw among the likeliest tokens that add up to this probability.", "P", 1);
@@ -42,7 +38,8 @@ internal static class GenerateCommand
         Option<int?> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
         Option<string?> type = SharedOptions.Activations();
-        var command = new Command("generate", "Continues a text with a trained model; it streams, and memory does not grow with the length.")
+        var command = new Command(
+            "generate", "Continues a text with a trained model; it streams, and memory does not grow with the length.")
         {
             model, prompt, maxTokens, temperature, topK, topP, minP, penalty, seed, stop, endless, verbose, threads, device, type,
         };
@@ -71,7 +68,9 @@ internal static class GenerateCommand
         });
         return command.WithExamples(
             ("Continue a beginning:", "gatedfwa generate runs/nano --prompt \"Returns the\""),
-            ("Continue a file, carefully, up to an empty line:", "gatedfwa generate runs/nano --temperature 0.5 --stop $'\\n\\n' < text.txt"),
+            (
+                "Continue a file, carefully, up to an empty line:",
+                "gatedfwa generate runs/nano --temperature 0.5 --stop $'\\n\\n' < text.txt"),
             ("Write for ever:", "gatedfwa generate runs/nano --endless --max-tokens 1000000000 | less"));
     }
 

@@ -11,11 +11,8 @@ internal static class SharedOptions
 {
     private const string CudaPrefix = "cuda:";
 
-    public static Option<int?> Threads() => Positive(new Option<int?>("--threads")
-    {
-        Description = $"How many threads compute; results do not depend on it. [default: all {Environment.ProcessorCount}]",
-        HelpName = "N",
-    });
+    public static Option<int?> Threads() =>
+        Count("--threads", "How many threads compute; results do not depend on it.", $"all {Environment.ProcessorCount}");
 
     public static Option<string> Device() => new("--device")
     {
@@ -35,17 +32,19 @@ internal static class SharedOptions
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of a table." };
 
-    /// <summary>Refuses values below 1 as a mistake of the command line.</summary>
-    public static Option<int?> Positive(Option<int?> option) => AtLeast(option, 1);
-
-    /// <summary>Refuses values below a bound as a mistake of the command line.</summary>
-    public static Option<int?> AtLeast(Option<int?> option, int least)
+    /// <summary>A whole number that is left to its default unless given; one that is too small is a mistake of the command line.</summary>
+    /// <param name="name">The option's name.</param>
+    /// <param name="description">What is counted.</param>
+    /// <param name="usual">What it is unless given, in words.</param>
+    /// <param name="least">The least that makes sense.</param>
+    public static Option<int?> Count(string name, string description, string usual, int least = 1)
     {
+        var option = new Option<int?>(name) { Description = $"{description} [default: {usual}]", HelpName = "N" };
         option.Validators.Add(result =>
         {
             // What is not a number at all has an error of its own already.
-            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out int value) && value < least)
-                result.AddError($"{option.Name} must be at least {least}, but is {value}.");
+            if (result.Tokens.Count != 1 || !int.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out int value)) return;
+            if (value < least) result.AddError($"{name} must be at least {least}, but is {value}.");
         });
         return option;
     }
@@ -78,7 +77,13 @@ internal static class SharedOptions
     }
 
     /// <summary>The type of that name, as <see cref="Types"/> takes it; none where none was given.</summary>
-    public static DType? ParseType(string? name) => name switch { "f32" => DType.F32, "bf16" => DType.BF16, "f16" => DType.F16, _ => null };
+    public static DType? ParseType(string? name) => name switch
+    {
+        "f32" => DType.F32,
+        "bf16" => DType.BF16,
+        "f16" => DType.F16,
+        _ => null,
+    };
 
     /// <summary>The same for a device that must compute in it.</summary>
     /// <exception cref="InputException">It does not.</exception>
@@ -86,7 +91,11 @@ internal static class SharedOptions
     {
         DType? type = ParseType(name);
         if (device.IsCpu && type is not (null or DType.F32))
-            throw new InputException($"--dtype {name}: the CPU computes in f32 alone; leave --dtype out, or name a GPU with --device cuda.");
+        {
+            throw new InputException(
+                $"--dtype {name}: the CPU computes in f32 alone; leave --dtype out, or name a GPU with --device cuda.");
+        }
+
         return type;
     }
 }

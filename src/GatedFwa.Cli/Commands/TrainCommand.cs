@@ -1,7 +1,6 @@
 using System.CommandLine;
 using GatedFwa.Cli.Commands.Training;
 using GatedFwa.Models;
-using GatedFwa.Tensors;
 using GatedFwa.Training;
 using GatedFwa.Training.Data;
 using GatedFwa.Training.Tasks;
@@ -29,12 +28,10 @@ internal sealed class TrainCommand
         Description = "Go on with the run in that folder, exactly as if it had never stopped.",
     };
 
-    private readonly TaskOptions _task = new();
+    private readonly RecallOptions _task = new();
     private readonly ModelOptions _model = new();
     private readonly ScheduleOptions _schedule = new();
-    private readonly Option<int?> _threads = SharedOptions.Threads();
-    private readonly Option<string> _device = SharedOptions.Device();
-    private readonly Option<string?> _type = SharedOptions.Activations();
+    private readonly PlaceOptions _place = new();
     private readonly Option<bool> _json = SharedOptions.Json();
 
     public static Command Create() => new TrainCommand().Build();
@@ -43,16 +40,15 @@ internal sealed class TrainCommand
     {
         var command = new Command(
             "train",
-            "Trains a language model on text. Without any flag: a small one, on text that every .NET SDK brings, in under two minutes.")
+            "Trains a language model on text, or on a task of recall. Without any flag: a small one, on text that every .NET SDK brings, " +
+            "in under two minutes.")
         {
             _data, _output, _resume,
         };
         _task.AddTo(command, insteadOf: _data);
         _schedule.AddTo(command);
         _model.AddTo(command);
-        command.Options.Add(_threads);
-        command.Options.Add(_device);
-        command.Options.Add(_type);
+        _place.AddTo(command);
         command.Options.Add(_json);
         command.SetAction(Run);
         return command.WithExamples(
@@ -68,16 +64,14 @@ internal sealed class TrainCommand
     private int Run(ParseResult result)
     {
         using var interruption = new Interruption();
-        Device device = SharedOptions.ParseDevice(result.GetValue(_device)!);
-        var place = new TrainingPlace(device, SharedOptions.ParseType(result.GetValue(_type), device));
-        SharedOptions.UseThreads(result.GetValue(_threads));
+        TrainingPlace place = _place.Use(result);
         using Trainer trainer = result.GetValue(_resume) ? Resume(result, place) : Start(result, place);
         TrainingResult outcome = TrainingView.Watch(report => trainer.Run(report, interruption.Token));
         string output = Output(result);
         if (outcome.Completed)
         {
             bool json = result.GetValue(_json);
-            if (trainer.Options.Task is { } task) TaskView.Write(task, trainer.Model.Config, outcome, output, json);
+            if (trainer.Options.Task is { } task) RecallView.Write(task, trainer.Model.Config, outcome, output, json);
             else TrainingSummary.Write(trainer.Model, outcome, output, json);
             return ExitCode.Success;
         }
@@ -137,7 +131,7 @@ internal sealed class TrainCommand
         TrainingMemory.Check(model, options, place);
         if (options.Task is { } task)
         {
-            TaskView.Announce(task, model);
+            RecallView.Announce(task, model);
             Console.Error.WriteLine(Model(model));
             return task;
         }

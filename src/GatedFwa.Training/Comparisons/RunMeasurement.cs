@@ -28,8 +28,10 @@ public sealed record RunMeasurement
     /// <summary>The validation loss in the course of training.</summary>
     public required IReadOnlyList<CurvePoint> Curve { get; init; }
 
-    /// <summary>The most bytes of its device that a training step holds at once: weights, gradients, moments, activations, and on the
-    /// CPU the scratch of as many threads as happened to work at once.</summary>
+    /// <summary>
+    /// The most bytes of its device that a training step holds at once: weights, gradients, moments, activations, and on the CPU the
+    /// scratch of one thread.
+    /// </summary>
     public required long StepBytes { get; init; }
 
     /// <summary>How much a decoder remembers of one text.</summary>

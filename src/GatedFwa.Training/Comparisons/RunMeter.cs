@@ -1,5 +1,6 @@
 using GatedFwa.Models;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cpu;
 using GatedFwa.Tensors.Memory;
 using GatedFwa.Training.Data;
 using GatedFwa.Training.Evaluation;
@@ -17,7 +18,7 @@ internal static class RunMeter
     {
         PositionLoss losses = PositionLoss.Measure(trainer.Model, data.Validation, options.Context, options.BatchSize);
         EvaluationResult lastQuarter = losses.Between(options.Context * 3 / 4, options.Context);
-        double tokensPerSecond = Median(trainer.Metrics.Select(line => line.TokensPerSecond));
+        double tokensPerSecond = Statistics.Median(trainer.Metrics.Select(line => line.TokensPerSecond));
         return new RunMeasurement
         {
             Parameters = trainer.Model.ParameterCount,
@@ -41,7 +42,18 @@ internal static class RunMeter
         long before = DeviceMemory.Statistics(device).LiveBytes;
         DeviceMemory.ResetPeak(device);
         using var step = new TrainingStep(model, options, data, device, activations);
-        for (int i = 0; i < 2; i++) step.Begin(i).Read();
+        int threads = WorkerPool.Shared.Threads;
+        // Each thread that happens to be at a kernel holds scratch: of several the peak would be another each time.
+        WorkerPool.Shared.Threads = 1;
+        try
+        {
+            for (int i = 0; i < 2; i++) step.Begin(i).Read();
+        }
+        finally
+        {
+            WorkerPool.Shared.Threads = threads;
+        }
+
         return DeviceMemory.Statistics(device).PeakBytes - before;
     }
 
@@ -50,10 +62,4 @@ internal static class RunMeter
         where line.ValidationBitsPerByte is not null
         let tokens = line.Step * tokensPerStep
         select new CurvePoint(tokens, tokens / tokensPerSecond, line.ValidationBitsPerByte!.Value * Math.Log(2));
-
-    private static double Median(IEnumerable<double> values)
-    {
-        double[] sorted = [.. values.Order()];
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-    }
 }

@@ -5,10 +5,6 @@ namespace GatedFwa.Training.Comparisons;
 /// <param name="Deviation">The standard deviation of one seed, estimated from them (n − 1); null of a single one.</param>
 public readonly record struct SeedStatistics(double Mean, double? Deviation)
 {
-    internal static SeedStatistics? Of(IReadOnlyList<double> values)
-    {
-        if (values.Count == 0) return null;
-        double mean = values.Average();
-        return new(mean, values.Count == 1 ? null : Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / (values.Count - 1)));
-    }
+    internal static SeedStatistics? Of(IReadOnlyList<double> values) =>
+        values.Count == 0 ? null : new(values.Average(), Statistics.Deviation(values));
 }

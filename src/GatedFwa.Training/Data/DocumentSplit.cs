@@ -86,7 +86,11 @@ public sealed record DocumentSplit(TokenStream Training, TokenStream Validation)
         // Not inside a character: its continuation bytes are 10xxxxxx.
         while (cut > 0 && cut < text.Length && (text.Span[cut] & 0xC0) == 0x80) cut--;
         if (cut <= 0)
-            throw new InputException($"The text \"{documents[divided].Name}\" is too short to learn from and to measure on; give more text.");
+        {
+            throw new InputException(
+                $"The text \"{documents[divided].Name}\" is too short to learn from and to measure on; give more text.");
+        }
+
         return new(
             TokenStream.Join([.. documents.Select((document, i) => i == divided ? text[..cut] : document.Text)]),
             TokenStream.Join([text[cut..]]));

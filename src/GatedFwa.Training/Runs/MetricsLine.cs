@@ -13,9 +13,9 @@ internal sealed record MetricsLine
 
     public required double LearningRate { get; init; }
 
-    /// <summary>Absent for a step in which float16 overflowed and that changed nothing.</summary>
+    /// <summary>Before clipping; absent for a step in which float16 overflowed and that changed nothing.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public required double? GradientNorm { get; init; }
+    public double? GradientNorm { get; init; }
 
     public required double TokensPerSecond { get; init; }
 

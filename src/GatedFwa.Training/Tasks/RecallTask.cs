@@ -111,14 +111,16 @@ public sealed record RecallTask : ITrainingData
     /// <exception cref="InputException">They cannot; the message says what would do.</exception>
     public RecallTask Validate()
     {
-        Require(Length >= 4 && Length % 2 == 0, $"examples of {Length} tokens cannot be cut into slots of two; use an even length from 4 on");
+        Require(
+            Length >= 4 && Length % 2 == 0,
+            $"examples of {Length} tokens cannot be cut into slots of two; use an even length from 4 on");
         Require(Pairs >= 1 && Rewrites >= 0, $"{Pairs} pairs and {Rewrites} rewritten keys are none; use at least 1 pair");
         Require(Rewrites <= Pairs, $"{Rewrites} keys cannot be written again where there are {Pairs}; use at most as many");
         long needed = (4L * Pairs) + (2L * Rewrites);
         Require(
             needed <= Length,
-            $"{Pairs} pairs{(Rewrites > 0 ? $", {Rewrites} of them written again," : "")} and a slot for each question take {needed} tokens, " +
-            $"and examples have {Length}; use fewer pairs or longer examples");
+            $"{Pairs} pairs{(Rewrites > 0 ? $", {Rewrites} of them written again," : "")} and a slot for each question take {needed} " +
+            $"tokens, and examples have {Length}; use fewer pairs or longer examples");
         Require(
             VocabularySize > Length && VocabularySize <= 1 << 24,
             $"examples of {Length} tokens need a vocabulary of more than that (up to {1 << 24}), and it has {VocabularySize}; use another");
@@ -136,7 +138,9 @@ public sealed record RecallTask : ITrainingData
         Require(
             model.VocabularySize == VocabularySize,
             $"its vocabulary is {VocabularySize}, and the model's vocabulary_size {model.VocabularySize}; set it to that");
-        Require(options.Context == Length, $"its examples have {Length} tokens, and the training's context {options.Context}; set it to that");
+        Require(
+            options.Context == Length,
+            $"its examples have {Length} tokens, and the training's context {options.Context}; set it to that");
         Require(options.Task == this, "the options to train with name another; take those of the task");
     }
 

@@ -140,7 +140,8 @@ public sealed class ComparisonTests : TensorTest
         Comparison.Start(options, TinyRun.Data);
         Refused(() => Comparison.Start(options, TinyRun.Data), "holds a comparison already", "--resume");
         Refused(() => Comparison.Resume(options with { Model = TinyRun.Model with { Width = 32 } }, TinyRun.Data), "width 16, not 32");
-        Refused(() => Comparison.Resume(options with { Training = options.Training with { Steps = 13 } }, TinyRun.Data), "steps 12, not 13");
+        ComparisonOptions longer = options with { Training = options.Training with { Steps = 13 } };
+        Refused(() => Comparison.Resume(longer, TinyRun.Data), "steps 12, not 13");
         var other = new DocumentSplit(TinyRun.Data.Validation, TinyRun.Data.Training);
         Refused(() => Comparison.Resume(options, other), "another text");
         Refused(

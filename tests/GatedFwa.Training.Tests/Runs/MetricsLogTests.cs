@@ -41,6 +41,17 @@ public sealed class MetricsLogTests : IDisposable
         Assert.StartsWith("{\"step\":1,\"loss\":0.5,", reader.ReadLine(), StringComparison.Ordinal);
     }
 
+    /// <summary>float16 overflows: such a step has no norm, and a run that holds one must go on all the same.</summary>
+    [Fact]
+    public void A_line_without_a_gradient_norm_is_read_again()
+    {
+        MetricsLine overflowed = Line(1, null) with { GradientNorm = null };
+        using (var log = new MetricsLog(_folder["metrics.jsonl"], 0)) log.Append(overflowed);
+
+        using var again = new MetricsLog(_folder["metrics.jsonl"], new FileInfo(_folder["metrics.jsonl"]).Length);
+        Assert.Equal([overflowed], again.Lines);
+    }
+
     private static MetricsLine Line(int step, double? validation) => new()
     {
         Step = step,

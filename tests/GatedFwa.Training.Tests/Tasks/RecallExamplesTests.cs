@@ -51,7 +51,8 @@ public sealed class RecallExamplesTests
             Assert.Equal(last.Keys.Order(), asked.Select(position => row[position]).Order());
             Assert.All(asked, position => Assert.Equal(last[row[position]], answers[position]));
             Assert.All(answers, answer => Assert.InRange(answer, -1, task.VocabularySize - 1));
-            if (!task.RandomFiller) Assert.All(row[written..].Where((_, i) => !asked.Contains(written + i)), token => Assert.Equal(0, token));
+            if (!task.RandomFiller)
+                Assert.All(row[written..].Where((_, i) => !asked.Contains(written + i)), token => Assert.Equal(0, token));
         }
     }
 

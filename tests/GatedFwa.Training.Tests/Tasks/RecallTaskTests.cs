@@ -15,7 +15,16 @@ public sealed class RecallTaskTests
     public void The_settings_of_Zoologys_figure_are_at_hand(int length, int pairs, int batch)
     {
         RecallTask task = RecallTask.Zoology(length).Validate();
-        Assert.Equal(new RecallTask { Length = length, Pairs = pairs, VocabularySize = 8192, Power = 0.01, TrainingExamples = 100_000, TestExamples = 3000 }, task);
+        var expected = new RecallTask
+        {
+            Length = length,
+            Pairs = pairs,
+            VocabularySize = 8192,
+            Power = 0.01,
+            TrainingExamples = 100_000,
+            TestExamples = 3000,
+        };
+        Assert.Equal(expected, task);
         TrainerOptions options = task.Options().Validate();
         Assert.Equal((length, batch, task), (options.Context, options.BatchSize, options.Task));
         Assert.Equal(64 * options.EvaluationInterval, options.Steps);
@@ -23,7 +32,11 @@ public sealed class RecallTaskTests
     }
 
     [Fact]
-    public void Steps_follow_the_batch() => Assert.Equal((64 * 1000, 1000), (Task.Options(100).Steps, Task.Options(100).EvaluationInterval));
+    public void Steps_follow_the_batch()
+    {
+        TrainerOptions options = Task.Options(100);
+        Assert.Equal((64 * 1000, 1000), (options.Steps, options.EvaluationInterval));
+    }
 
     [Theory]
     [InlineData(64, null, 4, 2)]
@@ -84,12 +97,18 @@ public sealed class RecallTaskTests
 
     [Fact]
     public void An_unknown_task_is_refused_with_the_known_ones() => Assert.Contains(
-        "use mqar or forgetting-mqar", Assert.Throws<InputException>(() => RecallTask.Zoology(64, "sudoku")).Message, StringComparison.Ordinal);
+        "use mqar or forgetting-mqar",
+        Assert.Throws<InputException>(() => RecallTask.Zoology(64, "sudoku")).Message,
+        StringComparison.Ordinal);
 
     [Fact]
     public void Other_tasks_have_other_fingerprints()
     {
-        RecallTask[] tasks = [Task, Task with { Pairs = 5 }, Task with { Rewrites = 1 }, Task with { VocabularySize = 100 }, Task with { RandomFiller = true }, Task with { Power = 0.5 }];
+        RecallTask[] tasks =
+        [
+            Task, Task with { Pairs = 5 }, Task with { Rewrites = 1 }, Task with { VocabularySize = 100 }, Task with { RandomFiller = true },
+            Task with { Power = 0.5 },
+        ];
         Assert.Equal(tasks.Length, tasks.Select(task => task.Fingerprint()).Distinct().Count());
         Assert.Equal(Task.Fingerprint(), (Task with { }).Fingerprint());
     }

@@ -9,7 +9,8 @@ namespace GatedFwa.Training.Tests.Tasks;
 /// <summary>The known shape of the result, at the size of a few seconds: who can reach the answers learns the task.</summary>
 public sealed class RecallTrainingTests : TensorTest
 {
-    private static readonly RecallTask Task = new() { Length = 16, Pairs = 2, VocabularySize = 32, TrainingExamples = 20_000, TestExamples = 500 };
+    private static readonly RecallTask Task =
+        new() { Length = 16, Pairs = 2, VocabularySize = 32, TrainingExamples = 20_000, TestExamples = 500 };
 
     private static readonly ModelConfig Model = ModelConfig.Preset("zoology") with { VocabularySize = 32, Width = 32, Window = 16 };
 

@@ -13,7 +13,10 @@ internal static class BenchCommand
         [new MatMulBench(), new GateBench(), new AttentionBench(), new NativeSparseBench(), new TrainBench(), new DecodeBench()];
 
     private static readonly IGpuBenchmark[] GpuBenchmarks =
-        [new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuNativeSparseBench(), new GpuTrainBench(), new GpuDecodeBench()];
+    [
+        new GpuMatMulBench(), new GpuGateBench(), new GpuAttentionBench(), new GpuNativeSparseBench(), new GpuTrainBench(),
+        new GpuDecodeBench(),
+    ];
 
     public static Command Create()
     {
@@ -37,7 +40,7 @@ internal static class BenchCommand
         Option<bool> json = SharedOptions.Json();
         var command = new Command(
             "bench",
-            "Measures speed in under a minute: median, spread, and the share of what the machine could do at that very moment " +
+            "Measures speed, mostly in under a minute: median, spread, and the share of what the machine could do at that very moment " +
             "(FMA or tensor-core peak, or memory bandwidth).")
         {
             kind, threads, device, json,
@@ -48,7 +51,8 @@ internal static class BenchCommand
             Device place = SharedOptions.ParseDevice(result.GetValue(device)!);
             if (!place.IsCpu)
             {
-                if (result.GetResult(threads) is { Implicit: false }) throw new InputException("--threads is for the CPU; leave it out with --device cuda.");
+                if (result.GetResult(threads) is { Implicit: false })
+                    throw new InputException("--threads is for the CPU; leave it out with --device cuda.");
                 IGpuBenchmark onGpu = GpuBenchmarks.SingleOrDefault(benchmark => benchmark.Name == name)
                     ?? throw new InputException($"bench {name} measures the CPU alone; leave --device out.");
                 RunOnGpu(onGpu, place, result.GetValue(json));
@@ -72,7 +76,7 @@ internal static class BenchCommand
         var rows = new List<Row>();
         foreach (int count in threads)
         {
-            BenchReport.PrintColumns($"{count} {(count == 1 ? "thread" : "threads")}", output);
+            BenchReport.PrintColumns(Words.Count(count, "thread"), output);
             foreach (Row row in benchmark.Measure(count))
             {
                 rows.Add(row);

@@ -17,7 +17,9 @@ internal static class RandomTensor
     public static Tensor Decay(Shape shape, ulong seed, Device device = default) =>
         Make(shape, seed, device, DType.F32, (random, i) => 0.25f * random.Uniform(i));
 
-    /// <summary>The same with rows [D] that each begin elsewhere in the numbers drawn: where it matters that no two tokens are alike.</summary>
+    /// <summary>
+    /// Like <see cref="Normal"/> with rows [D] that each begin elsewhere in the numbers drawn: where no two tokens may be alike.
+    /// </summary>
     public static Tensor NormalRows(Shape shape, ulong seed, Device device, DType type)
     {
         const int RowsAtOnce = 4096;
@@ -65,7 +67,9 @@ internal static class RandomTensor
         for (int i = 0; i < narrow.Length; i++)
         {
             float value = HalfPrecision.Round(values[i], type);
-            narrow[i] = type == DType.F16 ? BitConverter.HalfToUInt16Bits((Half)value) : (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16);
+            narrow[i] = type == DType.F16
+                ? BitConverter.HalfToUInt16Bits((Half)value)
+                : (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16);
         }
 
         return MemoryMarshal.AsBytes(narrow.AsSpan()).ToArray();

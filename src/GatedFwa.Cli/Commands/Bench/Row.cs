@@ -1,3 +1,5 @@
+using GatedFwa.Training;
+
 namespace GatedFwa.Cli.Commands.Bench;
 
 /// <summary>One timed sample.</summary>
@@ -15,26 +17,19 @@ internal sealed record Row(string What, int Threads, string Unit, IReadOnlyList<
     /// <summary>Whether the values are times, of which the limit is the shortest.</summary>
     public bool LessIsBetter { get; init; }
 
-    public double Median => MedianOf(Samples.Select(sample => sample.Value));
+    public double Median => Statistics.Median(Samples.Select(sample => sample.Value));
 
     public double Min => Samples.Min(sample => sample.Value);
 
     public double Max => Samples.Max(sample => sample.Value);
 
     /// <summary>The median of what the machine could do beside each sample.</summary>
-    public double? Limit => Samples[0].Limit is null ? null : MedianOf(Samples.Select(sample => sample.Limit!.Value));
+    public double? Limit => Samples[0].Limit is null ? null : Statistics.Median(Samples.Select(sample => sample.Limit!.Value));
 
     /// <summary>How much of the limit beside it each sample reached, the worst first; none where there is no limit.</summary>
     public IReadOnlyList<double>? Shares => Samples[0].Limit is null ? null : [.. Samples.Select(Share).Order()];
 
-    public double? MedianShare => Shares is { } shares ? MedianOf(shares) : null;
+    public double? MedianShare => Shares is { } shares ? Statistics.Median(shares) : null;
 
     private double Share(Sample sample) => LessIsBetter ? sample.Limit!.Value / sample.Value : sample.Value / sample.Limit!.Value;
-
-    private static double MedianOf(IEnumerable<double> values)
-    {
-        double[] sorted = [.. values.Order()];
-        int middle = sorted.Length / 2;
-        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-    }
 }

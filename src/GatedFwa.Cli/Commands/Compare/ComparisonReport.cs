@@ -11,8 +11,7 @@ internal static class ComparisonReport
 
     public static void Print(ComparisonResult result)
     {
-        TableBorder border = Screen.Results.Profile.Capabilities.Unicode ? TableBorder.Rounded : TableBorder.Ascii;
-        Table table = new Table().Border(border);
+        Table table = Screen.NewTable();
         foreach (int column in Shown)
         {
             var heading = new TableColumn(ComparisonTable.Columns[column]);

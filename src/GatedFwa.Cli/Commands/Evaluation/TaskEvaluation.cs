@@ -20,8 +20,7 @@ internal sealed class TaskEvaluation(string name, IReadOnlyList<PreparedTask> ta
         if (model.Config.Reach is { } reach && tasks.Any(task => task.Length > reach))
         {
             Console.Error.WriteLine(
-                $"This model looks {Words.Count(reach)} tokens back, {Words.Count(model.Config.Layers)} layers of a window of " +
-                $"{Words.Count(model.Config.Window!.Value)}: what lies further away it cannot find, but by chance.");
+                $"Warning: {ModelWords.Reach(model.Config)}: what lies further away it finds by chance only.");
         }
 
         List<TaskResult> results = [];
@@ -63,7 +62,7 @@ internal sealed class TaskEvaluation(string name, IReadOnlyList<PreparedTask> ta
 
     private static void WriteTable(List<TaskResult> results, TimeSpan time)
     {
-        Table table = new Table().Border(Screen.Results.Profile.Capabilities.Unicode ? TableBorder.Rounded : TableBorder.Ascii);
+        Table table = Screen.NewTable();
         table.AddColumn("task").AddColumn("metric");
         foreach (string column in (string[])["value", "± stderr", "n", "max_length", "reach"])
             table.AddColumn(new TableColumn(column).RightAligned());

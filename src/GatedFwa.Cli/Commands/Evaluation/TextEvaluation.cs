@@ -41,9 +41,7 @@ internal sealed class TextEvaluation(string name, IReadOnlyList<Document> docume
             return;
         }
 
-        Facts.Print(
-            "text",
-            $"{Words.Count(evaluation.Bytes)} bytes in {Words.Count(documents.Count)} {(documents.Count == 1 ? "file" : "files")}");
+        Facts.Print("text", $"{Words.Count(evaluation.Bytes, "byte")} in {Words.Count(documents.Count, "file")}");
         Facts.Print("loss", $"{Words.Number(evaluation.Loss, "F4")} nats a byte");
         Facts.Print("bits per byte", Words.Number(evaluation.BitsPerByte, "F4"));
         Facts.Print("perplexity", $"{Words.Number(evaluation.Perplexity, "F3")} a byte");

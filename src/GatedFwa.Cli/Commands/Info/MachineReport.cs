@@ -29,7 +29,7 @@ internal static class MachineReport
         foreach (Peak peak in peaks ?? [])
         {
             Facts.Print(
-                $"peak, {peak.Threads} {(peak.Threads == 1 ? "thread" : "threads")}",
+                $"peak, {Words.Count(peak.Threads, "thread")}",
                 $"{peak.FmaGigaflops:F0} GF/s (float32 FMA), reads {peak.ReadGigabytesPerSecond:F1} GB/s");
         }
     }

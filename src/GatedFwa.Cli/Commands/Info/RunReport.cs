@@ -24,7 +24,8 @@ internal sealed record RunReport(int Step, int Steps, double Loss, double? Valid
             {
                 using JsonDocument document = JsonDocument.Parse(line);
                 JsonElement root = document.RootElement;
-                double? Latest(string key, double? before) => root.TryGetProperty(key, out JsonElement measured) ? measured.GetDouble() : before;
+                double? Latest(string key, double? before) =>
+                    root.TryGetProperty(key, out JsonElement measured) ? measured.GetDouble() : before;
                 report = new(
                     root.GetProperty("step").GetInt32(),
                     steps,

@@ -10,7 +10,8 @@ internal sealed class ModelOptions
 {
     private readonly Option<string> _preset = new("--preset")
     {
-        Description = "The size to begin with: nano (3 × 96), tiny (6 × 384), small (12 × 768) or, for tasks, zoology (2 × 64, attention alone).",
+        Description =
+            "The size to begin with: nano (3 × 96), tiny (6 × 384), small (12 × 768) or, for tasks, zoology (2 × 64, attention alone).",
         HelpName = "nano|tiny|small|zoology",
         DefaultValueFactory = _ => "nano",
     };
@@ -18,7 +19,9 @@ internal sealed class ModelOptions
     private readonly Option<int?> _layers = Size("--layers", "Blocks of attention and feed-forward.");
     private readonly Option<int?> _width = Size("--width", "Features of a token.");
     private readonly Option<int?> _heads = Size("--heads", "Query heads; width / heads must be a multiple of 8 up to 256.");
-    private readonly Option<int?> _keyHeads = Size("--key-heads", "Key and value heads, a divisor of the query heads. [default: as many]");
+    private readonly Option<int?> _keyHeads =
+        SharedOptions.Count("--key-heads", "Key and value heads, a divisor of the query heads.", "as many");
+
     private readonly Option<int?> _window = Size("--window", "Keys that a token sees in each layer, its own included.");
 
     private readonly Option<bool> _fullAttention = new("--full-attention")
@@ -143,12 +146,7 @@ internal sealed class ModelOptions
         return config with { NativeSparse = new() { BlockSize = size ?? sparse.BlockSize, BlockCount = count ?? sparse.BlockCount } };
     }
 
-    private static Option<int?> Size(string name, string description) =>
-        SharedOptions.Positive(new Option<int?>(name)
-        {
-            Description = description.Contains("[default") ? description : description + " [default: the preset's]",
-            HelpName = "N",
-        });
+    private static Option<int?> Size(string name, string description) => SharedOptions.Count(name, description, "the preset's");
 
     private static Option<string?> Switch(string name, string description, string whenLeftOut = "on")
     {

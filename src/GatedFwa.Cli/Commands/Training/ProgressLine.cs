@@ -21,7 +21,8 @@ internal sealed class ProgressLine(TrainingProgress progress) : IRenderable
             { Accuracy: { } accuracy } => $"  accuracy {Words.Number(accuracy * 100, "F1")}%",
             _ => "",
         };
-        return $"loss {Words.Number(progress.Loss, "F3")}{valid}  {Words.Count((long)progress.TokensPerSecond)} tok/s  {Words.Duration(progress.Left)} left";
+        string speed = Words.Count((long)progress.TokensPerSecond);
+        return $"loss {Words.Number(progress.Loss, "F3")}{valid}  {speed} tok/s  {Words.Duration(progress.Left)} left";
     }
 
     public Measurement Measure(RenderOptions options, int maxWidth) => new(1, maxWidth);

@@ -4,31 +4,35 @@ using GatedFwa.Training;
 namespace GatedFwa.Cli.Commands.Training;
 
 /// <summary>The flags that say how a model is trained.</summary>
-internal sealed class ScheduleOptions
+/// <param name="compares">Whether several models are: on text alone, with seeds of their own, and measured often enough for a curve.</param>
+internal sealed class ScheduleOptions(bool compares = false)
 {
     private static readonly TrainerOptions Defaults = new();
+    private static readonly string UsualSteps = $"{Defaults.Steps}, or twelve times through a small text";
 
-    private readonly Option<int?> _steps = SharedOptions.Positive(new Option<int?>("--steps")
-    {
-        Description =
-            $"Optimizer steps. [default: {Defaults.Steps}, or twelve times through a small text; of a task 64 times through its examples]",
-        HelpName = "N",
-    });
-    private readonly Option<int?> _batch =
-        Count("--batch", "Windows of text, or examples of a task, in a step.", $"{Defaults.BatchSize}; of a task up to 512");
+    private readonly Option<int?> _steps = SharedOptions.Count(
+        "--steps",
+        "Optimizer steps.",
+        compares ? UsualSteps : $"{UsualSteps}; of a task 64 times through its examples");
 
-    private readonly Option<int?> _context =
-        Count("--context", "Tokens of a window of text, or of an example of a task.", $"{Defaults.Context}; of a task 64");
+    private readonly Option<int?> _batch = SharedOptions.Count(
+        "--batch",
+        compares ? "Windows of text in a step." : "Windows of text, or examples of a task, in a step.",
+        compares ? $"{Defaults.BatchSize}" : $"{Defaults.BatchSize}; of a task up to 512");
 
-    private readonly Option<int?> _accumulate = Count("--accumulate", "Batches whose gradients make one step.", $"{Defaults.AccumulationSteps}");
+    private readonly Option<int?> _context = SharedOptions.Count(
+        "--context",
+        compares ? "Tokens of a window of text." : "Tokens of a window of text, or of an example of a task.",
+        compares ? $"{Defaults.Context}" : $"{Defaults.Context}; of a task 64");
+
+    private readonly Option<int?> _accumulate =
+        SharedOptions.Count("--accumulate", "Batches whose gradients make one step.", $"{Defaults.AccumulationSteps}");
+
     private readonly Option<double?> _learningRate = Number("--lr", "The peak learning rate.", Defaults.LearningRate);
     private readonly Option<double?> _finalLearningRate = Number("--final-lr", "The learning rate at the end.", Defaults.FinalLearningRate);
 
-    private readonly Option<int?> _warmup = SharedOptions.AtLeast(new Option<int?>("--warmup")
-    {
-        Description = $"Steps that the learning rate rises for. [default: {Defaults.WarmupSteps}]",
-        HelpName = "N",
-    }, 0);
+    private readonly Option<int?> _warmup =
+        SharedOptions.Count("--warmup", "Steps that the learning rate rises for.", $"{Defaults.WarmupSteps}", least: 0);
 
     private readonly Option<float?> _weightDecay = new("--weight-decay")
     {
@@ -36,9 +40,13 @@ internal sealed class ScheduleOptions
         HelpName = "X",
     };
 
-    private readonly Option<double?> _clip = Number("--clip", "The largest norm of all gradients together; 0 for no limit.", Defaults.ClipNorm);
-    private readonly Option<int?> _evaluateEvery =
-        Count("--evaluate-every", "Steps between measurements on what is held out.", $"{Defaults.EvaluationInterval}; of a task an epoch");
+    private readonly Option<double?> _clip =
+        Number("--clip", "The largest norm of all gradients together; 0 for no limit.", Defaults.ClipNorm);
+
+    private readonly Option<int?> _evaluateEvery = SharedOptions.Count(
+        "--evaluate-every",
+        "Steps between measurements on what is held out.",
+        compares ? "a twelfth of all" : $"{Defaults.EvaluationInterval}; of a task an epoch");
 
     private readonly Option<double?> _saveEvery = new("--save-every")
     {
@@ -52,19 +60,16 @@ internal sealed class ScheduleOptions
         HelpName = "N",
     };
 
-    private Option[] OfEverySeed =>
+    private Option[] All =>
     [
         _steps, _batch, _context, _accumulate, _learningRate, _finalLearningRate, _warmup, _weightDecay, _clip, _evaluateEvery,
-        _saveEvery,
+        _saveEvery, .. compares ? (Option[])[] : [_seed],
     ];
 
     /// <summary>Adds the flags to a command.</summary>
-    /// <param name="command">The command.</param>
-    /// <param name="withSeed">Whether with the seed.</param>
-    public void AddTo(Command command, bool withSeed = true)
+    public void AddTo(Command command)
     {
-        foreach (Option option in OfEverySeed) command.Options.Add(option);
-        if (withSeed) command.Options.Add(_seed);
+        foreach (Option option in All) command.Options.Add(option);
     }
 
     /// <summary>Whether the steps were named, not left to their default.</summary>
@@ -100,9 +105,6 @@ internal sealed class ScheduleOptions
         };
         return options.Validate();
     }
-
-    private static Option<int?> Count(string name, string description, string usual) =>
-        SharedOptions.Positive(new Option<int?>(name) { Description = $"{description} [default: {usual}]", HelpName = "N" });
 
     private static Option<double?> Number(string name, string description, double usual) =>
         new(name) { Description = $"{description} [default: {usual}]", HelpName = "X" };

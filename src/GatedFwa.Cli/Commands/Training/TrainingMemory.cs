@@ -18,11 +18,13 @@ internal static class TrainingMemory
         long available = place.MemoryBytes;
         double parameters = sizeof(float) * ParameterPlan.Of(model).Sum(parameter => (double)parameter.Shape.Count) * TensorsPerParameter;
         double tokens = (double)options.BatchSize * options.Context;
-        double activations = place.ActivationBytes * tokens * model.Layers * (((double)FeaturesPerLayer * model.Width) + ((double)HiddenPerLayer * model.FeedForwardWidth));
+        double kept = ((double)FeaturesPerLayer * model.Width) + ((double)HiddenPerLayer * model.FeedForwardWidth);
+        double activations = place.ActivationBytes * tokens * model.Layers * kept;
         double needed = parameters + activations;
         if (needed <= available) return;
         throw new InputException(
-            $"This training needs at least {Words.Bytes((long)Math.Min(needed, long.MaxValue))} of memory and {place.Owner} has {Words.Bytes(available)}; " +
+            $"This training needs at least {Words.Bytes((long)Math.Min(needed, long.MaxValue))} of memory and {place.Owner} has " +
+            $"{Words.Bytes(available)}; " +
             (parameters > activations ? "use a smaller model (--preset, --width, --layers)." : "use a smaller --batch or --context."));
     }
 }

@@ -1,5 +1,6 @@
 using GatedFwa.Models;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Cpu;
 using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Cli.Commands.Training;
@@ -17,4 +18,17 @@ internal sealed record TrainingPlace(Device Device, DType? Activations)
 
     /// <summary>What has that memory, in words.</summary>
     public string Owner => Device.IsCpu ? "this machine" : Device.ToString();
+
+    /// <summary>What computes and with which version, on one line: what figures are published with.</summary>
+    public string MachineInWords
+    {
+        get
+        {
+            Machine machine = Machine.Current;
+            string where = Device.IsCpu
+                ? $"{machine.Processor}, {Words.Count(WorkerPool.Shared.Threads, "thread")}, {machine.Simd}"
+                : CudaDevice.Get(Device.Index).Name;
+            return $"{where}, {machine.Runtime}, gatedfwa {machine.VersionInWords}";
+        }
+    }
 }

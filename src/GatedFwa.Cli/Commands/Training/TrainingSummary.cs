@@ -34,7 +34,8 @@ internal static class TrainingSummary
         text.WriteLine();
         foreach (string line in Words.Wrap(Sample(model), SampleWidth)) text.WriteLine($"  {line}".TrimEnd());
         text.WriteLine();
-        if (result is { ValidationBitsPerByte: { } bits, BaselineBitsPerByte: { } baseline }) Screen.Results.Write(Comparison(bits, baseline));
+        if (result is { ValidationBitsPerByte: { } bits, BaselineBitsPerByte: { } baseline })
+            Screen.Results.Write(Comparison(bits, baseline));
         text.WriteLine();
         text.WriteLine($"{output} holds the model, metrics.jsonl and loss.svg. Next:");
         text.WriteLine($"  {Invocation.Name} generate {output} --prompt \"Returns the\"");
@@ -54,7 +55,7 @@ internal static class TrainingSummary
 
     private static Table Comparison(double model, double baseline)
     {
-        Table table = new Table().Border(Screen.Results.Profile.Capabilities.Unicode ? TableBorder.Rounded : TableBorder.Ascii);
+        Table table = Screen.NewTable();
         table.AddColumn("on text held out").AddColumn(new TableColumn("bits per byte").RightAligned());
         table.AddRow(new Text("this model"), new Text(Words.Number(model, "F3"), new Style(decoration: Decoration.Bold)));
         table.AddRow("order-3 byte model", Words.Number(baseline, "F3"));

@@ -19,10 +19,9 @@ internal static class TrainingText
         if (!given) Console.Error.WriteLine("Reading the documentation of the installed .NET SDK.");
         IReadOnlyList<Document> documents = given ? TextFiles.Read(names) : SdkDocumentation.Read();
         DocumentSplit split = DocumentSplit.Of(documents, seed);
-        string noun = (given, documents.Count) switch { (true, 1) => "file", (true, _) => "files", _ => "pages" };
         Console.Error.WriteLine(
             $"Text: {Megabytes(split.Training.TextBytes)} to learn from, {Megabytes(split.Validation.TextBytes)} held out, " +
-            $"{Words.Count(documents.Count)} {noun}.");
+            $"{Words.Count(documents.Count, given ? "file" : "page")}.");
         return split;
     }
 

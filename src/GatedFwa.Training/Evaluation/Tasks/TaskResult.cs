@@ -19,12 +19,6 @@ public sealed record TaskResult(string Task, string Metric, double Value, double
 internal readonly record struct TaskFigure(string Metric, double Value, double? StandardError = null)
 {
     /// <summary>A mean over examples; its error is the sample's standard deviation over √n, which one example does not have.</summary>
-    public static TaskFigure Mean(string metric, IReadOnlyList<double> values)
-    {
-        double mean = values.Average();
-        double? error = values.Count < 2
-            ? null
-            : Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / (values.Count - 1) / values.Count);
-        return new TaskFigure(metric, mean, error);
-    }
+    public static TaskFigure Mean(string metric, IReadOnlyList<double> values) =>
+        new(metric, values.Average(), Statistics.Deviation(values) / Math.Sqrt(values.Count));
 }

@@ -15,7 +15,8 @@ internal sealed class GpuNativeSparseBench : IGpuBenchmark
 
     public string Explanation =>
         $"Native sparse attention in bfloat16, B1 H{Heads} Hkv{KeyHeads} D{HeadSize}, blocks of 64, 16 chosen, window {Window}, gate on. " +
-        "Dense work of the same length (4·D a visible pair and head forward, 10·D backward) at the rate of a product of 8192³ is the limit.";
+        "Dense work of the same length (4·D a visible pair and head forward, 10·D backward) at the rate of a product of 8192³ is the " +
+        "limit.";
 
     public IEnumerable<Row> Measure(GpuClock gpu)
     {
@@ -93,11 +94,13 @@ internal sealed class GpuNativeSparseBench : IGpuBenchmark
                 tape, _problem, tape.Watch(_q), tape.Watch(pooledK), tape.Watch(pooledV), out _));
             yield return ("compressed + choice", tape =>
             {
-                Tensor o = CompressedAttention.Apply(tape, _problem, tape.Watch(_q), tape.Watch(pooledK), tape.Watch(pooledV), out Tensor sums);
+                Tensor o = CompressedAttention.Apply(
+                    tape, _problem, tape.Watch(_q), tape.Watch(pooledK), tape.Watch(pooledV), out Tensor sums);
                 BlockSelection.Apply(tape, _problem, _q, pooledK, sums);
                 return o;
             });
-            yield return ("selected", tape => SelectedAttention.Apply(tape, _problem, tape.Watch(_q), tape.Watch(_k), tape.Watch(_v), indices));
+            yield return ("selected", tape => SelectedAttention.Apply(
+                tape, _problem, tape.Watch(_q), tape.Watch(_k), tape.Watch(_v), indices));
             yield return ("window", tape => GatedWindowAttention.Apply(
                 tape, tape.Watch(_q), tape.Watch(_k), tape.Watch(_v), tape.Watch(_alpha), NativeSparseProblem.WindowOptions(Options)));
             yield return ("mix", tape => BranchMix.Apply(

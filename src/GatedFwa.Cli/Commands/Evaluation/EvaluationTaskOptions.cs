@@ -5,7 +5,7 @@ using GatedFwa.Training.Evaluation.Tasks;
 namespace GatedFwa.Cli.Commands.Evaluation;
 
 /// <summary>The options of <c>evaluate --task</c>.</summary>
-internal sealed class TaskCommandOptions
+internal sealed class EvaluationTaskOptions
 {
     private static readonly TaskOptions Usual = new();
 
@@ -29,17 +29,10 @@ internal sealed class TaskCommandOptions
         HelpName = "TEXT",
     };
 
-    private readonly Option<int?> _length = SharedOptions.Positive(new Option<int?>("--length")
-    {
-        Description = $"Tokens of a needle task, room for the answer included. [default: {Usual.Length}]",
-        HelpName = "N",
-    });
+    private readonly Option<int?> _length =
+        SharedOptions.Count("--length", "Tokens of a needle task, room for the answer included.", $"{Usual.Length}");
 
-    private readonly Option<int?> _samples = SharedOptions.Positive(new Option<int?>("--samples")
-    {
-        Description = $"Prompts of a needle task. [default: {Usual.Samples}]",
-        HelpName = "N",
-    });
+    private readonly Option<int?> _samples = SharedOptions.Count("--samples", "Prompts of a needle task.", $"{Usual.Samples}");
 
     private readonly Option<ulong?> _seed = new("--seed")
     {

@@ -4,8 +4,8 @@ using GatedFwa.Training.Tasks;
 
 namespace GatedFwa.Cli.Commands.Training;
 
-/// <summary>What is said of a task: before a training, and after it.</summary>
-internal static class TaskView
+/// <summary>What is said of a task of recall: before a training, and after it.</summary>
+internal static class RecallView
 {
     /// <summary>Says what is to be learned, and warns where the window makes that impossible.</summary>
     public static void Announce(RecallTask task, ModelConfig model)
@@ -14,8 +14,8 @@ internal static class TaskView
         if (model.Reach is not { } reach || reach >= task.FarthestAnswer) return;
         int window = ((task.FarthestAnswer + model.Layers - 1) / model.Layers) + 1;
         Console.Error.WriteLine(
-            $"Warning: a window of {Words.Count(model.Window!.Value)} in {model.Layers} layers reaches {Words.Count(reach)} tokens back, and " +
-            $"answers lie up to {Words.Count(task.FarthestAnswer)} back: it cannot find them all. --window {window} is the least that reaches.");
+            $"Warning: {ModelWords.Reach(model)}, and answers lie up to {Words.Count(task.FarthestAnswer)} back: " +
+            $"it cannot find them all. --window {window} is the least that reaches.");
     }
 
     /// <summary>Writes what a finished run has reached.</summary>
@@ -47,11 +47,12 @@ internal static class TaskView
         }
 
         Facts.Print("task", Describe(task));
-        Facts.Print("model", $"{ModelWords.Attention(model)}; {model.Layers} layers of width {model.Width}");
+        Facts.Print("model", $"{ModelWords.Attention(model)}; {Words.Count(model.Layers, "layer")} of width {model.Width}");
         string accuracy = Words.Number((reached.Accuracy ?? 0) * 100, "F2");
         Facts.Print("accuracy", $"{accuracy}% of {Words.Count((long)task.TestExamples * task.Pairs)} answers");
         Facts.Print("loss", $"{Words.Number(reached.Loss, "F4")} nats an answer");
-        Facts.Print("reach", $"{Reach(model)}; the farthest answer lies {Words.Count(task.FarthestAnswer)} tokens back");
+        string reach = model.Reach is { } tokens ? $"{Words.Count(tokens)} tokens back" : "all tokens before";
+        Facts.Print("reach", $"{reach}; the farthest answer lies {Words.Count(task.FarthestAnswer)} tokens back");
         Facts.Print(
             "training",
             $"{Words.Count(result.Step)} of {Words.Count(result.Steps)} steps in {Words.Duration(result.Elapsed)}" +
@@ -60,9 +61,7 @@ internal static class TaskView
     }
 
     private static string Describe(RecallTask task) =>
-        $"{task.Name}, {Words.Count(task.Length)} tokens, {Words.Count(task.Pairs)} {(task.Pairs == 1 ? "pair" : "pairs")}" +
-        (task.Rewrites > 0 ? $", {Words.Count(task.Rewrites)} of them written again" : "") + $", vocabulary {Words.Count(task.VocabularySize)}";
-
-    private static string Reach(ModelConfig model) =>
-        model.Reach is { } reach ? $"{Words.Count(reach)} tokens back" : "all tokens before";
+        $"{task.Name}, {Words.Count(task.Length)} tokens, {Words.Count(task.Pairs, "pair")}" +
+        (task.Rewrites > 0 ? $", {Words.Count(task.Rewrites)} of them written again" : "") +
+        $", vocabulary {Words.Count(task.VocabularySize)}";
 }

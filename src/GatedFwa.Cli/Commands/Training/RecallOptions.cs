@@ -4,10 +4,10 @@ using GatedFwa.Training.Tasks;
 
 namespace GatedFwa.Cli.Commands.Training;
 
-/// <summary>The flags that name a task to learn instead of a text. How long its examples are says <c>--context</c>.</summary>
-internal sealed class TaskOptions
+/// <summary>The flags that name a task of recall to learn instead of a text; <c>--context</c> says how long its examples are.</summary>
+internal sealed class RecallOptions
 {
-    private const int UsualLength = 64, UsualVocabulary = 8192, UsualExamples = 100_000;
+    private static readonly RecallTask Usual = RecallTask.Zoology(length: 64);
 
     private readonly Option<string?> _task = new Option<string?>("--task")
     {
@@ -16,11 +16,11 @@ internal sealed class TaskOptions
         HelpName = $"{RecallTask.PlainName}|{RecallTask.ForgettingName}",
     }.AcceptOnlyFromAmong(RecallTask.PlainName, RecallTask.ForgettingName);
 
-    private readonly Option<int?> _pairs = SharedOptions.Positive(Count("--pairs", "Keys of an example. [default: 1 for 16 tokens; 64 for 512]"));
-    private readonly Option<int?> _rewrites = SharedOptions.Positive(Count("--rewrites", "Keys that forgetting-mqar writes again. [default: half]"));
-    private readonly Option<int?> _vocabulary = SharedOptions.Positive(Count("--vocabulary", $"Token ids of a task. [default: {UsualVocabulary}]"));
+    private readonly Option<int?> _pairs = SharedOptions.Count("--pairs", "Keys of an example.", "1 for 16 tokens; 64 for 512");
+    private readonly Option<int?> _rewrites = SharedOptions.Count("--rewrites", "Keys that forgetting-mqar writes again.", "half");
+    private readonly Option<int?> _vocabulary = SharedOptions.Count("--vocabulary", "Token ids of a task.", $"{Usual.VocabularySize}");
     private readonly Option<int?> _examples =
-        SharedOptions.Positive(Count("--examples", $"Different examples of a task to learn from. [default: {UsualExamples}]"));
+        SharedOptions.Count("--examples", "Different examples of a task to learn from.", $"{Usual.TrainingExamples}");
 
     private readonly Option<bool> _randomFiller = new("--random-filler")
     {
@@ -55,7 +55,7 @@ internal sealed class TaskOptions
     public RecallTask? Build(ParseResult result, int? length)
     {
         if (Name(result) is { } name)
-            return Change(RecallTask.Zoology(length ?? UsualLength, name, result.GetValue(_pairs)), result).Validate();
+            return Change(RecallTask.Zoology(length ?? Usual.Length, name, result.GetValue(_pairs)), result).Validate();
         if (Details.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } detail)
             throw new InputException($"{detail.Name} describes a task; name it with --task.");
         return null;
@@ -84,6 +84,4 @@ internal sealed class TaskOptions
 
         return saved.Task is { } task ? Change(task, result) : Build(result, null);
     }
-
-    private static Option<int?> Count(string name, string description) => new(name) { Description = description, HelpName = "N" };
 }
