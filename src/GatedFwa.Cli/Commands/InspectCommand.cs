@@ -28,21 +28,12 @@ internal static class InspectCommand
             HelpName = "FILE",
             DefaultValueFactory = _ => "inspect.html",
         };
-        Option<int?> token = SharedOptions.AtLeast(new Option<int?>("--token")
-        {
-            Description = "The token that is chosen when the page opens, counted from 0. [default: the last that is shown]",
-            HelpName = "N",
-        }, 0);
-        Option<int?> length = SharedOptions.AtLeast(new Option<int?>("--length")
-        {
-            Description = $"Bytes of the text that are shown, up to {GreatestLength}; the page grows with them. [default: {DefaultLength}]",
-            HelpName = "N",
-        }, 2);
-        Option<int?> context = SharedOptions.Positive(new Option<int?>("--context")
-        {
-            Description = $"Bytes before each prediction whose gradients are taken. [default: {GradientProfile.DefaultContext}]",
-            HelpName = "N",
-        });
+        Option<int?> token = SharedOptions.Count(
+            "--token", "The token that is chosen when the page opens, counted from 0.", "the last that is shown", least: 0);
+        Option<int?> length = SharedOptions.Count(
+            "--length", $"Bytes of the text that are shown, up to {GreatestLength}; the page grows with them.", $"{DefaultLength}", least: 2);
+        Option<int?> context = SharedOptions.Count(
+            "--context", "Bytes before each prediction whose gradients are taken.", $"{GradientProfile.DefaultContext}");
         var compare = new Option<string[]>("--compare")
         {
             Description = "Other models whose gradients are drawn beside: model directories or runs.",
