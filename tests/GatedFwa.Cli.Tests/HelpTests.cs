@@ -32,6 +32,13 @@ public sealed class HelpTests : CommandTest
     }
 
     [Fact]
+    public void Compare_takes_no_task_and_does_not_speak_of_any()
+    {
+        Assert.Contains("of a task", Succeeded(Run("train", "--help")));
+        Assert.DoesNotContain("of a task", Succeeded(Run("compare", "--help")));
+    }
+
+    [Fact]
     public void Without_a_command_the_help_names_all_of_them()
     {
         string help = Succeeded(Run());

@@ -9,29 +9,35 @@ internal static class ComparisonTable
     private const string Missing = "–";
     private const double Mebi = 1 << 20, Kibi = 1 << 10;
 
-    public static IReadOnlyList<string> Columns { get; } =
+    /// <summary>The columns, from left to right.</summary>
+    public static IReadOnlyList<ComparisonColumn> Columns { get; } =
     [
-        "mixer", "parameters", "validation loss", "bits per byte", "last quarter", "tokens/s", "seconds", "memory of a step, MiB",
-        $"state at {Whole(DecodeStateSize.TableTokens)} tokens, KiB", "a further token, KiB",
+        new("mixer", row => row.Mixer.Name),
+        new("parameters", row => Mean(row, run => run.Parameters, "#,0"), IsDetail: true),
+        new("validation loss", row => Loss(row, run => run.Loss)),
+        new("bits per byte", row => Loss(row, run => run.BitsPerByte), IsDetail: true),
+        new("last quarter", row => Loss(row, run => run.LastQuarterLoss)),
+        new("tokens/s", row => Mean(row, run => run.TokensPerSecond, "#,0")),
+        new("seconds", row => Mean(row, run => run.Seconds, "#,0.0"), IsDetail: true),
+        new("memory of a step, MiB", row => Mean(row, run => run.StepBytes / Mebi, "#,0.0")),
+        new(
+            $"state at {Whole(DecodeStateSize.TableTokens)} tokens, KiB",
+            row => Mean(row, run => run.DecodeState.After(DecodeStateSize.TableTokens) / Kibi, "#,0.0")),
+        new("a further token, KiB", Growth),
     ];
-
-    /// <summary>The cells of each row, under <see cref="Columns"/>.</summary>
-    public static IEnumerable<IReadOnlyList<string>> Cells(ComparisonResult result) => result.Rows.Select(Cells);
-
-    /// <summary>The reason of a failure, on one line.</summary>
-    public static string Sentence(ComparisonOutcome failed) => $"{failed.Run}: {failed.Failure!.Message.ReplaceLineEndings(" ")}";
 
     public static string Markdown(ComparisonResult result)
     {
         var text = new StringBuilder("# Mixers compared\n\n");
-        AppendRow(text, Columns);
+        AppendRow(text, Columns.Select(column => column.Heading));
         AppendRow(text, Columns.Select((_, i) => i == 0 ? "---" : "---:"));
-        foreach (IReadOnlyList<string> cells in Cells(result)) AppendRow(text, cells);
+        foreach (ComparisonRow row in result.Rows) AppendRow(text, Columns.Select(column => column.Cell(row)));
         text.Append('\n');
         foreach (string line in Notes(result)) text.Append("- ").Append(line).Append('\n');
         if (result.Failures.Count == 0) return text.ToString();
         text.Append("\nFailed, and tried again when the comparison is resumed:\n\n");
-        foreach (ComparisonOutcome failed in result.Failures) text.Append("- ").Append(Sentence(failed)).Append('\n');
+        foreach (ComparisonOutcome failed in result.Failures)
+            text.Append($"- {failed.Run}: {failed.Failure!.Message.ReplaceLineEndings(" ")}\n");
         return text.ToString();
     }
 
@@ -53,28 +59,21 @@ internal static class ComparisonTable
     private static string Seeds(IReadOnlyList<ulong> seeds) =>
         seeds.Count == 1 ? $"seed {seeds[0]}" : $"seeds {string.Join(", ", seeds)} (mean ± standard deviation of one)";
 
-    private static string[] Cells(ComparisonRow row)
-    {
-        string Cell(Func<RunMeasurement, double?> figure, string format, bool spread = false)
-        {
-            if (row.Over(figure) is not { } over) return Missing;
-            return Number(over.Mean, format) + (spread && over.Deviation is { } deviation ? $" ± {Number(deviation, format)}" : "");
-        }
+    /// <summary>The mean over the seeds that are finished.</summary>
+    private static string Mean(ComparisonRow row, Func<RunMeasurement, double?> figure, string format) =>
+        row.Over(figure) is { } over ? Number(over.Mean, format) : Missing;
 
-        string growth = Cell(run => run.DecodeState.BytesPerToken / Kibi, "0.##");
-        return
-        [
-            row.Mixer.Name,
-            Cell(run => run.Parameters, "#,0"),
-            Cell(run => run.Loss, "0.0000", spread: true),
-            Cell(run => run.BitsPerByte, "0.0000", spread: true),
-            Cell(run => run.LastQuarterLoss, "0.0000", spread: true),
-            Cell(run => run.TokensPerSecond, "#,0"),
-            Cell(run => run.Seconds, "#,0.0"),
-            Cell(run => run.StepBytes / Mebi, "#,0.0"),
-            Cell(run => run.DecodeState.After(DecodeStateSize.TableTokens) / Kibi, "#,0.0"),
-            growth == "0" ? "constant" : growth,
-        ];
+    /// <summary>A loss with the spread of its seeds, where there are several.</summary>
+    private static string Loss(ComparisonRow row, Func<RunMeasurement, double?> figure)
+    {
+        const string format = "0.0000";
+        return Mean(row, figure, format) + (row.Over(figure)?.Deviation is { } deviation ? $" ± {Number(deviation, format)}" : "");
+    }
+
+    private static string Growth(ComparisonRow row)
+    {
+        string growth = Mean(row, run => run.DecodeState.BytesPerToken / Kibi, "0.##");
+        return growth == "0" ? "constant" : growth;
     }
 
     private static void AppendRow(StringBuilder text, IEnumerable<string> cells) =>

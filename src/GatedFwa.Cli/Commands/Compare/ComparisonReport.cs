@@ -6,19 +6,18 @@ namespace GatedFwa.Cli.Commands.Compare;
 /// <summary>What a comparison has shown, on stdout.</summary>
 internal static class ComparisonReport
 {
-    // In 80 columns: the rest is in comparison.md.
-    private static readonly int[] Shown = [0, 2, 4, 5, 7, 8, 9];
-
     public static void Print(ComparisonResult result)
     {
         Table table = Screen.NewTable();
-        foreach (int column in Shown)
+        // A terminal is narrow: the rest is in comparison.md.
+        ComparisonColumn[] shown = [.. ComparisonTable.Columns.Where(column => !column.IsDetail)];
+        foreach (ComparisonColumn column in shown)
         {
-            var heading = new TableColumn(ComparisonTable.Columns[column]);
-            table.AddColumn(column == 0 ? heading : heading.RightAligned());
+            var heading = new TableColumn(column.Heading);
+            table.AddColumn(column == shown[0] ? heading : heading.RightAligned());
         }
 
-        foreach (IReadOnlyList<string> cells in ComparisonTable.Cells(result)) table.AddRow([.. Shown.Select(column => cells[column])]);
+        foreach (ComparisonRow row in result.Rows) table.AddRow([.. shown.Select(column => column.Cell(row))]);
         Screen.Results.Write(table);
         string output = result.Options.Training.Output;
         Console.Out.WriteLine();
