@@ -37,6 +37,7 @@ public abstract class EmbeddingSuite(TestBackend backend) : TensorTest(backend)
     [InlineData(3000, 257, 130)]
     [InlineData(500, 300, 24)] // two passes of the sort
     [InlineData(200, 1, 9)] // one row gets all
+    [InlineData((1 << 20) + 777, 2000, 1)] // on a GPU, sorted in longer runs
     public void Follows_the_reference_in_both_directions(int count, int vocabulary, int width)
     {
         (int[] tokens, float[] table, float[] dy) = Case(count, vocabulary, width);

@@ -76,6 +76,13 @@ public abstract class NativeSparseGridSuite(TestBackend backend) : TensorTest(ba
         new NativeSparseOptions { Window = 70, BlockSize = 16, BlockCount = 4, Layout = SequenceLayout.LeftPadded([0, 65, 140, 150]) })
         .FollowsTheReference();
 
+    [Theory] // As in a model: whole blocks of 64, heads of 64, each with keys of its own, more blocks than are chosen.
+    [InlineData(2, 520, 2, 4)]
+    [InlineData(1, 1024, 1, 8)]
+    public void Follows_the_reference_where_every_head_has_keys_of_its_own(int batch, int tokens, int heads, int blockCount) => Random(
+        new GatedWindowShape(batch, tokens, tokens, heads, heads, 64),
+        new NativeSparseOptions { Window = 256, BlockSize = 64, BlockCount = blockCount }).FollowsTheReference();
+
     [Theory]
     [InlineData(1400, 4, 5)] // Several ranges, and more than a tile of pooled keys.
     [InlineData(1100, 64, 16)]
