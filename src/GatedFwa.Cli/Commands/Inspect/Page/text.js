@@ -58,8 +58,11 @@ function drawLegend() {
   const mode = modes[chosen.mode], ramp = rampOf(mode.ramp);
   const bar = element("div", { className: "colours" }), ticks = element("div", { className: "ticks" });
   bar.style.background = `linear-gradient(90deg, ${ramp.map(stop => `rgb(${stop})`).join(",")})`;
-  for (const tick of mode.scale.ticks) {
-    const label = element("span", { textContent: mode.unit.startsWith("attention") ? percent(tick) : figure(tick) });
+  let few = mode.scale.ticks;
+  while (few.length > 5) few = few.filter((_, i) => (few.length - 1 - i) % 2 === 0);
+  const words = tick => mode.unit.startsWith("attention") ? percent(tick) : tick > 0 && tick < 0.001 ? powerOfTen(tick) : figure(tick);
+  for (const tick of few) {
+    const label = element("span", { textContent: words(tick) });
     label.style.left = `${mode.scale.place(tick) * 100}%`;
     ticks.append(label);
   }
