@@ -106,4 +106,14 @@ internal sealed class CudaSegments : IDisposable
 /// <param name="First">The first tile of every row, without a list.</param>
 /// <param name="PerRow">Tiles of a row, without a list.</param>
 /// <param name="Count">All of them.</param>
-internal readonly record struct CudaTiles(CudaStorage? List, int First, int PerRow, int Count);
+internal readonly record struct CudaTiles(CudaStorage? List, int First, int PerRow, int Count)
+{
+    /// <summary>The last arguments of every kernel that walks them: the tiles, the scale and the extents.</summary>
+    /// <param name="problem">What has passed the door.</param>
+    /// <param name="scale">The problem's, in the unit that the kernel counts scores in.</param>
+    public KernelArgument[] Walk(GatedWindowProblem problem, float scale)
+    {
+        GatedWindowShape shape = problem.Shape;
+        return [List, First, PerRow, scale, shape.Tokens, shape.Positions, shape.Batch * shape.Heads, shape.Heads, shape.GroupSize, problem.Window];
+    }
+}

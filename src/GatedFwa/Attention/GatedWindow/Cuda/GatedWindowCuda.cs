@@ -144,4 +144,20 @@ internal sealed record CudaBackwardOperands(
 
     /// <summary>Whether the kernel that keeps queries has.</summary>
     public bool WantsQueries => Gradients.Dq.Tensor is not null || RowSums is not null;
+
+    /// <summary>The arguments of a kernel that keeps keys and walks tiles.</summary>
+    public KernelArgument[] KeysOf(GatedWindowProblem problem, CudaTiles tiles)
+    {
+        (_, GradientTarget dk, GradientTarget dv, _) = Gradients;
+        return [.. Inputs, dk.Tensor, dv.Tensor, !dk.IsFresh, !dv.IsFresh, ColumnSums, .. tiles.Walk(problem, problem.Scale)];
+    }
+
+    /// <summary>The arguments of a kernel that keeps queries and walks tiles.</summary>
+    /// <param name="problem">What has passed the door.</param>
+    /// <param name="tiles">The tiles.</param>
+    /// <param name="sums">Where the kernel takes room for the sums of dS along each query: that.</param>
+    public KernelArgument[] QueriesOf(GatedWindowProblem problem, CudaTiles tiles, params KernelArgument[] sums) =>
+        [.. Inputs, Gradients.Dq.Tensor, !Gradients.Dq.IsFresh, .. sums, .. tiles.Walk(problem, problem.Scale)];
+
+    private KernelArgument[] Inputs => [Q, K, V, OutputGradient, Lse, Delta, Prefix?.Local, Prefix?.Totals];
 }

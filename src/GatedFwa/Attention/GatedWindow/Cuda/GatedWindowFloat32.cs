@@ -19,33 +19,13 @@ internal static class GatedWindowFloat32
         // Queries and keys (or values), weights, decay.
         int Bytes(int rows) => (rows * sizeof(double)) + (((2 * rows * (shape.HeadSize + 1)) + (rows * (rows + 1))) * sizeof(float));
         (CudaKernel kernel, LaunchShape launch) = Kernel("float32_forward", q.Cuda, shape, prefix, Bytes, segments.Queries, shape.Heads);
-        CudaTiles tiles = segments.Queries;
-        kernel.Launch(
-            launch,
-            q,
-            k,
-            v,
-            prefix?.Local,
-            prefix?.Totals,
-            o,
-            lse,
-            tiles.List,
-            tiles.First,
-            tiles.PerRow,
-            problem.Scale,
-            shape.Tokens,
-            shape.Positions,
-            shape.Batch * shape.Heads,
-            shape.Heads,
-            shape.GroupSize,
-            problem.Window);
+        kernel.Launch(launch, [q, k, v, prefix?.Local, prefix?.Totals, o, lse, .. segments.Queries.Walk(problem, problem.Scale)]);
     }
 
     /// <summary>Writes or adds the gradients of q, k and v, and the sums of dS.</summary>
     public static void Backward(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands)
     {
         GatedWindowShape shape = problem.Shape;
-        (GradientTarget dq, GradientTarget dk, GradientTarget dv, _) = operands.Gradients;
         // Two tiles kept and two that go past, weights and their gradients, decay, lse and δ.
         int Bytes(int rows) =>
             (rows * sizeof(double)) + (((4 * rows * (shape.HeadSize + 1)) + (2 * rows * (rows + 1)) + (2 * rows)) * sizeof(float));
@@ -54,31 +34,7 @@ internal static class GatedWindowFloat32
             CudaTiles tiles = segments.Keys;
             (CudaKernel kernel, LaunchShape launch) =
                 Kernel("float32_backward_keys", operands.Q.Cuda, shape, operands.Prefix, Bytes, tiles, shape.KeyHeads);
-            kernel.Launch(
-                launch,
-                operands.Q,
-                operands.K,
-                operands.V,
-                operands.OutputGradient,
-                operands.Lse,
-                operands.Delta,
-                operands.Prefix?.Local,
-                operands.Prefix?.Totals,
-                dk.Tensor,
-                dv.Tensor,
-                !dk.IsFresh,
-                !dv.IsFresh,
-                operands.ColumnSums,
-                tiles.List,
-                tiles.First,
-                tiles.PerRow,
-                problem.Scale,
-                shape.Tokens,
-                shape.Positions,
-                shape.Batch * shape.Heads,
-                shape.Heads,
-                shape.GroupSize,
-                problem.Window);
+            kernel.Launch(launch, operands.KeysOf(problem, tiles));
         }
 
         if (operands.WantsQueries)
@@ -86,29 +42,7 @@ internal static class GatedWindowFloat32
             CudaTiles tiles = segments.Queries;
             (CudaKernel kernel, LaunchShape launch) =
                 Kernel("float32_backward_queries", operands.Q.Cuda, shape, operands.Prefix, Bytes, tiles, shape.Heads);
-            kernel.Launch(
-                launch,
-                operands.Q,
-                operands.K,
-                operands.V,
-                operands.OutputGradient,
-                operands.Lse,
-                operands.Delta,
-                operands.Prefix?.Local,
-                operands.Prefix?.Totals,
-                dq.Tensor,
-                !dq.IsFresh,
-                operands.RowSums,
-                tiles.List,
-                tiles.First,
-                tiles.PerRow,
-                problem.Scale,
-                shape.Tokens,
-                shape.Positions,
-                shape.Batch * shape.Heads,
-                shape.Heads,
-                shape.GroupSize,
-                problem.Window);
+            kernel.Launch(launch, operands.QueriesOf(problem, tiles, operands.RowSums));
         }
     }
 

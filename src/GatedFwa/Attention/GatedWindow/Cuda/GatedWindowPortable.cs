@@ -30,26 +30,9 @@ internal static class GatedWindowPortable
             ("COLUMNS", columns),
             ("KEY_ROWS", keyRows),
             ("HAS_GATE", prefix is not null));
-        CudaTiles tiles = segments.Queries;
         kernel.Launch(
-            new LaunchShape(tiles.Count, Threads, Bytes(keyRows), BlocksY: shape.Heads),
-            q,
-            k,
-            v,
-            prefix?.Local,
-            prefix?.Totals,
-            o,
-            lse,
-            tiles.List,
-            tiles.First,
-            tiles.PerRow,
-            (float)(problem.Scale * Log2E),
-            shape.Tokens,
-            shape.Positions,
-            shape.Batch * shape.Heads,
-            shape.Heads,
-            shape.GroupSize,
-            problem.Window);
+            new LaunchShape(segments.Queries.Count, Threads, Bytes(keyRows), BlocksY: shape.Heads),
+            [q, k, v, prefix?.Local, prefix?.Totals, o, lse, .. segments.Queries.Walk(problem, (float)(problem.Scale * Log2E))]);
     }
 
     /// <summary>Writes or adds the gradients of q, k and v, and the column sums of dS.</summary>
@@ -74,60 +57,18 @@ internal static class GatedWindowPortable
             ("STAGES", passing.Stages),
             ("HAS_GATE", operands.Prefix is not null));
 
-        (GradientTarget dq, GradientTarget dk, GradientTarget dv, _) = operands.Gradients;
         // Always: it corrects δ for the other one.
         CudaTiles queries = segments.Queries;
         Kernel("portable_backward_queries").Launch(
             new LaunchShape(queries.Count, Threads, Bytes(passing), BlocksY: shape.Heads),
-            operands.Q,
-            operands.K,
-            operands.V,
-            operands.OutputGradient,
-            operands.Lse,
-            operands.Delta,
-            operands.Prefix?.Local,
-            operands.Prefix?.Totals,
-            dq.Tensor,
-            !dq.IsFresh,
-            queries.List,
-            queries.First,
-            queries.PerRow,
-            problem.Scale,
-            shape.Tokens,
-            shape.Positions,
-            shape.Batch * shape.Heads,
-            shape.Heads,
-            shape.GroupSize,
-            problem.Window);
+            operands.QueriesOf(problem, queries));
 
         if (operands.WantsKeys)
         {
             CudaTiles tiles = segments.Keys;
             Kernel("portable_backward_keys").Launch(
                 new LaunchShape(tiles.Count, Threads, Bytes(passing), BlocksY: shape.KeyHeads, BlocksZ: splits),
-                operands.Q,
-                operands.K,
-                operands.V,
-                operands.OutputGradient,
-                operands.Lse,
-                operands.Delta,
-                operands.Prefix?.Local,
-                operands.Prefix?.Totals,
-                dk.Tensor,
-                dv.Tensor,
-                !dk.IsFresh,
-                !dv.IsFresh,
-                operands.ColumnSums,
-                tiles.List,
-                tiles.First,
-                tiles.PerRow,
-                problem.Scale,
-                shape.Tokens,
-                shape.Positions,
-                shape.Batch * shape.Heads,
-                shape.Heads,
-                shape.GroupSize,
-                problem.Window);
+                operands.KeysOf(problem, tiles));
         }
     }
 
