@@ -169,52 +169,21 @@ internal static class ListedAttentionCuda
             : device.Kernel(KeysSource, "sparse_backward_keys", keyDefines);
         kernel.Launch(
             new LaunchShape(work.Pieces, 2 * tile.Keys, tile.SharedBytes, BlocksY: indices is null ? shape.KeyHeads : work.Parts, BlocksZ: tile.Splits),
-            q,
-            k,
-            v,
-            outputGradient,
-            terms,
-            work.Order,
-            work.Starts,
-            work.FirstPieces,
-            work.FirstSlots,
-            work.Table,
-            dk.Tensor,
-            dv.Tensor,
-            dk.IsFresh,
-            dv.IsFresh,
-            partial,
-            work.Lists,
-            blocks.PerHead,
-            blocks.PerRow,
-            work.SlotsPerHead,
-            problem.Scale,
-            shape.Tokens,
-            shape.Positions,
-            k.Shape[1],
-            shape.Heads,
-            problem.BlockSize,
-            problem.BlockCount);
+            [
+                q, k, v, outputGradient, terms, work.Order, .. Work(work.Table),
+                problem.Scale, shape.Tokens, shape.Positions, k.Shape[1], shape.Heads, problem.BlockSize, problem.BlockCount,
+            ]);
         if (work.Slots == 0) return;
         device.Kernel(KeySumsSource, "sparse_key_sums", keyDefines).Launch(
             new LaunchShape(work.Lists, SumThreads, BlocksY: indices is null ? shape.KeyHeads : work.Parts),
-            work.Starts,
-            work.FirstPieces,
-            work.FirstSlots,
-            work.SumTable,
-            dk.Tensor,
-            dv.Tensor,
-            dk.IsFresh,
-            dv.IsFresh,
-            partial,
-            work.Lists,
-            blocks.PerHead,
-            blocks.PerRow,
-            work.SlotsPerHead,
-            shape.Positions,
-            k.Shape[1],
-            shape.KeyHeads,
-            problem.BlockSize);
+            [.. Work(work.SumTable), shape.Positions, k.Shape[1], shape.KeyHeads, problem.BlockSize]);
+
+        // The lists, what becomes of them, and how they are cut.
+        KernelArgument[] Work(CudaStorage? table) =>
+        [
+            work.Starts, work.FirstPieces, work.FirstSlots, table, dk.Tensor, dv.Tensor, dk.IsFresh, dv.IsFresh, partial,
+            work.Lists, blocks.PerHead, blocks.PerRow, work.SlotsPerHead,
+        ];
     }
 
     /// <summary>Rows of 16 that a query's heads take: a power of two, so that none crosses two products.</summary>
