@@ -115,18 +115,17 @@ ring_decode(const ELEMENT *q,
         const int slot = next - 1 - min(age, count - 1);
         return slot < 0 ? slot + capacity : slot;
     };
-    const auto prefetch_tile = [&](int tile) {
-        if (tile >= end_tile) return;
-        const long long slot = slot_of(tile * tile_keys + lane);
-        prefetch(keys + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
-        prefetch(values + slot * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
+    // A tile's keys and values are sent for by turns, never both ahead: all warps' tiles together would not stay in the second-level
+    // cache until they are read.
+    const auto prefetch_tile = [&](const ELEMENT *source, int tile) {
+        if (tile < end_tile) prefetch(source + (long long)slot_of(tile * tile_keys + lane) * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
     };
     Reads fetched;
     const auto fetch = [&](const ELEMENT *source, int tile, int first_read) {
         fetched.load(source, [&](int read) { return slot_of(tile * tile_keys + (first_read + read) * keys_per_read + key_in_read); });
     };
     if (first_tile < end_tile) fetch(keys, first_tile, 0);
-    prefetch_tile(first_tile);
+    prefetch_tile(values, first_tile);
 #if PREPARES
     // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
     const int key_head = blockIdx.z % key_heads;
@@ -182,7 +181,6 @@ ring_decode(const ELEMENT *q,
         const bool exists = newest + lane < count;
         const int own_slot = slot_of(newest + lane);
 
-        prefetch_tile(tile + 1);
 #if GATED
         float alphas[HEADS];
 #pragma unroll
@@ -227,6 +225,7 @@ ring_decode(const ELEMENT *q,
         }
 
         fetch(values, tile, 0);
+        prefetch_tile(keys, tile + 1);
         float rescale[HEADS];
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
@@ -284,6 +283,7 @@ ring_decode(const ELEMENT *q,
             for (int i = 0; i < lane_features; i++) sum_o[h][i] = fmaf(sum_o[h][i], rescale[h], tile_o[h][i]);
         }
         if (tile + 1 < end_tile) fetch(keys, tile + 1, 0);
+        prefetch_tile(values, tile + 1);
     }
 
 #pragma unroll

@@ -40,7 +40,7 @@ internal sealed class GpuClock : IDisposable
         return _end.MillisecondsSince(_start);
     }
 
-    /// <summary>Samples of one piece of work, each with the mean of a limit measured before and after it.</summary>
+    /// <summary>Samples of one piece of work, with the mean of a limit measured before and after them.</summary>
     /// <param name="samples">How many.</param>
     /// <param name="limit">What the GPU could do.</param>
     /// <param name="run">Given how often, runs the work as often and gives the milliseconds of all runs.</param>
@@ -50,8 +50,12 @@ internal sealed class GpuClock : IDisposable
         double once = 0;
         for (int i = 0; i < WarmUps; i++) once = run(1); // Kernels are compiled, algorithms chosen, memory taken.
         int repeats = (int)Math.Clamp(Math.Ceiling(ShortestSampleMs / Math.Max(once, 1e-3)), 1, MostRepeats);
+        double before = limit();
+        // After the limit the GPU is hot, its clock low: a run that does not count brings it to what the work itself allows.
         run(repeats);
-        return Clock.Take(samples, limit, () => value(run(repeats) / repeats));
+        double[] measured = [.. Enumerable.Range(0, samples).Select(_ => value(run(repeats) / repeats))];
+        double mean = (before + limit()) / 2;
+        return [.. measured.Select(sample => new Sample(sample, mean))];
     }
 
     /// <summary>The same for work that is only put on the stream.</summary>

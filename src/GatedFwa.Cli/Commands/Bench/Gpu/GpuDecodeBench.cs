@@ -18,7 +18,7 @@ internal sealed class GpuDecodeBench : IGpuBenchmark
 
     public string Explanation =>
         $"Generating with the preset small and {GpuModel.Vocabulary:N0} tokens in bfloat16, its window full, scores left on the GPU. Every weight and every ring is read once a step: " +
-        "the limit is the time that copying as many bytes takes, measured before and after each sample. Token 1,000,000 is a position, not that many steps.";
+        "the limit is the time that copying as many bytes takes, measured before and after a row's samples. Token 1,000,000 is a position, not that many steps.";
 
     public IEnumerable<Row> Measure(GpuClock gpu)
     {

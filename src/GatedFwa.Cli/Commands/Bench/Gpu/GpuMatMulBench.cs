@@ -14,7 +14,7 @@ internal sealed class GpuMatMulBench : IGpuBenchmark
     public string Name => "matmul";
 
     public string Explanation =>
-        "Matrix products M×N×K in bfloat16: NN = A·B, NT = A·Bᵀ, TN = Aᵀ·B. Work: 2·M·N·K. The limit is a product of 8192³, measured before and after each sample.";
+        "Matrix products M×N×K in bfloat16: NN = A·B, NT = A·Bᵀ, TN = Aᵀ·B. Work: 2·M·N·K. The limit is a product of 8192³, measured before and after a row's samples.";
 
     public IEnumerable<Row> Measure(GpuClock gpu)
     {

@@ -31,6 +31,15 @@ struct Problem
 
     __device__ int prefix() const { return positions - tokens; }
     __device__ bool skips(int tile) const { return !ROWS_ARE_KEYS && repeat && !repeat[tile]; }
+    // Whether this block has no tile to compute: all threads look at once, one flag each.
+    __device__ bool skips_all() const
+    {
+        if (ROWS_ARE_KEYS || !repeat) return false;
+        int wanted = 0;
+        for (long long tile = blockIdx.x + (long long)threadIdx.x * gridDim.x; tile < tiles; tile += (long long)blockDim.x * gridDim.x)
+            wanted |= repeat[tile];
+        return !__syncthreads_or(wanted);
+    }
     __device__ int chunks() const { return (positions + chunk_positions - 1) / chunk_positions; }
 };
 
@@ -211,11 +220,8 @@ __device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
     }
 }
 
-__device__ __forceinline__ void release(Barrier *empty)
-{
-    __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(empty);
-}
+// Each thread for itself (hopper_forward.cu says why).
+__device__ __forceinline__ void release(Barrier *empty) { barrier_arrive(empty); }
 
 // A block of columns that the other warpgroup sees.
 __device__ __forceinline__ void pass_by(Shared &shared, const Ring<STAGES> &columns)
@@ -237,7 +243,9 @@ __device__ __forceinline__ void load_rows(Rows &rows, const Problem &p, const Ro
         if (HAS_GATE && position < p.positions)
         {
             decay = p.local[row * p.positions + position];
-            for (int chunk = base; chunk < position / chunk_positions; chunk++) decay += p.totals[row * p.chunks() + chunk];
+#pragma unroll // all loads under way together
+            for (int c = 0; c < tile_rows / chunk_positions; c++)
+                decay += base + c < position / chunk_positions ? p.totals[row * p.chunks() + base + c] : 0;
         }
         rows.sum[r] = rows.size[r] = rows.start[r] = 0;
         rows.bias[r] = log2_e * decay;
@@ -448,6 +456,7 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
     Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles};
+    if (p.skips_all()) return;
     if (threadIdx.x == 0)
     {
         for (int i = 0; i < ROW_BUFFERS; i++)
@@ -458,7 +467,7 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
         for (int i = 0; i < STAGES; i++)
         {
             barrier_init(&shared.columns_full[i], has_column_scores ? 33 : 1);
-            barrier_init(&shared.columns_empty[i], groups * 4);
+            barrier_init(&shared.columns_empty[i], groups * 128);
         }
         barrier_init_fence();
     }
