@@ -50,6 +50,7 @@ internal sealed class GpuClock : IDisposable
         double once = 0;
         for (int i = 0; i < WarmUps; i++) once = run(1); // Kernels are compiled, algorithms chosen, memory taken.
         int repeats = (int)Math.Clamp(Math.Ceiling(ShortestSampleMs / Math.Max(once, 1e-3)), 1, MostRepeats);
+        limit(); // Its memory is taken, its algorithm chosen.
         double before = limit();
         // After the limit the GPU is hot, its clock low: a run that does not count brings it to what the work itself allows.
         run(repeats);
