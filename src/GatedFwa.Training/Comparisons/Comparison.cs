@@ -72,7 +72,8 @@ public sealed class Comparison
     /// <param name="data">The text, as when it began.</param>
     /// <param name="device">The device, as when it began: times of two would not compare.</param>
     /// <param name="activations">The type of activations, as when it began.</param>
-    /// <exception cref="InputException">There is no comparison, or it was begun with other settings or another text.</exception>
+    /// <exception cref="InputException">There is no comparison, it was begun with other settings or another text, or another process is
+    /// at it.</exception>
     public static Comparison Resume(ComparisonOptions options, DocumentSplit data, Device device = default, DType? activations = null)
     {
         ComparisonOptions own = Checked(options);
@@ -90,6 +91,9 @@ public sealed class Comparison
         }
 
         settings.CheckText(saved.DataFingerprint, asked.DataFingerprint);
+        // Another process that is at it knows nothing of what is added here.
+        using RunLock held = folder.Lock();
+        saved = folder.ReadSettings();
         saved = saved with { Mixers = [.. saved.Mixers.Union(asked.Mixers)], Seeds = [.. saved.Seeds.Union(asked.Seeds)] };
         folder.Write(saved);
         return new Comparison(own with { Mixers = Parse(saved.Mixers), Seeds = saved.Seeds }, data, device, activations);

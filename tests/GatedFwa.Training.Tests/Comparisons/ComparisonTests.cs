@@ -48,6 +48,17 @@ public sealed class ComparisonTests : TensorTest
     }
 
     [Fact]
+    public void A_comparison_that_another_process_is_at_is_left_as_it_is()
+    {
+        ComparisonOptions options = TinyComparison.Options(Output, Mixer.Full);
+        Comparison.Start(options, TinyRun.Data);
+        string settings = File.ReadAllText(Path.Combine(Output, "comparison.json"));
+        using (new FileStream(Path.Combine(Output, "run.lock"), FileMode.Create, FileAccess.Write, FileShare.None))
+            Refused(() => Comparison.Resume(options with { Mixers = [Mixer.GatedFwa] }, TinyRun.Data), "being trained at this moment");
+        Assert.Equal(settings, File.ReadAllText(Path.Combine(Output, "comparison.json")));
+    }
+
+    [Fact]
     public void Interrupted_and_resumed_it_ends_with_the_bits_of_one_that_never_was()
     {
         WorkerPool.Shared.Threads = 1; // How much scratch several threads hold at once is chance, and part of a step's memory.
