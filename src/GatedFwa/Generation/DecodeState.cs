@@ -6,8 +6,8 @@ namespace GatedFwa.Generation;
 
 /// <summary>
 /// What a model remembers of a batch of texts, each as long as it is: per layer a ring of the last W keys, values and gates, and the last
-/// token's key and value for the token shift. It does not grow with the texts, unless the model can look back further than its window: without a window, or by
-/// native sparse attention (<see cref="GrowsWithText"/>).
+/// token's key and value for the token shift. It does not grow with the texts, unless the model can look back further than its window:
+/// without a window, or by native sparse attention (<see cref="GrowsWithText"/>).
 /// </summary>
 public sealed class DecodeState : IDisposable
 {

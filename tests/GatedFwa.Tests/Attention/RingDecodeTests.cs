@@ -91,7 +91,11 @@ public abstract class RingDecodeSuite(TestBackend backend) : TensorTest(backend)
             float[] All(Func<Text, float[]> values) => [.. parts.SelectMany(values)];
             return parts[0] with
             {
-                Batch = rows.Length, Q = All(part => part.Q), K = All(part => part.K), V = All(part => part.V), Alpha = All(part => part.Alpha),
+                Batch = rows.Length,
+                Q = All(part => part.Q),
+                K = All(part => part.K),
+                V = All(part => part.V),
+                Alpha = All(part => part.Alpha),
             };
         }
 
@@ -100,7 +104,12 @@ public abstract class RingDecodeSuite(TestBackend backend) : TensorTest(backend)
             float[] Of(float[] values, int width) => values[(((row * Length) + first) * width)..(((row * Length) + first + length) * width)];
             return this with
             {
-                Batch = 1, Length = length, Q = Of(Q, Heads * Size), K = Of(K, KeyHeads * Size), V = Of(V, KeyHeads * Size), Alpha = Of(Alpha, Heads),
+                Batch = 1,
+                Length = length,
+                Q = Of(Q, Heads * Size),
+                K = Of(K, KeyHeads * Size),
+                V = Of(V, KeyHeads * Size),
+                Alpha = Of(Alpha, Heads),
             };
         }
 

@@ -85,6 +85,6 @@ internal static unsafe class RotaryTable
             other is not null && (Device, Tokens, Size, FrequencyBase) == (other.Device, other.Tokens, other.Size, other.FrequencyBase) &&
             FirstPositions.AsSpan().SequenceEqual(other.FirstPositions);
 
-        public override int GetHashCode() => HashCode.Combine(Device, Tokens, Size, FirstPositions[0], FirstPositions.Length, FrequencyBase);
+        public override int GetHashCode() => HashCode.Combine(Device, Tokens, Size, FirstPositions[0], FirstPositions.Length);
     }
 }

@@ -27,7 +27,8 @@ public static class RingDecode
         }
 
         if (q.Shape[3] % 8 != 0) throw new OperandException(nameof(RingDecode), "a head size that is a multiple of 8", $"{q.Shape[3]}");
-        if (ring.Cursors.HasEmpty) throw new OperandException(nameof(RingDecode), "a ring that holds the query's own position", "an empty one");
+        if (ring.Cursors.HasEmpty)
+            throw new OperandException(nameof(RingDecode), "a ring that holds each query's own position", "an empty one");
         if (tape.NeedsGradient(q)) throw new OperandException(nameof(RingDecode), "a tape opened for inference", "one that records");
         Tensor o = tape.Allocate(q.Shape, q.Type, q.Device);
         float factor = scale ?? 1 / MathF.Sqrt(q.Shape[3]);

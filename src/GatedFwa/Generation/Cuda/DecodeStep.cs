@@ -184,6 +184,7 @@ internal sealed class DecodeStep : IDisposable
     {
         if (state.PreviousKey is null) return null;
         nint keys = _projections.Address + (_config.Width * sizeof(float));
-        return new(keys, _projections.Shape[1], _config.KeyHeads * _config.HeadSize, state.PreviousKey, state.PreviousValue!, _cursors.Idle);
+        int width = _config.KeyHeads * _config.HeadSize;
+        return new(keys, _projections.Shape[1], width, state.PreviousKey, state.PreviousValue!, _cursors.Idle);
     }
 }

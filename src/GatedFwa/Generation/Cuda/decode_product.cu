@@ -167,7 +167,8 @@ __device__ __forceinline__ void decay_rows(const float *x, const float *norm, fl
 }
 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
-// keys and as many values, but for texts that are `idle`. `stream`: x in float, for the decays. `next_x`, if any, and `next_squares` [blocks, ROWS] are for a NORM of 2.
+// keys and as many values, but for texts that are `idle`. `stream`: x in float, for the decays. `next_x`, if any, and `next_squares`
+// [blocks, ROWS] are for a NORM of 2.
 extern "C" __global__ void __launch_bounds__(threads, least_blocks)
 decode_product(const INPUT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
                const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth,
