@@ -101,7 +101,8 @@ public abstract class RingDecodeSuite(TestBackend backend) : TensorTest(backend)
 
         private Text Part(int row, int first, int length)
         {
-            float[] Of(float[] values, int width) => values[(((row * Length) + first) * width)..(((row * Length) + first + length) * width)];
+            int start = (row * Length) + first;
+            float[] Of(float[] values, int width) => values[(start * width)..((start + length) * width)];
             return this with
             {
                 Batch = 1,

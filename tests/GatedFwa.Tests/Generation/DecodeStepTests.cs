@@ -175,7 +175,8 @@ public abstract class DecodeStepSuite(TestBackend backend) : TensorTest(backend)
     private static float[] Ragged(LanguageModel model, DecodeState state, int[] tokens, params int[] lengths)
     {
         using var tape = new Tape(recording: false);
-        return model.Advance(tape, state, tape.Own(Tensor.From(tokens, [lengths.Length, tokens.Length / lengths.Length])), lengths).ToArray();
+        Tensor input = tape.Own(Tensor.From(tokens, [lengths.Length, tokens.Length / lengths.Length]));
+        return model.Advance(tape, state, input, lengths).ToArray();
     }
 
     private float[] Step(LanguageModel model, DecodeState state, params int[] tokens)
