@@ -63,6 +63,8 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
         Check(cuMemsetD8Async(Address, 0, (nuint)Bytes, Cuda.Stream), nameof(cuMemsetD8Async));
     }
 
+    internal override Storage Window(long start, long bytes) => new CudaStorage(Cuda, Address + (nint)start, bytes, this);
+
     private protected override void ReturnToPool()
     {
         if (_whole is null) Cuda.Memory.Return(this);

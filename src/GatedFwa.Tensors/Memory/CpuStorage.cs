@@ -29,6 +29,8 @@ internal sealed unsafe class CpuStorage : Storage, IDisposable
 
     internal override void Clear() => NativeMemory.Clear(Pointer, (nuint)Bytes);
 
+    internal override Storage Window(long start, long bytes) => new CpuStorage(_pool, Pointer + start, bytes);
+
     private protected override void ReturnToPool() => _pool.Return(this);
 
     public void Dispose() => Release();

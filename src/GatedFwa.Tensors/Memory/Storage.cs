@@ -29,6 +29,9 @@ internal abstract class Storage
     /// <summary>Sets every byte to zero.</summary>
     internal abstract void Clear();
 
+    /// <summary>Some of the bytes, for as long as this block is held: holds no reference of its own and is never released.</summary>
+    internal abstract Storage Window(long start, long bytes);
+
     private protected abstract void ReturnToPool();
 
     /// <summary>Whether more than one tensor holds this block.</summary>

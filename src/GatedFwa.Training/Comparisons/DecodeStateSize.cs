@@ -51,10 +51,10 @@ public sealed record DecodeStateSize(IReadOnlyList<StateSize> Sizes, double Byte
 
     private static void Feed(LanguageModel model, DecodeState state, long until)
     {
-        while (state.Position < until)
+        while (state.Positions[0] < until)
         {
             using var tape = new Tape(recording: false);
-            int length = (int)Math.Min(Piece, until - state.Position);
+            int length = (int)Math.Min(Piece, until - state.Positions[0]);
             model.Advance(tape, state, tape.Own(Tensor.From(new int[length], [1, length], model.Device)));
         }
     }

@@ -5,33 +5,41 @@ using GatedFwa.Tensors.Autograd;
 namespace GatedFwa.Generation;
 
 /// <summary>
-/// What a model remembers of a text: per layer a ring of the last W keys, values and gates, and the last token's key and value for
-/// the token shift. It does not grow with the text, unless the model can look back further than its window: without a window, or by
-/// native sparse attention (<see cref="GrowsWithText"/>).
+/// What a model remembers of a batch of texts, each as long as it is: per layer a ring of the last W keys, values and gates, and the last
+/// token's key and value for the token shift. It does not grow with the texts, unless the model can look back further than its window:
+/// without a window, or by native sparse attention (<see cref="GrowsWithText"/>).
 /// </summary>
 public sealed class DecodeState : IDisposable
 {
     private readonly ModelConfig _config;
+    private readonly long[] _positions; // Of the texts of this state, or of the batch that this is one text of.
+    private readonly int _first;
     private DecodeStep? _step; // Made when first asked for.
 
     internal DecodeState(ModelConfig config, int batch, Device device, DType type)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
-        (_config, Batch) = (config, batch);
+        (_config, Batch, _positions) = (config, batch, new long[batch]);
         Layers = [.. Enumerable.Range(0, config.Layers).Select(_ => new LayerState(config, batch, device, type))];
     }
 
     private DecodeState(DecodeState other)
     {
-        (_config, Batch, Position) = (other._config, other.Batch, other.Position);
+        (_config, Batch, _positions) = (other._config, other.Batch, [.. other._positions]);
         Layers = [.. other.Layers.Select(layer => layer.Clone())];
+    }
+
+    private DecodeState(DecodeState whole, int text)
+    {
+        (_config, Batch, _positions, _first) = (whole._config, 1, whole._positions, text);
+        Layers = [.. whole.Layers.Select(layer => layer.Text(text))];
     }
 
     /// <summary>How many texts advance together.</summary>
     public int Batch { get; }
 
-    /// <summary>Tokens fed so far: the position of the next.</summary>
-    public long Position { get; private set; }
+    /// <summary>Tokens of each text that were fed so far: the position of its next.</summary>
+    public IReadOnlyList<long> Positions => _positions;
 
     /// <summary>
     /// True for full causal models and for native sparse attention, which must keep every key and value; false where memory is
@@ -47,11 +55,22 @@ public sealed class DecodeState : IDisposable
     /// <summary>A copy that goes its own way: several continuations of one prompt.</summary>
     public DecodeState Clone() => new(this);
 
-    /// <summary>Forgets the text.</summary>
+    /// <summary>Forgets all texts.</summary>
     public void Reset()
     {
         foreach (LayerState layer in Layers) layer.Reset();
-        Position = 0;
+        Array.Clear(_positions);
+    }
+
+    /// <summary>Forgets one text, in whose place another can begin; the others stay as they are.</summary>
+    /// <param name="text">Which, counted from 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such text.</exception>
+    public void Reset(int text)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(text);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(text, Batch);
+        foreach (LayerState layer in Layers) layer.Reset(text);
+        _positions[text] = 0;
     }
 
     /// <inheritdoc/>
@@ -62,7 +81,23 @@ public sealed class DecodeState : IDisposable
         foreach (LayerState layer in Layers) layer.Dispose();
     }
 
-    /// <summary>A model's step from this text on a GPU, kept from one token to the next.</summary>
+    /// <summary>The positions of the next tokens: one where it is that of all texts.</summary>
+    internal ReadOnlyMemory<long> NextPositions
+    {
+        get
+        {
+            ReadOnlyMemory<long> all = _positions.AsMemory(_first, Batch);
+            return all.Span.ContainsAnyExcept(all.Span[0]) ? all : all[..1];
+        }
+    }
+
+    /// <summary>One of the texts by itself, in the same memory, for as long as this lives; it is not disposed.</summary>
+    internal DecodeState Text(int text) => new(this, text);
+
+    /// <summary>Whether so many tokens can come to each of the texts at once, or only to one text after the other.</summary>
+    internal bool AdvancesAtOnce(int tokens) => Layers[0].AdvancesAtOnce(tokens);
+
+    /// <summary>A model's step from these texts on a GPU, kept from one token to the next.</summary>
     internal DecodeStep StepOf(LanguageModel model)
     {
         if (_step?.Model == model) return _step;
@@ -83,5 +118,22 @@ public sealed class DecodeState : IDisposable
             throw new OperandException(Operation, "a dense layout where a text is continued", "packed or padded documents");
     }
 
-    internal void MoveOn(long tokens) => Position += tokens;
+    /// <summary>So many tokens have come to each text, but to idle ones.</summary>
+    internal void MoveOn(long tokens, ReadOnlySpan<bool> idle = default)
+    {
+        for (int text = 0; text < Batch; text++)
+        {
+            if (idle.IsEmpty || !idle[text]) _positions[_first + text] += tokens;
+        }
+    }
+
+    /// <summary>Idle texts were given a token all the same, so that all texts are one batch: they give it up again.</summary>
+    internal void TakeBack(ReadOnlySpan<bool> idle)
+    {
+        for (int text = 0; text < idle.Length; text++)
+        {
+            if (!idle[text]) continue;
+            foreach (LayerState layer in Layers) layer.Ring.Cursors.TakeBack(text, layer.Ring.Keys.Capacity);
+        }
+    }
 }

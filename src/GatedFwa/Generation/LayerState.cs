@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using GatedFwa.Attention;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
@@ -28,6 +29,12 @@ internal sealed class LayerState : IDisposable
         (PreviousKey, PreviousValue) = (other.PreviousKey?.Copy(), other.PreviousValue?.Copy());
     }
 
+    private LayerState(LayerState whole, int text)
+    {
+        (Ring, History) = (whole.Ring.Text(text), whole.History?.Text(text));
+        (PreviousKey, PreviousValue) = (Rows(whole.PreviousKey, text, 1), Rows(whole.PreviousValue, text, 1));
+    }
+
     /// <summary>What the window branch sees.</summary>
     public KeyValueRing Ring { get; }
 
@@ -40,11 +47,23 @@ internal sealed class LayerState : IDisposable
     /// <summary>The last token's value before its shift, [B, Hkv, D]; null in models without token shift.</summary>
     public Tensor? PreviousValue { get; }
 
+    /// <summary>Whether so many tokens can come to each of the texts at once, or only to one text after the other.</summary>
+    public bool AdvancesAtOnce(int tokens) => History is not { HasEqualTexts: false } && (tokens == 1 || Ring.HasEqualPasts);
+
     public long Bytes => Ring.Bytes + (History?.Bytes ?? 0) + Size(PreviousKey) + Size(PreviousValue);
 
     /// <summary>Copies the last token of [B, T, …] to [B, …].</summary>
-    public static void Remember(Tensor tokens, Tensor last)
+    /// <param name="tokens">[B, T, …]; T is 1 where there are idle texts.</param>
+    /// <param name="last">[B, …].</param>
+    /// <param name="idle">Texts whose last token stays; none unless given.</param>
+    public static void Remember(Tensor tokens, Tensor last, bool[]? idle = null)
     {
+        if (idle is not null)
+        {
+            RememberSome(tokens.Alias(last.Shape), last, idle);
+            return;
+        }
+
         if (!tokens.Device.IsCpu)
         {
             RingBufferCuda.CopyLast(tokens, last);
@@ -61,6 +80,9 @@ internal sealed class LayerState : IDisposable
 
     public LayerState Clone() => new(this);
 
+    /// <summary>One of the texts by itself, in the same memory, for as long as this lives; it is not disposed.</summary>
+    public LayerState Text(int text) => new(this, text);
+
     public void Reset()
     {
         Ring.Clear();
@@ -69,12 +91,42 @@ internal sealed class LayerState : IDisposable
         PreviousValue?.Clear();
     }
 
+    /// <summary>Forgets one text.</summary>
+    public void Reset(int text)
+    {
+        Ring.Clear(text);
+        History?.Clear(text);
+        Rows(PreviousKey, text, 1)?.Clear();
+        Rows(PreviousValue, text, 1)?.Clear();
+    }
+
     public void Dispose()
     {
         Ring.Dispose();
         History?.Dispose();
         PreviousKey?.Dispose();
         PreviousValue?.Dispose();
+    }
+
+    /// <summary>The tokens of texts that are not idle, neighbours in one copy.</summary>
+    private static void RememberSome(Tensor tokens, Tensor last, bool[] idle)
+    {
+        for (int row = 0, end; row < idle.Length; row = end)
+        {
+            end = row + 1;
+            if (idle[row]) continue;
+            while (end < idle.Length && !idle[end]) end++;
+            Rows(last, row, end - row).CopyFrom(Rows(tokens, row, end - row));
+        }
+    }
+
+    /// <summary>Some rows of [B, Hkv, D] in place.</summary>
+    [return: NotNullIfNotNull(nameof(tensor))]
+    private static Tensor? Rows(Tensor? tensor, int first, int count)
+    {
+        if (tensor is null) return null;
+        Shape shape = [count, tensor.Shape[1], tensor.Shape[2]];
+        return tensor.Window(first * (shape.Count / count), shape);
     }
 
     private static long Size(Tensor? tensor) => tensor is null ? 0 : tensor.Count * tensor.Type.Bytes();

@@ -100,7 +100,7 @@ internal sealed class AttentionLayer
         if (shift is null) return projected;
         Tensor heads = Heads(tape, projected, _config.KeyHeads);
         Tensor mixed = TokenShift.Apply(tape, heads, projections.Of(shift), pass.Layout, previous);
-        if (previous is not null) LayerState.Remember(heads, previous);
+        if (previous is not null) LayerState.Remember(heads, previous, pass.Idle);
         return tape.View(mixed, projected.Shape);
     }
 
@@ -111,8 +111,8 @@ internal sealed class AttentionLayer
         x = Heads(tape, x, heads);
         if (!_config.Rotary) return x;
         return norm is null
-            ? Rotary.Apply(tape, x, pass.FirstPosition, _config.RotaryBase)
-            : RmsNormRotary.Apply(tape, x, norm, _config.NormEpsilon, pass.FirstPosition, _config.RotaryBase);
+            ? Rotary.Apply(tape, x, pass.FirstPositions.Span, _config.RotaryBase)
+            : RmsNormRotary.Apply(tape, x, norm, _config.NormEpsilon, pass.FirstPositions.Span, _config.RotaryBase);
     }
 
     private Tensor Heads(Tape tape, Tensor x, int heads) => tape.View(x, [x.Shape[0], x.Shape[1], heads, _config.HeadSize]);

@@ -19,7 +19,7 @@ namespace GatedFwa.Models;
 /// using (var tape = new Tape(recording: false)) float[] logits = model.Advance(tape, state, prompt).ToArray();
 /// </code>
 /// </example>
-public sealed class LanguageModel : IDisposable
+public sealed partial class LanguageModel : IDisposable
 {
     private readonly ParameterMemory _memory;
     private readonly TransformerBlock[] _blocks;
@@ -110,7 +110,8 @@ public sealed class LanguageModel : IDisposable
     internal void Observe(Tape tape, Tensor tokens, IForwardObserver observer) => Features(tape, tokens, null, null, null, observer);
 
     /// <summary>
-    /// The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance"/> avoid making so many.
+    /// The scores of every next token after every token; <see cref="Loss"/> and <see cref="Advance(Tape, DecodeState, Tensor)"/>
+    /// avoid making so many.
     /// </summary>
     /// <param name="tape">Owns the result and records the operations.</param>
     /// <param name="tokens">I32 [B, T].</param>
@@ -121,41 +122,28 @@ public sealed class LanguageModel : IDisposable
     public Tensor Logits(Tape tape, Tensor tokens, SequenceLayout? layout = null, DecodeState? state = null) =>
         Linear.Apply(tape, Features(tape, tokens, layout, null, state), _head, resultType: DType.F32);
 
-    /// <summary>An empty text to <see cref="Advance"/>.</summary>
-    /// <param name="batch">How many texts advance together.</param>
-    /// <exception cref="ArgumentOutOfRangeException">The batch is below 1.</exception>
-    public DecodeState NewState(int batch = 1) => new(Config, batch, Device, Activations);
-
-    /// <summary>
-    /// Feeds tokens that continue a text. Any split of a text into calls gives the same scores as one pass over all of it.
-    /// </summary>
-    /// <param name="tape">Owns the result; opened for inference.</param>
-    /// <param name="state">The text so far, B rows; afterwards it holds the tokens, too.</param>
-    /// <param name="tokens">I32 [B, T], T ≥ 1. A long prompt is best fed in pieces of about the window.</param>
-    /// <returns>F32 [B, V]: the scores of the token after the last.</returns>
-    /// <exception cref="OperandException">The shapes do not match, a token is out of range, or the tape records.</exception>
-    public Tensor Advance(Tape tape, DecodeState state, Tensor tokens)
-    {
-        ArgumentNullException.ThrowIfNull(state);
-        if (tokens.Shape.Rank == 2 && tokens.Shape[1] == 1 && DecodeStep.Serves(this, state.Batch))
-        {
-            state.CheckContinuation(Config, tape, tokens.Shape, null);
-            return state.StepOf(this).Advance(tape, tokens);
-        }
-
-        return tape.Scoped(() => Linear.Apply(tape, LastToken(tape, Features(tape, tokens, null, null, state)), _head, resultType: DType.F32));
-    }
-
     /// <inheritdoc/>
     public void Dispose() => _memory.Dispose();
 
-    /// <summary>Normalised features [B, T, C].</summary>
-    private Tensor Features(
-        Tape tape, Tensor tokens, SequenceLayout? layout, CounterRandom? dropout, DecodeState? state, IForwardObserver? observer = null)
+    private static void CheckTokens(Tensor tokens)
     {
         if (tokens.Shape.Rank != 2 || tokens.Type != DType.I32 || tokens.Count == 0)
             throw new OperandException(nameof(LanguageModel), "I32 tokens [B, T], T ≥ 1", $"{tokens.Type} {tokens.Shape}");
+    }
+
+    /// <summary>Normalised features [B, T, C].</summary>
+    private Tensor Features(
+        Tape tape,
+        Tensor tokens,
+        SequenceLayout? layout,
+        CounterRandom? dropout,
+        DecodeState? state,
+        IForwardObserver? observer = null,
+        bool[]? idle = null)
+    {
+        CheckTokens(tokens);
         state?.CheckContinuation(Config, tape, tokens.Shape, layout);
+        if (state?.AdvancesAtOnce(tokens.Shape[1]) == false) return FeaturesOfEach(tape, tokens, state);
 
         Tensor x = Embedding.Apply(tape, tokens, _embedding, Activations);
         observer?.Embedded(tape, x);
@@ -165,15 +153,38 @@ public sealed class LanguageModel : IDisposable
             var pass = new ForwardPass(
                 layout ?? SequenceLayout.Dense,
                 dropout?.Split((ulong)layer + 1),
-                state?.Position ?? 0,
+                state?.NextPositions ?? ForwardPass.Beginning,
                 state?.Layers[layer],
                 layer,
-                observer);
+                observer,
+                idle);
             x = tape.Scoped((Block: _blocks[layer], Tape: tape, X: x, Pass: pass), static part => part.Block.Apply(part.Tape, part.X, part.Pass));
         }
 
-        state?.MoveOn(tokens.Shape[1]);
+        if (idle is not null) state!.TakeBack(idle);
+        state?.MoveOn(tokens.Shape[1], idle);
         return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
+    }
+
+    /// <summary>The same for texts that cannot advance at once: one after the other.</summary>
+    private Tensor FeaturesOfEach(Tape tape, Tensor tokens, DecodeState state)
+    {
+        int length = tokens.Shape[1];
+        tokens = Embedding.OnDevice(tape, tokens, _embedding);
+        Tensor features = tape.Allocate([state.Batch, length, Config.Width], Activations, Device);
+        for (int text = 0; text < state.Batch; text++)
+        {
+            Tensor own = tokens.Window((long)text * length, [1, length]);
+            DecodeState alone = state.Text(text);
+            Tensor row = features.Window((long)text * length * Config.Width, [1, length, Config.Width]);
+            tape.Scoped(() =>
+            {
+                row.CopyFrom(Features(tape, own, null, null, alone));
+                return features;
+            });
+        }
+
+        return features;
     }
 
     /// <summary>The mean loss of targets [B, T] after normalised features x.</summary>
@@ -206,15 +217,5 @@ public sealed class LanguageModel : IDisposable
         }
 
         return counted;
-    }
-
-    /// <summary>[B, T, C] → [B, C], for inference.</summary>
-    private Tensor LastToken(Tape tape, Tensor features)
-    {
-        int batch = features.Shape[0];
-        if (features.Shape[1] == 1) return tape.View(features, [batch, Config.Width]);
-        Tensor last = tape.Allocate([batch, Config.Width], features.Type, Device);
-        LayerState.Remember(features, last);
-        return last;
     }
 }

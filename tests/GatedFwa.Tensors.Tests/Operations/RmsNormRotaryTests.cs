@@ -53,6 +53,25 @@ public abstract class RmsNormRotarySuite(TestBackend backend) : TensorTest(backe
         ErrorNorm.Require(result.Gradients[1], dweight, Backend.Gradient(1e-5));
     }
 
+    [Theory]
+    [InlineData(1, 64)]
+    [InlineData(5, 40)]
+    public void Each_row_of_a_batch_can_be_at_a_position_of_its_own(int tokens, int size)
+    {
+        const int Heads = 2;
+        long[] positions = [7, 0, 1_000_000];
+        Shape shape = [positions.Length, tokens, Heads, size];
+        (float[] x, float[] weight, _) = Case(shape);
+        using var tape = new Tape(recording: false);
+        Tensor scale = tape.Own(Backend.Parameter(weight, [Heads * size])), all = tape.Own(Backend.Activation(x, shape));
+        float[][] rows = [.. RmsNormRotary.Apply(tape, all, scale, Epsilon, positions, Base).ToArray().Chunk(tokens * Heads * size)];
+        for (int row = 0; row < positions.Length; row++)
+        {
+            Tensor alone = tape.Own(Backend.Activation(x.AsSpan(row * rows[row].Length, rows[row].Length), [1, tokens, Heads, size]));
+            Assert.Equal(RmsNormRotary.Apply(tape, alone, scale, Epsilon, positions[row], Base).ToArray(), rows[row]);
+        }
+    }
+
     [Fact]
     public void Adds_to_a_gradient_that_another_use_of_x_left()
     {

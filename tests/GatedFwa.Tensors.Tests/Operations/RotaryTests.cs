@@ -51,6 +51,28 @@ public abstract class RotarySuite(TestBackend backend) : TensorTest(backend)
         ErrorNorm.Require(result.Gradients[0], dx, Backend.Gradient(3e-7));
     }
 
+    [Theory]
+    [InlineData(1, 64)]
+    [InlineData(5, 24)]
+    [InlineData(40, 8)]
+    public void Each_row_of_a_batch_can_be_at_a_position_of_its_own(int tokens, int size)
+    {
+        const int Heads = 2;
+        long[] positions = [7, 0, 1_000_000, 7];
+        int width = tokens * Heads * size;
+        Shape shape = [positions.Length, tokens, Heads, size];
+        float[] x = Backend.Round(Samples.Normal(shape.Count, 1)), dy = Backend.Round(Samples.Normal(shape.Count, 2));
+        Differentiated result = Differentiated.Run(
+            Backend, dy, (tape, inputs) => Rotary.Apply(tape, inputs[0], (ReadOnlySpan<long>)positions, Base), (x, shape));
+        for (int row = 0; row < positions.Length; row++)
+        {
+            float[] Part(float[] values) => values[(row * width)..((row + 1) * width)];
+            Differentiated alone = Run(Part(x), Part(dy), [1, tokens, Heads, size], positions[row]);
+            Assert.Equal(alone.Y, Part(result.Y));
+            Assert.Equal(alone.Gradients[0], Part(result.Gradients[0]));
+        }
+    }
+
     [Fact]
     public void Products_of_two_rotated_heads_depend_on_their_distance_alone()
     {

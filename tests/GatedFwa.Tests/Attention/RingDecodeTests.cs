@@ -77,6 +77,42 @@ public abstract class RingDecodeSuite(TestBackend backend) : TensorTest(backend)
     private protected sealed record Text(
         TestBackend Backend, int Batch, int Length, int Heads, int KeyHeads, int Size, float[] Q, float[] K, float[] V, float[] Alpha)
     {
+        /// <summary>One row of the batch.</summary>
+        public Text Row(int row) => Part(row, 0, Length);
+
+        /// <summary>The only row from a position on.</summary>
+        public Text From(int first) => Part(0, first, Length - first);
+
+        /// <summary>Single rows, as far as all of them go, as a batch.</summary>
+        public static Text Join(params Text[] rows)
+        {
+            int length = rows.Min(row => row.Length);
+            Text[] parts = [.. rows.Select(row => row.Part(0, 0, length))];
+            float[] All(Func<Text, float[]> values) => [.. parts.SelectMany(values)];
+            return parts[0] with
+            {
+                Batch = rows.Length,
+                Q = All(part => part.Q),
+                K = All(part => part.K),
+                V = All(part => part.V),
+                Alpha = All(part => part.Alpha),
+            };
+        }
+
+        private Text Part(int row, int first, int length)
+        {
+            int start = (row * Length) + first;
+            float[] Of(float[] values, int width) => values[(start * width)..((start + length) * width)];
+            return this with
+            {
+                Batch = 1,
+                Length = length,
+                Q = Of(Q, Heads * Size),
+                K = Of(K, KeyHeads * Size),
+                V = Of(V, KeyHeads * Size),
+                Alpha = Of(Alpha, Heads),
+            };
+        }
 
         public (Tensor Q, Tensor K, Tensor V, Tensor Alpha) Tokens(Tape tape, int first, int count)
         {
@@ -202,6 +238,67 @@ public abstract class RingDecodeSuite(TestBackend backend) : TensorTest(backend)
         Assert.Equal(expectedV.ToArray(), values.ToArray());
         Assert.Equal(expectedAlpha.ToArray(), decays!.ToArray());
         Assert.Equal(Math.Min(before + tokens, window ?? int.MaxValue), ring.Count);
+    }
+
+    [Theory]
+    [InlineData(4, 2, 16, 50, true)]
+    [InlineData(6, 1, 64, 130, true)]
+    [InlineData(4, 4, 24, null, true)]
+    [InlineData(2, 1, 40, null, false)]
+    public void Texts_of_different_lengths_are_attended_to_together(int heads, int keyHeads, int size, int? window, bool gated)
+    {
+        int[] lengths = [1, 30, 63, 131, 200];
+        Text text = RandomText(lengths.Length, 210, heads, keyHeads, size);
+        using KeyValueRing ring = NewRing(lengths.Length, heads, keyHeads, size, window, gated);
+        using var tape = new Tape(recording: false);
+        for (int row = 0; row < lengths.Length; row++)
+        {
+            if (lengths[row] == 1) continue;
+            (_, Tensor k, Tensor v, Tensor alpha) = text.Row(row).Tokens(tape, 0, lengths[row] - 1);
+            ring.Text(row).Append(k, v, gated ? alpha : null);
+        }
+
+        for (int step = 0; step < 10; step++)
+        {
+            Text[] newest = [.. lengths.Select((length, row) => text.Row(row).From(length - 1 + step))];
+            float[] o = Step(ring, Text.Join(newest), 0, gated);
+            double[] expected = [.. lengths.SelectMany((length, row) => text.Row(row).Expected(length - 1 + step, window, gated))];
+            ErrorNorm.Require(o, expected, Backend.Forward(3e-6));
+            if (step != 4) continue;
+            ring.Clear(3); // Another text begins in the place of one.
+            lengths[3] = -step;
+        }
+
+        int[] all = [10, 39, 72, 5, 209];
+        Assert.Equal(all.Select(count => Math.Min(count, window ?? count)), all.Select((_, row) => ring.Text(row).Count));
+        Assert.Throws<ArgumentOutOfRangeException>(() => ring.Text(5));
+        Assert.Throws<ArgumentOutOfRangeException>(() => ring.Clear(-1));
+    }
+
+    [Fact]
+    public void Extending_needs_as_much_past_of_each_text_wherever_it_lies()
+    {
+        const int Window = 20, Tokens = 7;
+        Text text = RandomText(2, 60, 4, 2, 8);
+        using KeyValueRing ring = NewRing(2, 4, 2, 8, Window, gated: true);
+        using var tape = new Tape(recording: false);
+        void Feed(int row, int first, int count)
+        {
+            (_, Tensor k, Tensor v, Tensor alpha) = text.Row(row).Tokens(tape, first, count);
+            ring.Text(row).Append(k, v, alpha);
+        }
+
+        Feed(0, 0, 33);
+        Feed(1, 0, 9);
+        (_, Tensor k, Tensor v, Tensor alpha) = Text.Join(text.Row(0).From(33), text.Row(1).From(21)).Tokens(tape, 0, Tokens);
+        Assert.Contains("one by one", Assert.Throws<OperandException>(() => ring.Extend(tape, k, v, alpha)).Message);
+        Feed(1, 9, 12);
+        (Tensor keys, Tensor values, Tensor? decays) = ring.Extend(tape, k, v, alpha);
+        (_, Tensor expectedK, Tensor expectedV, Tensor expectedAlpha) =
+            Text.Join(text.Row(0).From(33 - Window + 1), text.Row(1).From(21 - Window + 1)).Tokens(tape, 0, Window - 1 + Tokens);
+        Assert.Equal(expectedK.ToArray(), keys.ToArray());
+        Assert.Equal(expectedV.ToArray(), values.ToArray());
+        Assert.Equal(expectedAlpha.ToArray(), decays!.ToArray());
     }
 
     [Fact]

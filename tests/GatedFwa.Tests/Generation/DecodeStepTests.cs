@@ -80,6 +80,23 @@ public abstract class DecodeStepSuite(TestBackend backend) : TensorTest(backend)
     }
 
     [Fact]
+    public void A_repeated_step_of_texts_at_different_places_gives_the_bits_of_one_that_is_launched()
+    {
+        int[][] lengths = [[1, 1, 1], [1, 1, 1], [1, 0, 1], [1, 0, 1], [0, 1, 0], [1, 1, 1], [3, 1, 0], [1, 1, 1], [1, 1, 1]];
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa, Backend);
+        using DecodeState state = model.NewState(3);
+        Ragged(model, state, TinyModels.Tokens(3 * 12), 12, 1, 5);
+        for (int step = 0; step < lengths.Length; step++)
+        {
+            if (step == 5) state.Reset(1);
+            int[] tokens = TinyModels.Tokens(3 * lengths[step].Max(), seed: (ulong)step);
+            using DecodeState clone = state.Clone();
+            float[] launched = Ragged(model, clone, tokens, lengths[step]);
+            Assert.Equal(launched, Ragged(model, state, tokens, lengths[step]));
+        }
+    }
+
+    [Fact]
     public void A_step_reads_the_weights_as_they_are_now()
     {
         using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa, Backend);
@@ -154,6 +171,13 @@ public abstract class DecodeStepSuite(TestBackend backend) : TensorTest(backend)
 
     /// <summary>As in <see cref="DecodeSuite"/>.</summary>
     private double Tolerance => Backend.Activations == DType.F32 ? 3e-6 : 6e-2;
+
+    private static float[] Ragged(LanguageModel model, DecodeState state, int[] tokens, params int[] lengths)
+    {
+        using var tape = new Tape(recording: false);
+        Tensor input = tape.Own(Tensor.From(tokens, [lengths.Length, tokens.Length / lengths.Length]));
+        return model.Advance(tape, state, input, lengths).ToArray();
+    }
 
     private float[] Step(LanguageModel model, DecodeState state, params int[] tokens)
     {

@@ -77,7 +77,7 @@ public sealed class DecodeTests() : DecodeSuite(TestBackend.Cpu)
         Assert.Throws<OperandException>(() => model.Advance(tape, state, unknown));
         Assert.Throws<OperandException>(() => model.Loss(tape, tokens, tokens, SequenceLayout.Packed([0, 2]), state: state));
         Assert.Throws<ArgumentOutOfRangeException>(() => model.NewState(0));
-        Assert.Equal(0, state.Position);
+        Assert.Equal(0, state.Positions[0]);
         Assert.Equal(Advance(model, untouched, 3, 4, 5), Advance(model, state, 3, 4, 5));
     }
 }
@@ -148,7 +148,7 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
         using DecodeState state = model.NewState();
         for (int position = 0; position < Length; position++)
         {
-            Assert.Equal(position, state.Position);
+            Assert.Equal(position, state.Positions[0]);
             Assert.InRange(ErrorNorm.Relative(Advance(model, state, tokens[position]), expected[position]), 0, Tolerance(3e-6));
         }
     }
@@ -185,7 +185,7 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
             Assert.InRange(ErrorNorm.Relative(scores, ScoresAfter(reference, rows, Batch, fed - 1)), 0, Tolerance(3e-6));
         }
 
-        Assert.Equal(Length, state.Position);
+        Assert.Equal(Length, state.Positions[0]);
     }
 
     [Theory]
@@ -303,11 +303,11 @@ public abstract class DecodeSuite(TestBackend backend) : TensorTest(backend)
         float[] first = Advance(model, state, text[..20]);
         using DecodeState clone = state.Clone();
         float[] onward = Advance(model, state, text[20..]);
-        Assert.Equal(20, clone.Position);
+        Assert.Equal(20, clone.Positions[0]);
         Assert.Equal(onward, Advance(model, clone, text[20..]));
 
         state.Reset();
-        Assert.Equal(0, state.Position);
+        Assert.Equal(0, state.Positions[0]);
         Assert.Equal(first, Advance(model, state, text[..20]));
     }
 }

@@ -38,7 +38,7 @@ internal sealed class DecodeBench : IBenchmark
     private static void Feed(LanguageModel model, DecodeState state, int count)
     {
         using var tape = new Tape(recording: false);
-        int[] tokens = [.. Enumerable.Range(0, count).Select(i => (int)((state.Position + i) * 7919 % model.Config.VocabularySize))];
+        int[] tokens = [.. Enumerable.Range(0, count).Select(i => (int)((state.Positions[0] + i) * 7919 % model.Config.VocabularySize))];
         Tensor logits = model.Advance(tape, state, tape.Own(Tensor.From(tokens, [1, count])));
         // Drawing a token needs the scores on the host.
         logits.ToArray();

@@ -49,7 +49,7 @@ internal static class RmsNormCuda
         int sharedBytes = parts is null || cut.RowsPerBlock == 1 ? 0 : cut.RowsPerBlock * cut.Width * sizeof(float);
         x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
             new LaunchShape(cut.Blocks, cut.Threads, sharedBytes),
-            x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1,
+            x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1,
             x.RowStride(cut.Width));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
     }
@@ -60,14 +60,14 @@ internal static class RmsNormCuda
         var cut = new Cut(x);
         x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
             new LaunchShape(cut.Blocks, cut.Threads),
-            x.Origin, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.Tokens ?? 1, branch, sum, x.RowStride(cut.Width));
+            x.Origin, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1, branch, sum, x.RowStride(cut.Width));
     }
 
     /// <summary>A rotation of heads by position.</summary>
-    /// <param name="Angles">Cosines and sines [T, D] (<see cref="RotaryCuda.Table"/>).</param>
+    /// <param name="Angles">Cosines and sines [T, D], or [B T, D] (<see cref="RotaryTable.Of"/>).</param>
     internal sealed record HeadRotation(Tensor Angles)
     {
-        public int Tokens => Angles.Shape[0];
+        public int TableRows => Angles.Shape[0];
     }
 
     /// <summary>How rows are dealt to threads.</summary>

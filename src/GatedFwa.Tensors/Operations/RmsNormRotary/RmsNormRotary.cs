@@ -18,7 +18,12 @@ public static class RmsNormRotary
     /// <returns>[B, T, H, D], in the type of <paramref name="x"/>.</returns>
     /// <exception cref="OperandException">The shapes or types do not match.</exception>
     public static Tensor Apply(
-        Tape tape, Tensor x, Tensor weight, float epsilon = 1e-6f, long firstPosition = 0, float frequencyBase = 10_000)
+        Tape tape, Tensor x, Tensor weight, float epsilon = 1e-6f, long firstPosition = 0, float frequencyBase = 10_000) =>
+        Apply(tape, x, weight, epsilon, [firstPosition], frequencyBase);
+
+    /// <summary>The same for texts of which each is at a position of its own: one for all rows of x, or B of them.</summary>
+    internal static Tensor Apply(
+        Tape tape, Tensor x, Tensor weight, float epsilon, ReadOnlySpan<long> firstPositions, float frequencyBase)
     {
         Operands.RequireActivations(nameof(RmsNormRotary), x);
         Operands.RequireFloats(nameof(RmsNormRotary), weight);
@@ -28,22 +33,22 @@ public static class RmsNormRotary
         int width = x.Shape[2] * x.Shape[3];
         if (weight.Shape != [width])
             throw new OperandException(nameof(RmsNormRotary), $"a weight of shape [{width}] for x {x.Shape}", $"{weight.Shape}");
-        if (firstPosition < 0) throw new OperandException(nameof(RmsNormRotary), "a first position of at least 0", $"{firstPosition}");
+        RotaryTable.RequirePositions(nameof(RmsNormRotary), firstPositions);
 
         Tensor rows = tape.View(x, [x.Shape[0], x.Shape[1], width]);
         if (x.Device.IsCpu || !RmsNormCuda.CanRotate(rows, x.Shape[3]))
         {
             Tensor normalised = RmsNorm.Apply(tape, rows, weight, epsilon);
-            return Rotary.Apply(tape, tape.View(normalised, x.Shape), firstPosition, frequencyBase);
+            return Rotary.Apply(tape, tape.View(normalised, x.Shape), firstPositions, frequencyBase);
         }
 
-        return ApplyFused(tape, x, rows, weight, firstPosition, frequencyBase, epsilon);
+        return ApplyFused(tape, x, rows, weight, RotaryTable.Of(tape, x, firstPositions, frequencyBase), epsilon);
     }
 
     // By itself, so that the way past it makes no room for what its gradient needs.
-    private static Tensor ApplyFused(Tape tape, Tensor x, Tensor rows, Tensor weight, long firstPosition, float frequencyBase, float epsilon)
+    private static Tensor ApplyFused(Tape tape, Tensor x, Tensor rows, Tensor weight, Tensor table, float epsilon)
     {
-        var rotation = new RmsNormCuda.HeadRotation(RotaryCuda.Table(tape, x.Cuda, x.Shape[1], x.Shape[3], firstPosition, frequencyBase));
+        var rotation = new RmsNormCuda.HeadRotation(table);
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
         RmsNormCuda.ForwardRotated(rows, weight, epsilon, rotation, y);
         if (tape.NeedsGradient(x, weight))

@@ -13,22 +13,30 @@ public static class Rotary
     /// <param name="frequencyBase">The base of the wavelengths.</param>
     /// <returns>[B, T, H, D], in the type of <paramref name="x"/>.</returns>
     /// <exception cref="OperandException">D is odd, or <paramref name="x"/> has not four axes.</exception>
-    public static Tensor Apply(Tape tape, Tensor x, long firstPosition = 0, float frequencyBase = 10_000)
+    public static Tensor Apply(Tape tape, Tensor x, long firstPosition = 0, float frequencyBase = 10_000) =>
+        Apply(tape, x, [firstPosition], frequencyBase);
+
+    /// <summary>The same for texts of which each is at a position of its own.</summary>
+    /// <param name="tape">Owns the result and records the operation.</param>
+    /// <param name="x">Activations [B, T, H, D], D even.</param>
+    /// <param name="firstPositions">The position of token 0: one for all rows, or B of them.</param>
+    /// <param name="frequencyBase">The base of the wavelengths.</param>
+    internal static Tensor Apply(Tape tape, Tensor x, ReadOnlySpan<long> firstPositions, float frequencyBase)
     {
         Operands.RequireActivations(nameof(Rotary), x);
         if (x.Shape.Rank != 4 || x.Shape[3] % 2 != 0)
             throw new OperandException(nameof(Rotary), "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
-        if (firstPosition < 0) throw new OperandException(nameof(Rotary), "a first position of at least 0", $"{firstPosition}");
+        RotaryTable.RequirePositions(nameof(Rotary), firstPositions);
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
-        Tensor? table = x.Device.IsCpu ? null : RotaryCuda.Table(tape, x.Cuda, x.Shape[1], x.Shape[3], firstPosition, frequencyBase);
-        if (table is null) RotaryCpu.Forward(x, firstPosition, frequencyBase, y);
+        Tensor table = RotaryTable.Of(tape, x, firstPositions, frequencyBase);
+        if (x.Device.IsCpu) RotaryCpu.Forward(x, table, y);
         else RotaryCuda.Forward(x, table, y);
         if (tape.NeedsGradient(x))
         {
             tape.Record(nameof(Rotary), y, dy =>
             {
                 Tensor dx = tape.Accumulator(x, out bool storeDx)!;
-                if (table is null) RotaryCpu.Backward(dy, firstPosition, frequencyBase, dx, storeDx);
+                if (dx.Device.IsCpu) RotaryCpu.Backward(dy, table, dx, storeDx);
                 else RotaryCuda.Backward(dy, table, dx, storeDx);
             });
         }

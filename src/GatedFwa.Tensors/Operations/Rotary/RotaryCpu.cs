@@ -1,32 +1,27 @@
 using System.Runtime.CompilerServices;
 using GatedFwa.Tensors.Cpu;
-using GatedFwa.Tensors.Memory;
 
 namespace GatedFwa.Tensors.Operations;
 
 internal static unsafe class RotaryCpu
 {
-    public static void Forward(Tensor x, long firstPosition, float frequencyBase, Tensor y) =>
-        Rotate(x, firstPosition, frequencyBase, 1, y, store: true);
+    public static void Forward(Tensor x, Tensor table, Tensor y) => Rotate(x, table, 1, y, store: true);
 
     /// <summary>Turns the gradient back.</summary>
-    public static void Backward(Tensor dy, long firstPosition, float frequencyBase, Tensor dx, bool storeDx) =>
-        Rotate(dy, firstPosition, frequencyBase, -1, dx, storeDx);
+    public static void Backward(Tensor dy, Tensor table, Tensor dx, bool storeDx) => Rotate(dy, table, -1, dx, storeDx);
 
-    private static void Rotate(Tensor x, long firstPosition, float frequencyBase, float direction, Tensor y, bool store)
+    private static void Rotate(Tensor x, Tensor table, float direction, Tensor y, bool store)
     {
-        (int batch, int tokens, int heads, int size) = (x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]);
-        using CpuStorage table = CpuMemory.Rent((long)tokens * size);
-        RotaryTable.Fill(table.Floats, tokens, size, firstPosition, frequencyBase);
+        (int heads, int size) = (x.Shape[2], x.Shape[3]);
         RowKernel.Run(
-            new Kernel(x.Floats, table.Floats, y.Floats, tokens, heads, size, direction, store),
-            (long)batch * tokens,
+            new Kernel(x.Floats, table.Floats, y.Floats, table.Shape[0], heads, size, direction, store),
+            (long)x.Shape[0] * x.Shape[1],
             RowKernel.RowsPerBlock((long)heads * size));
     }
 
     /// <summary>A row is one token: all its heads turn by the same angles.</summary>
     private readonly struct Kernel(
-        float* x, float* table, float* y, int tokens, int heads, int size, float direction, bool store) : IRowKernel
+        float* x, float* table, float* y, int tableRows, int heads, int size, float direction, bool store) : IRowKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<V, S>(long first, long last)
@@ -37,7 +32,7 @@ internal static unsafe class RotaryCpu
             V directions = S.Create(direction);
             for (long row = first; row < last; row++)
             {
-                float* cosines = table + (row % tokens * size);
+                float* cosines = table + (row % tableRows * size);
                 for (int head = 0; head < heads; head++)
                 {
                     long offset = ((row * heads) + head) * size;

@@ -1,3 +1,4 @@
+using GatedFwa.Tensors.Autograd;
 using GatedFwa.Tensors.Cpu;
 
 namespace GatedFwa.Tensors.Operations;
@@ -14,8 +15,44 @@ internal static unsafe class RotaryTable
     public static double[] Frequencies(int size, double frequencyBase) =>
         [.. Enumerable.Range(0, size / 2).Select(j => Math.Pow(frequencyBase, -2.0 * j / size))];
 
+    /// <summary>Refuses positions before a text's first.</summary>
+    public static void RequirePositions(string operation, ReadOnlySpan<long> firstPositions)
+    {
+        foreach (long position in firstPositions)
+        {
+            if (position < 0) throw new OperandException(operation, "a first position of at least 0", $"{position}");
+        }
+    }
+
+    /// <summary>The table that turns x, made once a tape, for all layers: a row holds D/2 cosines, then D/2 sines.</summary>
+    /// <param name="tape">Keeps it.</param>
+    /// <param name="x">[B, T, H, D].</param>
+    /// <param name="firstPositions">The position of token 0: one for all rows of x, or B of them.</param>
+    /// <param name="frequencyBase">The base of the wavelengths.</param>
+    /// <returns>F32 [T, D], or [B T, D] where each row of x has a position of its own.</returns>
+    public static Tensor Of(Tape tape, Tensor x, ReadOnlySpan<long> firstPositions, float frequencyBase)
+    {
+        var key = new Key(x.Device, x.Shape[1], x.Shape[3], firstPositions.ToArray(), frequencyBase);
+        return tape.Shared(key, () => Make(key));
+    }
+
+    private static Tensor Make(Key key)
+    {
+        Tensor table = Tensor.Empty([key.FirstPositions.Length * key.Tokens, key.Size], DType.F32, key.Device);
+        if (table.Count == 0) return table;
+        if (!key.Device.IsCpu)
+        {
+            RotaryCuda.Fill(table, key.Tokens, key.FirstPositions, key.FrequencyBase);
+            return table;
+        }
+
+        for (int i = 0; i < key.FirstPositions.Length; i++)
+            Fill(table.Floats + ((long)i * key.Tokens * key.Size), key.Tokens, key.Size, key.FirstPositions[i], key.FrequencyBase);
+        return table;
+    }
+
     /// <summary>Fills a table [T, D]: a row holds D/2 cosines, then D/2 sines.</summary>
-    public static void Fill(float* table, int tokens, int size, long firstPosition, double frequencyBase)
+    private static void Fill(float* table, int tokens, int size, long firstPosition, double frequencyBase)
     {
         int half = size / 2;
         double[] frequencies = Frequencies(size, frequencyBase);
@@ -40,5 +77,14 @@ internal static unsafe class RotaryTable
                 }
             }
         });
+    }
+
+    private sealed record Key(Device Device, int Tokens, int Size, long[] FirstPositions, float FrequencyBase)
+    {
+        public bool Equals(Key? other) =>
+            other is not null && (Device, Tokens, Size, FrequencyBase) == (other.Device, other.Tokens, other.Size, other.FrequencyBase) &&
+            FirstPositions.AsSpan().SequenceEqual(other.FirstPositions);
+
+        public override int GetHashCode() => HashCode.Combine(Device, Tokens, Size, FirstPositions[0], FirstPositions.Length);
     }
 }

@@ -1,28 +1,29 @@
 #include "packs.cuh"
 
-// table [tokens, 2 half]: cosines, then sines, of position × frequency. The angle is double: exact to float at any position.
+// table [rows, 2 half]: cosines, then sines, of position × frequency, `tokens` rows from each first position on. The angle is double:
+// exact to float at any position.
 extern "C" __global__ void __launch_bounds__(256) rotary_table(
-    const double *frequencies, float *table, int tokens, int half, long long first_position)
+    const double *frequencies, const long long *first_positions, float *table, int rows, int tokens, int half)
 {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= (long long)tokens * half) return;
-    int t = (int)(i / half), j = (int)(i % half);
+    if (i >= (long long)rows * half) return;
+    int row = (int)(i / half), j = (int)(i % half);
     double sine, cosine;
-    sincos((double)(first_position + t) * frequencies[j], &sine, &cosine);
-    table[(long long)t * 2 * half + j] = (float)cosine;
-    table[(long long)t * 2 * half + half + j] = (float)sine;
+    sincos((double)(first_positions[row / tokens] + row % tokens) * frequencies[j], &sine, &cosine);
+    table[(long long)row * 2 * half + j] = (float)cosine;
+    table[(long long)row * 2 * half + half + j] = (float)sine;
 }
 
 #ifdef SIZE
-// (x₁, x₂) → (x₁ cos − x₂ sin, x₂ cos + x₁ sin), x₁ and x₂ the halves of a head; direction −1 turns back. x [B, T, H, SIZE]; a
-// thread has PACK neighbours of both halves.
+// (x₁, x₂) → (x₁ cos − x₂ sin, x₂ cos + x₁ sin), x₁ and x₂ the halves of a head; direction −1 turns back. x [B, T, H, SIZE]; the
+// table's rows are those of the T tokens, or of all B T. A thread has PACK neighbours of both halves.
 extern "C" __global__ void __launch_bounds__(256) rotary(
-    const ELEMENT *x, const float *__restrict__ table, ELEMENT *y, int rows, int tokens, int heads, float direction, int fresh)
+    const ELEMENT *x, const float *__restrict__ table, ELEMENT *y, int rows, int table_rows, int heads, float direction, int fresh)
 {
     constexpr int half = SIZE / 2, threads_per_row = half / PACK;
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (long long)rows * threads_per_row) return;
-    int row = (int)(i / threads_per_row), j = (int)(i % threads_per_row) * PACK, t = row / heads % tokens;
+    int row = (int)(i / threads_per_row), j = (int)(i % threads_per_row) * PACK, t = row / heads % table_rows;
     float cosine[PACK], sine[PACK], first[PACK], second[PACK];
     load(table + (long long)t * SIZE + j, cosine);
     load(table + (long long)t * SIZE + half + j, sine);

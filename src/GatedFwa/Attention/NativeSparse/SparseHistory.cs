@@ -13,6 +13,7 @@ internal sealed class SparseHistory : IDisposable
     private readonly NativeSparseOptions _options;
     private readonly GatedWindowShape _shape;
     private readonly RingBuffer _keys, _values, _pooledKeys, _pooledValues;
+    private readonly RingCursors _cursors;
 
     /// <summary>Begins empty texts.</summary>
     /// <param name="shape">Batch, heads and head size of the attention.</param>
@@ -27,17 +28,28 @@ internal sealed class SparseHistory : IDisposable
         (_keys, _values) = (Room(FirstCapacity), Room(FirstCapacity));
         int blocks = Math.Max(1, FirstCapacity / options.BlockSize);
         (_pooledKeys, _pooledValues) = (Room(blocks), Room(blocks));
+        _cursors = new(shape.Batch);
     }
 
     private SparseHistory(SparseHistory other)
     {
-        (_shape, _options, Count) = (other._shape, other._options, other.Count);
+        (_shape, _options, _cursors) = (other._shape, other._options, other._cursors.Clone());
         (_keys, _values) = (other._keys.Clone(), other._values.Clone());
         (_pooledKeys, _pooledValues) = (other._pooledKeys.Clone(), other._pooledValues.Clone());
     }
 
-    /// <summary>Tokens of each text.</summary>
-    public int Count { get; private set; }
+    private SparseHistory(SparseHistory whole, int text)
+    {
+        (_shape, _options, _cursors) = (whole._shape with { Batch = 1 }, whole._options, whole._cursors.Row(text));
+        (_keys, _values) = (whole._keys.Row(text), whole._values.Row(text));
+        (_pooledKeys, _pooledValues) = (whole._pooledKeys.Row(text), whole._pooledValues.Row(text));
+    }
+
+    /// <summary>Tokens of the longest text.</summary>
+    public int Count => _cursors.MostCount;
+
+    /// <summary>Whether all texts are equally long: only then can tokens come to all at once.</summary>
+    public bool HasEqualTexts => _cursors.AreEqual;
 
     /// <summary>Bytes of keys, values and means, held or reserved for the next.</summary>
     public long Bytes => _keys.Bytes + _values.Bytes + _pooledKeys.Bytes + _pooledValues.Bytes;
@@ -54,20 +66,23 @@ internal sealed class SparseHistory : IDisposable
     /// <summary>[B, ≥ complete blocks, Hkv, D].</summary>
     public Tensor PooledValues => Rows(_pooledValues);
 
-    /// <summary>Adds tokens, and the means of the blocks that they fill.</summary>
+    /// <summary>One of the texts by itself, in the same memory, for as long as this lives; it is not disposed.</summary>
+    public SparseHistory Text(int text) => new(this, text);
+
+    /// <summary>Adds tokens to texts that are equally long, and the means of the blocks that they fill.</summary>
     /// <param name="k">[B, T, Hkv, D].</param>
     /// <param name="v">[B, T, Hkv, D].</param>
     /// <returns>The attention of these tokens' queries to the text so far.</returns>
     public NativeSparseProblem Append(Tensor k, Tensor v)
     {
         int tokens = k.Shape[1], count = checked(Count + tokens), pooled = Count / _options.BlockSize;
-        Reserve(_keys, _values, count, Count);
-        RingBuffer.Write(_keys, k, _values, v, tokens, Count);
-        Count = count;
+        if (Reserve(_keys, _values, count)) _cursors.Unwrap();
+        _cursors.MoveOn(tokens, _keys.Capacity);
+        RingBuffer.Write(_keys, k, _values, v, tokens, _cursors);
 
         NativeSparseProblem problem = NativeSparseProblem.Check(_shape with { Tokens = tokens, Positions = count }, _options);
         if (problem.Blocks.PooledRows == pooled) return problem;
-        Reserve(_pooledKeys, _pooledValues, problem.Blocks.PooledRows, pooled);
+        Reserve(_pooledKeys, _pooledValues, problem.Blocks.PooledRows);
         BlockPooling.Pool(problem, Keys, PooledKeys, pooled);
         BlockPooling.Pool(problem, Values, PooledValues, pooled);
         return problem;
@@ -77,20 +92,26 @@ internal sealed class SparseHistory : IDisposable
     public SparseHistory Clone() => new(this);
 
     /// <summary>Forgets the texts; the memory is kept.</summary>
-    public void Clear() => Count = 0;
+    public void Clear() => _cursors.Clear();
+
+    /// <summary>Forgets one text.</summary>
+    public void Clear(int text) => _cursors.Clear(text);
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _cursors.Dispose();
         foreach (RingBuffer buffer in (RingBuffer[])[_keys, _values, _pooledKeys, _pooledValues]) buffer.Dispose();
     }
 
-    private static void Reserve(RingBuffer keys, RingBuffer values, int rows, int held)
+    /// <summary>Makes room, and says whether it had to.</summary>
+    private static bool Reserve(RingBuffer keys, RingBuffer values, int rows)
     {
-        if (rows <= keys.Capacity) return;
+        if (rows <= keys.Capacity) return false;
         int capacity = (int)Math.Min(int.MaxValue, Math.Max(rows, 2L * keys.Capacity));
-        keys.Grow(capacity, held);
-        values.Grow(capacity, held);
+        keys.Grow(capacity);
+        values.Grow(capacity);
+        return true;
     }
 
     private Tensor Rows(RingBuffer buffer) => buffer.Slots.Alias([_shape.Batch, buffer.Capacity, _shape.KeyHeads, _shape.HeadSize]);

@@ -4,8 +4,8 @@ using GatedFwa.Tensors.Autograd;
 namespace GatedFwa.Attention;
 
 /// <summary>
-/// The last W keys, values and decays of a text: decoding in constant memory. Without a window nothing is ever overwritten and the
-/// memory doubles whenever the text has filled it.
+/// The last W keys, values and decays of a batch of texts, each as long as it is: decoding in constant memory. Without a window nothing
+/// is ever overwritten and the memory doubles whenever the longest text has filled it.
 /// </summary>
 public sealed class KeyValueRing : IDisposable
 {
@@ -13,6 +13,7 @@ public sealed class KeyValueRing : IDisposable
 
     private readonly int _batch;
     private readonly int _limit;
+    private readonly bool _isText; // Of a ring that owns the memory.
 
     /// <summary>Makes an empty ring.</summary>
     /// <param name="batch">Texts that advance together, B.</param>
@@ -45,25 +46,49 @@ public sealed class KeyValueRing : IDisposable
         Keys = new(batch, keyHeads, capacity, headSize, type, device);
         Values = new(batch, keyHeads, capacity, headSize, type, device);
         if (gated) Alpha = new(batch, heads, capacity, 1, DType.F32, device);
+        Cursors = new(batch);
     }
 
     private KeyValueRing(KeyValueRing other)
     {
-        (_batch, _limit, Window, QueryShape, Count, Next) = (other._batch, other._limit, other.Window, other.QueryShape, other.Count, other.Next);
+        (_batch, _limit, Window, QueryShape) = (other._batch, other._limit, other.Window, other.QueryShape);
         (Keys, Values, Alpha) = (other.Keys.Clone(), other.Values.Clone(), other.Alpha?.Clone());
+        Cursors = other.Cursors.Clone();
+    }
+
+    private KeyValueRing(KeyValueRing whole, int text)
+    {
+        (_batch, _limit, Window, _isText) = (1, whole._limit, whole.Window, true);
+        QueryShape = [1, 1, whole.QueryShape[2], whole.QueryShape[3]];
+        (Keys, Values, Alpha) = (whole.Keys.Row(text), whole.Values.Row(text), whole.Alpha?.Row(text));
+        Cursors = whole.Cursors.Row(text);
     }
 
     /// <summary>Keys a query sees, its own included; null for all.</summary>
     public int? Window { get; }
 
-    /// <summary>Positions held: at most the window.</summary>
-    public int Count { get; private set; }
+    /// <summary>Positions held of the longest text: at most the window.</summary>
+    public int Count => Cursors.MostCount;
 
     /// <summary>Bytes of keys, values and decays, held or reserved for the next.</summary>
     public long Bytes => Keys.Bytes + Values.Bytes + (Alpha?.Bytes ?? 0);
 
-    /// <summary>One past the slot of the newest position; older ones lie before it, wrapping around.</summary>
-    internal int Next { get; private set; }
+    /// <summary>Whether several new tokens can come to all texts at once: as much of each is in sight of the first of them.</summary>
+    internal bool HasEqualPasts
+    {
+        get
+        {
+            for (int row = 1; row < _batch; row++)
+            {
+                if (Past(row) != Past(0)) return false;
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>Where each text is.</summary>
+    internal RingCursors Cursors { get; }
 
     internal Shape QueryShape { get; }
 
@@ -73,7 +98,17 @@ public sealed class KeyValueRing : IDisposable
 
     internal RingBuffer? Alpha { get; }
 
-    /// <summary>Adds new positions; those that leave the window are overwritten.</summary>
+    /// <summary>One of the texts by itself: a ring of a batch of 1 in the same memory, for as long as this one lives. What is done to
+    /// either is done to both.</summary>
+    /// <param name="text">Which, counted from 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such text.</exception>
+    public KeyValueRing Text(int text)
+    {
+        CheckText(text);
+        return new(this, text);
+    }
+
+    /// <summary>Adds new positions, as many to each text; those that leave the window are overwritten.</summary>
     /// <param name="k">[B, T, Hkv, D] in the ring's type.</param>
     /// <param name="v">[B, T, Hkv, D] in the ring's type.</param>
     /// <param name="alpha">F32 [B, T, H], or none as when the ring was made.</param>
@@ -83,16 +118,9 @@ public sealed class KeyValueRing : IDisposable
         Check(k, v, alpha);
         int kept = Math.Min(k.Shape[1], _limit);
         Reserve((int)Math.Min(_limit, (long)Count + kept));
-        RingBuffer.Write(Keys, k, Values, v, kept, Next);
-        Alpha?.Write(alpha!, kept, Next);
-        MoveOn(kept);
-    }
-
-    /// <summary>So many positions have been written from <see cref="Next"/> on.</summary>
-    internal void MoveOn(int kept)
-    {
-        Next = (int)(((long)Next + kept) % Keys.Capacity);
-        Count = (int)Math.Min(Keys.Capacity, (long)Count + kept);
+        Cursors.MoveOn(kept, Keys.Capacity);
+        RingBuffer.Write(Keys, k, Values, v, kept, Cursors);
+        Alpha?.Write(alpha!, kept, Cursors);
     }
 
     /// <summary>Adds new positions and gives what their queries attend to: the visible past followed by them, in order of time.</summary>
@@ -101,19 +129,23 @@ public sealed class KeyValueRing : IDisposable
     /// <param name="v">[B, T, Hkv, D] in the ring's type.</param>
     /// <param name="alpha">F32 [B, T, H], or none as when the ring was made.</param>
     /// <returns>Keys and values [B, S, Hkv, D], decays [B, S, H] or none; S ≤ W − 1 + T.</returns>
-    /// <exception cref="OperandException">The shapes do not match.</exception>
+    /// <exception cref="OperandException">The shapes do not match, or not as much is in sight of each text.</exception>
     public (Tensor Keys, Tensor Values, Tensor? Alpha) Extend(Tape tape, Tensor k, Tensor v, Tensor? alpha)
     {
         Check(k, v, alpha);
-        // The first new query sees the W − 1 positions before it.
-        int past = Math.Min(Count, _limit - 1), positions = checked(past + k.Shape[1]);
-        int oldest = Next >= past ? Next - past : Next - past + Keys.Capacity;
+        if (!HasEqualPasts)
+        {
+            throw new OperandException(
+                nameof(KeyValueRing), "texts of one length, or of at least the window (else extend them one by one: Text)", "others");
+        }
+
+        int past = Past(0), positions = checked(past + k.Shape[1]);
         Tensor keys = tape.Allocate([_batch, positions, k.Shape[2], k.Shape[3]], k.Type, k.Device);
         Tensor values = tape.Allocate(keys.Shape, k.Type, k.Device);
-        Keys.Join(oldest, past, k, keys);
-        Values.Join(oldest, past, v, values);
+        Keys.Join(Cursors, past, k, keys);
+        Values.Join(Cursors, past, v, values);
         Tensor? decays = alpha is null ? null : tape.Allocate([_batch, positions, alpha.Shape[2]], DType.F32, k.Device);
-        if (decays is not null) Alpha!.Join(oldest, past, alpha!, decays);
+        if (decays is not null) Alpha!.Join(Cursors, past, alpha!, decays);
         Append(k, v, alpha);
         return (keys, values, decays);
     }
@@ -122,14 +154,34 @@ public sealed class KeyValueRing : IDisposable
     public KeyValueRing Clone() => new(this);
 
     /// <summary>Forgets everything; the memory is kept.</summary>
-    public void Clear() => (Next, Count) = (0, 0);
+    public void Clear() => Cursors.Clear();
 
-    /// <inheritdoc/>
+    /// <summary>Forgets one text.</summary>
+    /// <param name="text">Which, counted from 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such text.</exception>
+    public void Clear(int text)
+    {
+        CheckText(text);
+        Cursors.Clear(text);
+    }
+
+    /// <summary>Gives the memory back; that of a <see cref="Text"/> belongs to the ring it is of.</summary>
     public void Dispose()
     {
+        if (_isText) return;
+        Cursors.Dispose();
         Keys.Dispose();
         Values.Dispose();
         Alpha?.Dispose();
+    }
+
+    /// <summary>What the first new query of a text will see: the W − 1 positions before it, as far as they exist.</summary>
+    private int Past(int row) => Math.Min(Cursors[row].Count, _limit - 1);
+
+    private void CheckText(int text)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(text);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(text, _batch);
     }
 
     private void Check(Tensor k, Tensor v, Tensor? alpha)
@@ -172,9 +224,9 @@ public sealed class KeyValueRing : IDisposable
     {
         if (positions <= Keys.Capacity) return;
         int capacity = (int)Math.Min(_limit, Math.Max(positions, 2L * Keys.Capacity));
-        Keys.Grow(capacity, Count);
-        Values.Grow(capacity, Count);
-        Alpha?.Grow(capacity, Count);
-        Next = Count;
+        Keys.Grow(capacity);
+        Values.Grow(capacity);
+        Alpha?.Grow(capacity);
+        Cursors.Unwrap();
     }
 }

@@ -8,43 +8,42 @@ internal static class RingBufferCuda
 {
     private const int Threads = 256;
 
-    // Kernels can read a cursor a row from the GPU; a ring has one for all.
-    private const long OneCursor = 0;
-
     private static readonly KernelSource Source = new(typeof(RingBufferCuda), "ring_buffer.cu");
 
     /// <summary>
-    /// Writes the last <paramref name="kept"/> tokens of [B, T, heads, size] from slot <paramref name="next"/> on, wrapping around;
-    /// a second pair of the same shapes goes along in the same launch.
+    /// Writes the last <paramref name="kept"/> tokens of [B, T, heads, size] to the slots that end where the cursors are; a second pair
+    /// of the same shapes goes along in the same launch.
     /// </summary>
-    public static void Append(Tensor tokens, Tensor slots, Tensor? otherTokens, Tensor? otherSlots, int kept, int next)
+    public static void Append(Tensor tokens, Tensor slots, Tensor? otherTokens, Tensor? otherSlots, int kept, RingCursors cursors)
     {
         (int heads, int capacity, int size) = (slots.Shape[1], slots.Shape[2], slots.Shape[3]);
         (int units, CudaKernel kernel) = Kernel(slots, "ring_append", size);
         long count = (long)slots.Shape[0] * kept * heads * units;
         kernel.Launch(
             Shape(otherTokens is null ? count : 2 * count),
-            tokens, otherTokens, slots, otherSlots, OneCursor, next, tokens.Shape[1], kept, heads, capacity, units, count);
+            tokens, otherTokens, slots, otherSlots, cursors.AddressOn(slots.Cuda), cursors[0].Next, tokens.Shape[1], kept, heads, capacity,
+            units, count);
     }
 
     /// <summary>
-    /// Writes the <paramref name="past"/> slots from <paramref name="oldest"/> on and then the tokens to [B, S, heads, size].
+    /// Writes the <paramref name="past"/> slots that end where the cursors are and then the tokens to [B, S, heads, size].
     /// </summary>
-    public static void Join(Tensor slots, Tensor tokens, Tensor joined, int oldest, int past)
+    public static void Join(Tensor slots, Tensor tokens, Tensor joined, RingCursors cursors, int past)
     {
         (int heads, int capacity, int size) = (slots.Shape[1], slots.Shape[2], slots.Shape[3]);
         (int units, CudaKernel kernel) = Kernel(slots, "ring_join", size);
         long count = (long)slots.Shape[0] * (past + tokens.Shape[1]) * heads * units;
-        kernel.Launch(Shape(count), slots, tokens, joined, oldest, past, tokens.Shape[1], heads, capacity, units, count);
+        kernel.Launch(
+            Shape(count),
+            slots, tokens, joined, cursors.AddressOn(slots.Cuda), cursors[0].Next, past, tokens.Shape[1], heads, capacity, units, count);
     }
 
-    /// <summary>Copies the first <paramref name="count"/> slots of each head to a ring of another capacity.</summary>
-    public static void Move(Tensor slots, Tensor grown, int count)
+    /// <summary>Copies the slots of each head to a ring of a greater capacity.</summary>
+    public static void Move(Tensor slots, Tensor grown)
     {
         (int units, CudaKernel kernel) = Kernel(slots, "ring_move", slots.Shape[3]);
-        long kept = (long)count * units, all = slots.Shape[0] * slots.Shape[1] * kept;
-        if (all > 0)
-            kernel.Launch(Shape(all), slots, grown, (long)slots.Shape[2] * units, (long)grown.Shape[2] * units, kept, all);
+        long kept = (long)slots.Shape[2] * units, all = slots.Shape[0] * slots.Shape[1] * kept;
+        kernel.Launch(Shape(all), slots, grown, kept, (long)grown.Shape[2] * units, kept, all);
     }
 
     /// <summary>Copies the last token of [B, T, …] to [B, …].</summary>

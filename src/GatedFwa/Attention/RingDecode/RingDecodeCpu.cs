@@ -209,8 +209,8 @@ internal static unsafe class RingDecodeCpu
         public readonly int Count = count;
         public readonly int Size = ring.Keys.Size;
         public readonly int Capacity = ring.Keys.Capacity;
-        public readonly int Positions = ring.Count;
-        public readonly int Next = ring.Next;
+        public readonly int Positions = ring.Cursors[row].Count;
+        public readonly int Next = ring.Cursors[row].Next;
         public readonly float ScaleLog2 = scaleLog2;
         public readonly float* Keys = ring.Keys.Head(row, keyHead);
         public readonly float* Values = ring.Values.Head(row, keyHead);

@@ -40,12 +40,12 @@ internal static class RingDecodeCuda
 
     private static readonly KernelSource Source = new(typeof(RingDecodeCuda), "ring_decode.cu");
 
-    /// <summary>Attends to a ring whose newest position the host knows.</summary>
+    /// <summary>Attends to a ring whose newest positions the host knows.</summary>
     public static void Forward(Tensor q, KeyValueRing ring, float scale, Tensor o)
     {
         var plan = new Plan(q.Cuda, ring, ring.Count, joins: true);
         using CudaStorage? scratch = plan.ScratchBytes == 0 ? null : q.Cuda.Memory.Rent(plan.ScratchBytes);
-        plan.Launch([q], [("PREPARES", false)], scale, o, cursors: 0, scratch);
+        plan.Launch([q], [("PREPARES", false)], scale, o, ring.Cursors.AddressOn(q.Cuda), scratch);
     }
 
     /// <summary>How a ring is dealt to blocks.</summary>
@@ -94,7 +94,7 @@ internal static class RingDecodeCuda
         /// <param name="queryDefines">Which of both, and how it is made.</param>
         /// <param name="scale">Of scores.</param>
         /// <param name="o">[B, 1, H, D].</param>
-        /// <param name="cursors">Where in GPU memory each text's (next slot, count) lies; 0 where the ring's holds for all.</param>
+        /// <param name="cursors">Where in GPU memory each text's (next slot, count) lies; 0 where the first's holds for all.</param>
         /// <param name="scratch">Memory of <see cref="ScratchBytes"/>.</param>
         public void Launch(
             ReadOnlySpan<KernelArgument> query,
@@ -110,10 +110,11 @@ internal static class RingDecodeCuda
                 ("WARPS", _warps), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
+            RingCursor first = _ring.Cursors[0];
             KernelArgument[] arguments =
             [
-                .. query, _ring.Keys.Slots, _ring.Values.Slots, _ring.Alpha?.Slots, cursors, _ring.Next, _ring.Count, _ring.Keys.Capacity,
-                _group, _keyHeads, scale * (float)Units.Log2E, o, partial, stretches,
+                .. query, _ring.Keys.Slots, _ring.Values.Slots, _ring.Alpha?.Slots, cursors, first.Next, first.Count,
+                _ring.Keys.Capacity, _group, _keyHeads, scale * (float)Units.Log2E, o, partial, stretches,
             ];
             var shape = new LaunchShape(_splits, Warp * _warps, BlocksY: _slices, BlocksZ: _batch * _keyHeads, Overlaps: true);
             _device.Kernel(Source, "ring_decode", defines).Launch(shape, arguments);

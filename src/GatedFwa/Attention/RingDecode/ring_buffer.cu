@@ -1,9 +1,13 @@
 // Copies between a ring [B, heads, capacity, row] and tokens [B, T, heads, row]. A row of a head is `units` of UNIT, the widest
 // access that divides it. One thread copies one unit; neighbours copy neighbours.
 
-// Where a text's newest position lies: `next` is one past its slot. The same for all rows, or, where `cursors` is given, a row's
-// own: [B] of (next, count).
-__device__ __forceinline__ int next_of(const int2 *cursors, int next, int row) { return cursors ? cursors[row].x : next; }
+// A slot counted from the `positions` slots that end at a text's newest position, wrapping around: `next` is one past that. The same for
+// all rows, or, where `cursors` is given, a row's own: [B] of (next, count).
+__device__ __forceinline__ int slot_of(const int2 *cursors, int next, int row, int positions, int index, int capacity)
+{
+    if (cursors) next = cursors[row].x;
+    return (int)(((long long)next + capacity - positions + index) % capacity);
+}
 
 __device__ __forceinline__ void append(const UNIT *tokens, UNIT *slots, const int2 *cursors, int next, int length, int kept,
                                        int heads, int capacity, int units, long long i)
@@ -13,7 +17,7 @@ __device__ __forceinline__ void append(const UNIT *tokens, UNIT *slots, const in
     const int head = (int)(i % heads);
     i /= heads;
     const int token = (int)(i % kept), row = (int)(i / kept);
-    const int slot = (next_of(cursors, next, row) + token) % capacity;
+    const int slot = slot_of(cursors, next, row, kept, token, capacity);
     const long long source = ((long long)row * length + (length - kept) + token) * heads + head;
     const long long target = ((long long)row * heads + head) * capacity + slot;
     slots[target * units + unit] = tokens[source * units + unit];
@@ -31,9 +35,9 @@ extern "C" __global__ void ring_append(const UNIT *first, const UNIT *second, UN
         append(second, second_slots, cursors, next, length, kept, heads, capacity, units, i - count);
 }
 
-// The `past` slots from `oldest` on, wrapping around, and then T tokens: [B, past + T, heads, row].
-extern "C" __global__ void ring_join(const UNIT *slots, const UNIT *tokens, UNIT *joined, int oldest, int past, int length, int heads,
-                                     int capacity, int units, long long count)
+// The `past` newest slots and then T tokens: [B, past + T, heads, row].
+extern "C" __global__ void ring_join(const UNIT *slots, const UNIT *tokens, UNIT *joined, const int2 *cursors, int next, int past,
+                                     int length, int heads, int capacity, int units, long long count)
 {
     const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;
@@ -45,7 +49,7 @@ extern "C" __global__ void ring_join(const UNIT *slots, const UNIT *tokens, UNIT
     const int position = (int)(i % (past + length)), row = (int)(i / (past + length));
     if (position < past)
     {
-        const int slot = (int)(((long long)oldest + position) % capacity);
+        const int slot = slot_of(cursors, next, row, past, position, capacity);
         joined[index] = slots[(((long long)row * heads + head) * capacity + slot) * units + unit];
     }
     else

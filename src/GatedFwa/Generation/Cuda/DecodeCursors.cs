@@ -6,48 +6,70 @@ namespace GatedFwa.Generation;
 
 /// <summary>
 /// Where each text of a batch is, in GPU memory: a graph's kernels read it and move it on themselves. The host, which counts along,
-/// writes it only where it has moved otherwise: by a prompt, a reset.
+/// writes it only where it has moved otherwise: by a prompt, a reset, a text that becomes idle or no longer is.
 /// </summary>
+/// <remarks>An idle text goes through a step with the others and comes nowhere: it stands one slot further than it is, on the slot that
+/// its next token will take, where it does no harm.</remarks>
 internal sealed class DecodeCursors : IDisposable
 {
-    private readonly int _batch;
-    private readonly CudaStorage _positions, _slots;
-    private Place? _place;
+    private readonly CudaStorage _positionsThere, _slotsThere, _idleThere;
+    private readonly long[] _positions;
+    private readonly RingCursor[] _slots;
+    private readonly int[] _idle;
+    private bool _areThere;
 
     public DecodeCursors(CudaDevice device, int batch)
     {
-        _batch = batch;
-        _positions = device.Memory.Rent(batch * sizeof(long));
-        _slots = device.Memory.Rent(batch * 2L * sizeof(int));
+        (_positions, _slots, _idle) = (new long[batch], new RingCursor[batch], new int[batch]);
+        _positionsThere = device.Memory.Rent(batch * sizeof(long));
+        _slotsThere = device.Memory.Rent(batch * 2L * sizeof(int));
+        _idleThere = device.Memory.Rent(batch * sizeof(int));
     }
 
     /// <summary>Address of int64 [B]: tokens of each text.</summary>
-    public nint Positions => _positions.Address;
+    public nint Positions => _positionsThere.Address;
 
     /// <summary>Address of int32 [B, 2]: one past the newest slot of each text's rings, and the slots in use.</summary>
-    public nint Slots => _slots.Address;
+    public nint Slots => _slotsThere.Address;
+
+    /// <summary>Address of int32 [B]: 1 for texts that the step leaves as they are, 0 for the others.</summary>
+    public nint Idle => _idleThere.Address;
 
     /// <summary>Before a step: says where the texts are, if the GPU does not know.</summary>
-    public void Set(long position, KeyValueRing ring)
+    public void Set(DecodeState state, ReadOnlySpan<bool> idle)
     {
-        var place = new Place(position, ring.Next, ring.Count);
-        if (place == _place) return;
-        long[] positions = new long[_batch];
-        Array.Fill(positions, position);
-        int[] slots = [.. Enumerable.Range(0, 2 * _batch).Select(i => i % 2 == 0 ? ring.Next : ring.Count)];
-        _positions.CopyFromHost(MemoryMarshal.AsBytes(positions.AsSpan()), 0);
-        _slots.CopyFromHost(MemoryMarshal.AsBytes(slots.AsSpan()), 0);
-        _place = place;
+        KeyValueRing ring = state.Layers[0].Ring;
+        for (int text = 0; text < _positions.Length; text++)
+        {
+            bool isIdle = !idle.IsEmpty && idle[text];
+            RingCursor slot = ring.Cursors[text];
+            if (isIdle) slot = slot.Plus(1, ring.Keys.Capacity);
+            int flag = isIdle ? 1 : 0;
+            _areThere &= (_positions[text], _slots[text], _idle[text]) == (state.Positions[text], slot, flag);
+            (_positions[text], _slots[text], _idle[text]) = (state.Positions[text], slot, flag);
+        }
+
+        if (_areThere) return;
+        _positionsThere.CopyFromHost(MemoryMarshal.AsBytes(_positions.AsSpan()), 0);
+        _slotsThere.CopyFromHost(MemoryMarshal.AsBytes(_slots.AsSpan()), 0);
+        _idleThere.CopyFromHost(MemoryMarshal.AsBytes(_idle.AsSpan()), 0);
+        _areThere = true;
     }
 
     /// <summary>After a step: the GPU has come as far.</summary>
-    public void MovedOn(long position, KeyValueRing ring) => _place = new(position, ring.Next, ring.Count);
+    public void MovedOn(int capacity)
+    {
+        for (int text = 0; text < _positions.Length; text++)
+        {
+            if (_idle[text] != 0) continue;
+            (_positions[text], _slots[text]) = (_positions[text] + 1, _slots[text].Plus(1, capacity));
+        }
+    }
 
     public void Dispose()
     {
-        _positions.Dispose();
-        _slots.Dispose();
+        _positionsThere.Dispose();
+        _slotsThere.Dispose();
+        _idleThere.Dispose();
     }
-
-    private sealed record Place(long Position, int Next, int Count);
 }

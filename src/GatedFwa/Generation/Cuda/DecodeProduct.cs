@@ -164,7 +164,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             x.Address, x.Stream, x.Normed?.Squares, x.Parts?.Outputs ?? 0, x.Parts?.Stretches ?? 0, norm, epsilon,
             addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
             decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
-            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values,
+            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values, memory?.Idle ?? 0,
             nextNorm, leaves?.Values, leaves?.Squares);
     }
 
@@ -202,5 +202,6 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="Width">Of keys.</param>
     /// <param name="Keys">[B, Hkv, D] in the weights' type.</param>
     /// <param name="Values">[B, Hkv, D] in the weights' type.</param>
-    internal sealed record KeptToken(nint Projections, int Stride, int Width, Tensor Keys, Tensor Values);
+    /// <param name="Idle">Address of int32 [B]: not 0 for texts whose token before stays.</param>
+    internal sealed record KeptToken(nint Projections, int Stride, int Width, Tensor Keys, Tensor Values, nint Idle);
 }

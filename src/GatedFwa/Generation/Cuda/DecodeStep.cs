@@ -75,22 +75,24 @@ internal sealed class DecodeStep : IDisposable
     /// <summary>Feeds one token a text.</summary>
     /// <param name="tape">Owns the result.</param>
     /// <param name="tokens">I32 [B, 1].</param>
-    /// <returns>F32 [B, V]: the scores of the next token.</returns>
+    /// <param name="idle">Texts that stay as they are, whatever their token; none unless given.</param>
+    /// <returns>F32 [B, V]: the scores of the next token; of idle texts anything.</returns>
     /// <exception cref="OperandException">A token that the host can see is out of range.</exception>
-    public Tensor Advance(Tape tape, Tensor tokens)
+    public Tensor Advance(Tape tape, Tensor tokens, bool[]? idle = null)
     {
         tokens = Embedding.OnDevice(tape, tokens, _embedding);
         foreach (Parameter parameter in Model.Parameters) parameter.Value.As(_type); // A graph reads the copies where they lie.
-        _cursors.Set(_state.Position, _state.Layers[0].Ring);
+        _cursors.Set(_state, idle);
         Begin(tokens);
         if (_graph is null && _ranBefore) _graph = CudaGraph.Capture(_device, RunLayers);
         if (_graph is null) RunLayers();
         else _graph.Launch();
         _ranBefore = true;
 
-        foreach (LayerState layer in _state.Layers) layer.Ring.MoveOn(1);
-        _state.MoveOn(1);
-        _cursors.MovedOn(_state.Position, _state.Layers[0].Ring);
+        int capacity = _state.Layers[0].Ring.Keys.Capacity;
+        foreach (LayerState layer in _state.Layers) layer.Ring.Cursors.MoveOn(1, capacity, idle);
+        _state.MoveOn(1, idle);
+        _cursors.MovedOn(capacity);
         return Scores(tape);
     }
 
@@ -136,6 +138,7 @@ internal sealed class DecodeStep : IDisposable
         _angles,
         _cursors.Positions,
         _cursors.Slots,
+        _cursors.Idle,
         _state.Layers[0].Ring.Keys.Capacity);
 
     private void RunLayers()
@@ -181,6 +184,7 @@ internal sealed class DecodeStep : IDisposable
     {
         if (state.PreviousKey is null) return null;
         nint keys = _projections.Address + (_config.Width * sizeof(float));
-        return new(keys, _projections.Shape[1], _config.KeyHeads * _config.HeadSize, state.PreviousKey, state.PreviousValue!);
+        int width = _config.KeyHeads * _config.HeadSize;
+        return new(keys, _projections.Shape[1], width, state.PreviousKey, state.PreviousValue!, _cursors.Idle);
     }
 }

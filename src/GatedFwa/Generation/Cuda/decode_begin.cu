@@ -1,9 +1,9 @@
 // How a decoding step begins: the new token's row of the residual stream x [B, width]; cosines and sines of its position [B, 2 half];
-// and the text is one longer: `positions` counts its tokens, a cursor is (one past the newest slot of its ring, slots in use). A block
-// a text.
+// and the text is one longer, unless it is idle: `positions` counts its tokens, a cursor is (one past the newest slot of its ring, slots
+// in use). A block a text.
 extern "C" __global__ void __launch_bounds__(256)
 decode_begin(const int *tokens, const float *table, int vocabulary, int width, float *x, const double *frequencies, int half,
-             float *angles, long long *positions, int2 *cursors, int capacity)
+             float *angles, long long *positions, int2 *cursors, const int *idle, int capacity)
 {
     const int row = blockIdx.x, token = tokens[row];
     const long long position = positions[row];
@@ -18,7 +18,7 @@ decode_begin(const int *tokens, const float *table, int vocabulary, int width, f
         angles[row * 2 * half + half + j] = (float)sine;
     }
     __syncthreads();
-    if (threadIdx.x != 0) return;
+    if (threadIdx.x != 0 || idle[row]) return;
     positions[row] = position + 1;
     const int2 cursor = cursors[row];
     cursors[row] = make_int2((cursor.x + 1) % capacity, min(cursor.y + 1, capacity));

@@ -167,13 +167,15 @@ __device__ __forceinline__ void decay_rows(const float *x, const float *norm, fl
 }
 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
-// keys and as many values. `stream`: x in float, for the decays. `next_x`, if any, and `next_squares` [blocks, ROWS] are for a NORM of 2.
+// keys and as many values, but for texts that are `idle`. `stream`: x in float, for the decays. `next_x`, if any, and `next_squares`
+// [blocks, ROWS] are for a NORM of 2.
 extern "C" __global__ void __launch_bounds__(threads, least_blocks)
 decode_product(const INPUT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
                const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth,
                const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth, const float *gate,
                const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride, int kept_width,
-               ELEMENT *previous_keys, ELEMENT *previous_values, const float *next_norm, ELEMENT *next_x, float *next_squares)
+               ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle, const float *next_norm, ELEMENT *next_x,
+               float *next_squares)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]
@@ -208,7 +210,9 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
 #elif EPILOGUE == 2
     const int first_kept = blockIdx.x * threads + threadIdx.x, kept_end = kept ? 2 * ROWS * kept_width : 0;
     const auto kept_at = [&](int i) { return kept[(long long)(i / (2 * kept_width)) * kept_stride + i % (2 * kept_width)]; };
+    const auto stays_at = [&](int i) { return idle[i / (2 * kept_width)] != 0; };
     float keeps;
+    bool stays;
 #endif
 #if NORM == 2
     float some_squares[lane_squares];   // Of row threadIdx.x / 4, every fourth part.
@@ -242,6 +246,7 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
             }
 #elif EPILOGUE == 2
             keeps = first_kept < kept_end ? kept_at(first_kept) : 0.0f;
+            stays = first_kept < kept_end && stays_at(first_kept);
 #endif
 #if NORM == 2
 #pragma unroll
@@ -417,6 +422,7 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
 #if EPILOGUE == 2
     for (int i = first_kept; i < kept_end; i += gridDim.x * threads)
     {
+        if (i == first_kept ? stays : stays_at(i)) continue;
         const int row = i / (2 * kept_width), column = i % (2 * kept_width);
         ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
         target[(long long)row * kept_width + column] = from_float<ELEMENT>(i == first_kept ? keeps : kept_at(i));

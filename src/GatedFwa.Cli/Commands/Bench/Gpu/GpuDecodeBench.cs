@@ -31,7 +31,7 @@ internal sealed class GpuDecodeBench : IGpuBenchmark
             double bytes = (model.ParameterCount * (double)model.Activations.Bytes()) + state.Bytes;
             foreach (long position in (long[])[FirstPosition, FarPosition])
             {
-                if (state.Position < position) state.MoveOn(position - state.Position);
+                if (state.Positions[0] < position) state.MoveOn(position - state.Positions[0]);
                 Sample[] samples = gpu.Take(
                     SampleCount, () => bytes / gpu.CopyGigabytesPerSecond() / 1e6, () => Feed(model, state, 1), milliseconds => milliseconds);
                 string what = $"batch {batch}, token {position:N0}";
@@ -44,7 +44,7 @@ internal sealed class GpuDecodeBench : IGpuBenchmark
     private static void Feed(LanguageModel model, DecodeState state, int count)
     {
         using var tape = new Tape(recording: false);
-        int[] tokens = GpuModel.Tokens(state.Batch * count, state.Position);
+        int[] tokens = GpuModel.Tokens(state.Batch * count, state.Positions[0]);
         model.Advance(tape, state, tape.Own(Tensor.From(tokens, [state.Batch, count], model.Device)));
     }
 }
