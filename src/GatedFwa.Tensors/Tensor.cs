@@ -179,8 +179,13 @@ public sealed unsafe class Tensor : IDisposable
     /// Elements side by side, from one of them on, under a shape, for as long as this tensor lives: holds no reference of its own and is
     /// never disposed. No gradient knows of it.
     /// </summary>
-    internal Tensor Window(long first, Shape shape) =>
-        new(Storage.Window(first * Type.Bytes(), shape.Count * Type.Bytes()), shape, Type);
+    /// <exception cref="ArgumentOutOfRangeException">This tensor has not so many elements.</exception>
+    internal Tensor Window(long first, Shape shape)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(first, Count - shape.Count);
+        return new(Storage.Window(first * Type.Bytes(), shape.Count * Type.Bytes()), shape, Type);
+    }
 
     /// <summary>A tensor of its own with the same elements.</summary>
     internal Tensor Copy()

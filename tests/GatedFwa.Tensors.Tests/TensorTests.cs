@@ -62,6 +62,18 @@ public sealed class TensorTests : TensorTest
     }
 
     [Fact]
+    public void A_window_is_within_its_tensor()
+    {
+        using Tensor tensor = Tensor.From([1f, 2, 3, 4], [2, 2]);
+        Assert.Equal([2, 3], tensor.Window(1, [2]).ToArray());
+        Assert.Equal([1, 2, 3, 4], tensor.Window(0, [4]).ToArray());
+        Assert.Throws<ArgumentOutOfRangeException>(() => tensor.Window(-1, [2]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => tensor.Window(3, [2]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => tensor.Window(0, [5]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => tensor.Window(long.MaxValue, [1]));
+    }
+
+    [Fact]
     public void Disposing_twice_gives_memory_back_once()
     {
         long before = DeviceMemory.Statistics(Device.Cpu).LiveBlocks;

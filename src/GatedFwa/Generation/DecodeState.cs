@@ -20,26 +20,29 @@ public sealed class DecodeState : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
         (_config, Batch, _positions) = (config, batch, new long[batch]);
+        Positions = _positions.AsReadOnly();
         Layers = [.. Enumerable.Range(0, config.Layers).Select(_ => new LayerState(config, batch, device, type))];
     }
 
     private DecodeState(DecodeState other)
     {
-        (_config, Batch, _positions) = (other._config, other.Batch, [.. other._positions]);
+        (_config, Batch, _positions) = (other._config, other.Batch, [.. other.Own]);
+        Positions = _positions.AsReadOnly();
         Layers = [.. other.Layers.Select(layer => layer.Clone())];
     }
 
     private DecodeState(DecodeState whole, int text)
     {
-        (_config, Batch, _positions, _first) = (whole._config, 1, whole._positions, text);
+        (_config, Batch, _positions, _first) = (whole._config, 1, whole._positions, whole._first + text);
+        Positions = new ArraySegment<long>(_positions, _first, 1).AsReadOnly();
         Layers = [.. whole.Layers.Select(layer => layer.Text(text))];
     }
 
     /// <summary>How many texts advance together.</summary>
     public int Batch { get; }
 
-    /// <summary>Tokens of each text that were fed so far: the position of its next.</summary>
-    public IReadOnlyList<long> Positions => _positions;
+    /// <summary>Tokens of each text that were fed so far: the position of its next. Live: it changes as the texts advance.</summary>
+    public IReadOnlyList<long> Positions { get; }
 
     /// <summary>
     /// True for full causal models and for native sparse attention, which must keep every key and value; false where memory is
@@ -59,7 +62,7 @@ public sealed class DecodeState : IDisposable
     public void Reset()
     {
         foreach (LayerState layer in Layers) layer.Reset();
-        Array.Clear(_positions);
+        Own.Clear();
     }
 
     /// <summary>Forgets one text, in whose place another can begin; the others stay as they are.</summary>
@@ -70,7 +73,7 @@ public sealed class DecodeState : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(text);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(text, Batch);
         foreach (LayerState layer in Layers) layer.Reset(text);
-        _positions[text] = 0;
+        Own[text] = 0;
     }
 
     /// <inheritdoc/>
@@ -91,7 +94,9 @@ public sealed class DecodeState : IDisposable
         }
     }
 
-    /// <summary>One of the texts by itself, in the same memory, for as long as this lives; it is not disposed.</summary>
+    private Span<long> Own => _positions.AsSpan(_first, Batch);
+
+    /// <summary>One of the texts by itself, in the same memory, for as long as this lives: disposing it frees none of that.</summary>
     internal DecodeState Text(int text) => new(this, text);
 
     /// <summary>Whether so many tokens can come to each of the texts at once, or only to one text after the other.</summary>
@@ -123,7 +128,7 @@ public sealed class DecodeState : IDisposable
     {
         for (int text = 0; text < Batch; text++)
         {
-            if (idle.IsEmpty || !idle[text]) _positions[_first + text] += tokens;
+            if (idle.IsEmpty || !idle[text]) Own[text] += tokens;
         }
     }
 

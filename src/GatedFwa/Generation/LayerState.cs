@@ -8,6 +8,8 @@ namespace GatedFwa.Generation;
 /// <summary>One layer's part of a <see cref="DecodeState"/>.</summary>
 internal sealed class LayerState : IDisposable
 {
+    private readonly bool _isText; // Of a state that owns the memory.
+
     public LayerState(ModelConfig config, int batch, Device device, DType type)
     {
         Ring = new(batch, config.Heads, config.KeyHeads, config.HeadSize, config.Window, config.Gate, device, type);
@@ -31,7 +33,7 @@ internal sealed class LayerState : IDisposable
 
     private LayerState(LayerState whole, int text)
     {
-        (Ring, History) = (whole.Ring.Text(text), whole.History?.Text(text));
+        (Ring, History, _isText) = (whole.Ring.Text(text), whole.History?.Text(text), true);
         (PreviousKey, PreviousValue) = (Rows(whole.PreviousKey, text, 1), Rows(whole.PreviousValue, text, 1));
     }
 
@@ -80,7 +82,7 @@ internal sealed class LayerState : IDisposable
 
     public LayerState Clone() => new(this);
 
-    /// <summary>One of the texts by itself, in the same memory, for as long as this lives; it is not disposed.</summary>
+    /// <summary>One of the texts by itself, in the same memory, for as long as this lives: disposing it frees none of that.</summary>
     public LayerState Text(int text) => new(this, text);
 
     public void Reset()
@@ -102,6 +104,7 @@ internal sealed class LayerState : IDisposable
 
     public void Dispose()
     {
+        if (_isText) return;
         Ring.Dispose();
         History?.Dispose();
         PreviousKey?.Dispose();

@@ -20,7 +20,8 @@ public sealed partial class LanguageModel
     /// <param name="state">The texts so far, B rows, of any lengths; afterwards it holds the tokens, too.</param>
     /// <param name="tokens">I32 [B, T], T ≥ 1. A long prompt is best fed in pieces of about the window.</param>
     /// <returns>F32 [B, V]: the scores of the token after the last.</returns>
-    /// <exception cref="OperandException">The shapes do not match, a token is out of range, or the tape records.</exception>
+    /// <exception cref="OperandException">The shapes do not match, a token is out of range, or the tape records; the texts are then as
+    /// they were. After any exception but an <see cref="ArgumentException"/> the state is not defined until it is reset.</exception>
     public Tensor Advance(Tape tape, DecodeState state, Tensor tokens)
     {
         ArgumentNullException.ThrowIfNull(state);
@@ -33,16 +34,20 @@ public sealed partial class LanguageModel
     /// Feeds tokens that continue texts, to each as many as it has: prompts of different lengths, texts that have ended, and new ones in
     /// the place of others (<see cref="DecodeState.Reset(int)"/>). Each text's scores are those it would have alone.
     /// </summary>
-    /// <remarks>Texts that are given one token advance together, and so do all if they are given as many and are equally long or fill
-    /// their windows; other prompts are read one after the other, and with native sparse attention so is everything that differs. A text
-    /// that is given nothing while others advance together costs what it would cost with a token.</remarks>
+    /// <remarks>
+    /// If every text is given all T tokens, they are read at once where T is 1, or all texts are equally long, or each holds at least
+    /// W − 1 tokens; with native sparse attention only where all are equally long. Otherwise texts that are given one token advance
+    /// together, but not with native sparse attention, and every other text is read by itself, even if several are given as many. A text
+    /// that is given nothing while others advance together costs what it would cost with a token.
+    /// </remarks>
     /// <param name="tape">Owns the result; opened for inference.</param>
     /// <param name="state">The texts so far, B rows; afterwards it holds the tokens, too.</param>
     /// <param name="tokens">I32 [B, T], T ≥ 1: of each row the first ones count, and the rest may be anything.</param>
     /// <param name="lengths">B numbers in 0 … T: how many tokens each text is given. With 0 it stays as it is.</param>
     /// <returns>F32 [B, V]: the scores of the token after each text's last; zeros for a text that was given none.</returns>
     /// <exception cref="OperandException">The shapes or lengths do not match, a token is out of range, or the tape records; the texts are
-    /// then as they were.</exception>
+    /// then as they were. After any exception but an <see cref="ArgumentException"/> the state is not defined until it is
+    /// reset.</exception>
     public Tensor Advance(Tape tape, DecodeState state, Tensor tokens, ReadOnlySpan<int> lengths)
     {
         ArgumentNullException.ThrowIfNull(state);

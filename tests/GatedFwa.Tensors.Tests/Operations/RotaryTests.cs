@@ -112,6 +112,21 @@ public abstract class RotarySuite(TestBackend backend) : TensorTest(backend)
         ErrorNorm.Require(twice.Gradients[0], [.. turned.Zip(dy, (a, b) => a + b)], Backend.Gradient(1e-6));
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(2)]
+    [InlineData(5)]
+    public void Refuses_any_number_of_positions_but_one_or_one_a_row(int count)
+    {
+        using var tape = new Tape();
+        Tensor x = tape.Own(Backend.Activation(new float[4 * 3 * 4], [4, 3, 1, 4])), weight = tape.Own(Backend.Parameter(new float[4], [4]));
+        string expected = $"expects one first position, or one for each of 4 rows, but got {count}.";
+        var refusal = Assert.Throws<OperandException>(() => Rotary.Apply(tape, x, new long[count], Base));
+        Assert.Equal($"Rotary {expected}", refusal.Message);
+        refusal = Assert.Throws<OperandException>(() => RmsNormRotary.Apply(tape, x, weight, 1e-6f, new long[count], Base));
+        Assert.Equal($"RmsNormRotary {expected}", refusal.Message);
+    }
+
     [Fact]
     public void Refuses_an_odd_head_and_a_negative_position()
     {

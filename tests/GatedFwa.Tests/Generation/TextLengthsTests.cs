@@ -103,8 +103,67 @@ public abstract class TextLengthsSuite(TestBackend backend) : TensorTest(backend
         using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa with { Layers = 1, Window = 4 }, Backend);
         using var batch = new Batch(this, model, Texts);
         batch.Advance([.. Enumerable.Range(0, Texts).Select(text => text < 3 ? 2 + (2 * text) : 1)]);
-        batch.Advance([.. Enumerable.Range(0, Texts).Select(text => text % 3 == 0 ? 0 : 1)]);
+        batch.Advance([.. Enumerable.Range(0, Texts).Select(text => text % 3 == 2 ? 0 : 1)]); // Text 2 fills its window.
         batch.Advance([.. Enumerable.Repeat(1, Texts)]);
+    }
+
+    [Theory]
+    [InlineData(20)] // In half precision products of many rows.
+    [InlineData(64)]
+    public void Many_texts_of_which_some_stay_advance_together(int texts)
+    {
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa with { Layers = 2, Window = 4 }, Backend);
+        using var batch = new Batch(this, model, texts);
+        batch.Advance([.. Enumerable.Range(0, texts).Select(text => text < 3 ? 2 + (2 * text) : 1)]);
+        for (int step = 0; step < 4; step++)
+            batch.Advance([.. Enumerable.Range(0, texts).Select(text => (text + step) % 3 == 2 ? 0 : 1)]);
+        batch.Advance([.. Enumerable.Repeat(1, texts)]);
+    }
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void A_text_of_a_batch_is_a_state_by_itself_in_the_same_memory(string name)
+    {
+        using LanguageModel model = TinyModels.Lively(Named(name), Backend);
+        using DecodeState state = model.NewState(3), expected = model.NewState(3);
+        int[] prompts = TinyModels.Tokens(3 * 9);
+        foreach (DecodeState each in (DecodeState[])[state, expected]) Advance(model, each, prompts, 9, 4, 1);
+        using DecodeState text = state.Text(1), copy = text.Clone(), alone = text.Text(0).Clone();
+        Assert.Equal([4], text.Positions);
+        Assert.Equal([4], copy.Positions);
+        float[] one = Advance(model, expected, [5, 6, 7], 0, 1, 0)[Vocabulary..(2 * Vocabulary)];
+        foreach (DecodeState each in (DecodeState[])[copy, alone])
+            Assert.InRange(ErrorNorm.Relative(Advance(model, each, [6], 1), one), 0, Tolerance);
+        Assert.Equal([4], text.Positions);
+
+        text.Dispose();
+        // Whatever was freed by that, others take and fill.
+        using DecodeState other = model.NewState(1), others = model.NewState(3);
+        Advance(model, other, [7, 7, 7, 7, 7, 7, 7, 7], 8);
+        Advance(model, others, [.. Enumerable.Repeat(7, 3 * 8)], 8, 8, 8);
+        Assert.Equal(one, Advance(model, state, [5, 6, 7], 0, 1, 0)[Vocabulary..(2 * Vocabulary)]);
+        Assert.Equal(Advance(model, expected, [8, 9, 3], 1, 1, 1), Advance(model, state, [8, 9, 3], 1, 1, 1));
+
+        state.Text(1).Reset();
+        expected.Reset(1);
+        Assert.Equal([10, 0, 2], state.Positions);
+        Assert.Equal(Advance(model, expected, [8, 9, 3], 1, 1, 1), Advance(model, state, [8, 9, 3], 1, 1, 1));
+        state.Text(2).Reset(0);
+        expected.Reset(2);
+        Assert.Equal([11, 1, 0], state.Positions);
+        Assert.Equal(Advance(model, expected, [8, 9, 3], 1, 1, 1), Advance(model, state, [8, 9, 3], 1, 1, 1));
+    }
+
+    [Fact]
+    public void Positions_go_along_and_cannot_be_written()
+    {
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa, Backend);
+        using DecodeState state = model.NewState(2);
+        IReadOnlyList<long> positions = state.Positions;
+        Advance(model, state, [1, 2, 3, 4], 2, 1);
+        Assert.Equal([2, 1], positions);
+        foreach (DecodeState each in (DecodeState[])[state, state.Text(1)])
+            Assert.Throws<NotSupportedException>(() => Assert.IsAssignableFrom<IList<long>>(each.Positions)[0] = 7);
     }
 
     [Fact]
@@ -198,6 +257,33 @@ public abstract class TextLengthsSuite(TestBackend backend) : TensorTest(backend
         float[] padded = Advance(model, state, [5, -1, 9, 6, 7, 8, 99, -7, 4], 1, 3, 0);
         Assert.Equal(Advance(model, other, [5, 0, 0, 6, 7, 8, 0, 0, 0], 1, 3, 0), padded);
         Assert.Equal(Advance(model, other, [5, 6, 0], 1, 1, 0), Advance(model, state, [5, 6, -1], 1, 1, 0));
+    }
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void Tokens_that_lie_on_the_device_are_padded_with_anything(string name)
+    {
+        using LanguageModel model = TinyModels.Lively(Named(name), Backend);
+        using DecodeState state = model.NewState(3), expected = model.NewState(3);
+        void Same(int[] tokens, params int[] lengths)
+        {
+            int[] padded = [.. tokens];
+            int most = tokens.Length / 3;
+            for (int text = 0; text < 3; text++) padded.AsSpan((text * most) + lengths[text], most - lengths[text]).Fill(-5);
+            using var tape = new Tape(recording: false);
+            Tensor there = tape.Own(Tensor.From(padded, [3, most], Backend.Device));
+            float[] scores = model.Advance(tape, state, there, lengths).ToArray();
+            Assert.DoesNotContain(scores, float.IsNaN);
+            Assert.Equal(Advance(model, expected, tokens, lengths), scores);
+        }
+
+        Same(TinyModels.Tokens(3 * 9), 9, 1, 4); // The first window, of 7, is full.
+        Same([5, 6, 7], 0, 1, 1);
+        Same([5, 6, 7], 0, 1, 0);
+        Same([5, 6, 7], 1, 1, 1);
+        Same(TinyModels.Tokens(3 * 4, seed: 3), 0, 1, 1);
+        Same(TinyModels.Tokens(3 * 4, seed: 4), 4, 3, 0);
+        for (int step = 0; step < 3; step++) Same([1, 2, 3], 1, 1, 1);
     }
 
     [Fact]

@@ -33,7 +33,7 @@ public static class RmsNormRotary
         int width = x.Shape[2] * x.Shape[3];
         if (weight.Shape != [width])
             throw new OperandException(nameof(RmsNormRotary), $"a weight of shape [{width}] for x {x.Shape}", $"{weight.Shape}");
-        RotaryTable.RequirePositions(nameof(RmsNormRotary), firstPositions);
+        RotaryTable.RequirePositions(nameof(RmsNormRotary), x, firstPositions);
 
         Tensor rows = tape.View(x, [x.Shape[0], x.Shape[1], width]);
         if (x.Device.IsCpu || !RmsNormCuda.CanRotate(rows, x.Shape[3]))

@@ -26,7 +26,7 @@ public static class Rotary
         Operands.RequireActivations(nameof(Rotary), x);
         if (x.Shape.Rank != 4 || x.Shape[3] % 2 != 0)
             throw new OperandException(nameof(Rotary), "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
-        RotaryTable.RequirePositions(nameof(Rotary), firstPositions);
+        RotaryTable.RequirePositions(nameof(Rotary), x, firstPositions);
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
         Tensor table = RotaryTable.Of(tape, x, firstPositions, frequencyBase);
         if (x.Device.IsCpu) RotaryCpu.Forward(x, table, y);

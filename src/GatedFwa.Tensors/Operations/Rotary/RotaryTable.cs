@@ -15,9 +15,12 @@ internal static unsafe class RotaryTable
     public static double[] Frequencies(int size, double frequencyBase) =>
         [.. Enumerable.Range(0, size / 2).Select(j => Math.Pow(frequencyBase, -2.0 * j / size))];
 
-    /// <summary>Refuses positions before a text's first.</summary>
-    public static void RequirePositions(string operation, ReadOnlySpan<long> firstPositions)
+    /// <summary>Refuses positions before a text's first, and any number of them but one, or one a row of x [B, …].</summary>
+    public static void RequirePositions(string operation, Tensor x, ReadOnlySpan<long> firstPositions)
     {
+        int rows = x.Shape[0];
+        if (firstPositions.Length != 1 && (firstPositions.IsEmpty || firstPositions.Length != rows))
+            throw new OperandException(operation, $"one first position, or one for each of {rows} rows", $"{firstPositions.Length}");
         foreach (long position in firstPositions)
         {
             if (position < 0) throw new OperandException(operation, "a first position of at least 0", $"{position}");
@@ -85,6 +88,7 @@ internal static unsafe class RotaryTable
             other is not null && (Device, Tokens, Size, FrequencyBase) == (other.Device, other.Tokens, other.Size, other.FrequencyBase) &&
             FirstPositions.AsSpan().SequenceEqual(other.FirstPositions);
 
-        public override int GetHashCode() => HashCode.Combine(Device, Tokens, Size, FirstPositions[0], FirstPositions.Length);
+        public override int GetHashCode() =>
+            HashCode.Combine(Device, Tokens, Size, FirstPositions[0], FirstPositions.Length, FrequencyBase);
     }
 }

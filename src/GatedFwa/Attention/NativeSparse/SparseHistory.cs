@@ -14,6 +14,7 @@ internal sealed class SparseHistory : IDisposable
     private readonly GatedWindowShape _shape;
     private readonly RingBuffer _keys, _values, _pooledKeys, _pooledValues;
     private readonly RingCursors _cursors;
+    private readonly bool _isText; // Of a history that owns the memory.
 
     /// <summary>Begins empty texts.</summary>
     /// <param name="shape">Batch, heads and head size of the attention.</param>
@@ -40,7 +41,8 @@ internal sealed class SparseHistory : IDisposable
 
     private SparseHistory(SparseHistory whole, int text)
     {
-        (_shape, _options, _cursors) = (whole._shape with { Batch = 1 }, whole._options, whole._cursors.Row(text));
+        (_shape, _options, _isText) = (whole._shape with { Batch = 1 }, whole._options, true);
+        _cursors = whole._cursors.Row(text);
         (_keys, _values) = (whole._keys.Row(text), whole._values.Row(text));
         (_pooledKeys, _pooledValues) = (whole._pooledKeys.Row(text), whole._pooledValues.Row(text));
     }
@@ -66,7 +68,7 @@ internal sealed class SparseHistory : IDisposable
     /// <summary>[B, ≥ complete blocks, Hkv, D].</summary>
     public Tensor PooledValues => Rows(_pooledValues);
 
-    /// <summary>One of the texts by itself, in the same memory, for as long as this lives; it is not disposed.</summary>
+    /// <summary>One of the texts by itself, in the same memory, for as long as this lives: disposing it frees none of that.</summary>
     public SparseHistory Text(int text) => new(this, text);
 
     /// <summary>Adds tokens to texts that are equally long, and the means of the blocks that they fill.</summary>
@@ -100,6 +102,7 @@ internal sealed class SparseHistory : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (_isText) return;
         _cursors.Dispose();
         foreach (RingBuffer buffer in (RingBuffer[])[_keys, _values, _pooledKeys, _pooledValues]) buffer.Dispose();
     }

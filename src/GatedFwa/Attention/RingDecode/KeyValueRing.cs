@@ -136,7 +136,7 @@ public sealed class KeyValueRing : IDisposable
         if (!HasEqualPasts)
         {
             throw new OperandException(
-                nameof(KeyValueRing), "texts of one length, or of at least the window (else extend them one by one: Text)", "others");
+                nameof(KeyValueRing), "texts of one length, or of at least W − 1 positions (else extend them one by one: Text)", "others");
         }
 
         int past = Past(0), positions = checked(past + k.Shape[1]);

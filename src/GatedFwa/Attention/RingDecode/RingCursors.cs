@@ -113,7 +113,7 @@ internal sealed class RingCursors : IDisposable
         _shared.OnDevice ??= device.Memory.Rent(_shared.Cursors.Length * 2L * sizeof(int));
         if (!_shared.IsOnDevice) _shared.OnDevice.CopyFromHost(MemoryMarshal.AsBytes(_shared.Cursors.AsSpan()), 0);
         _shared.IsOnDevice = true;
-        return _shared.OnDevice.Address + (_first * 2 * sizeof(int));
+        return _shared.OnDevice.Address; // A text alone is at one place: these are those of the whole batch.
     }
 
     /// <inheritdoc/>

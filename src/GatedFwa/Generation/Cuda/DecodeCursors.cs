@@ -9,14 +9,15 @@ namespace GatedFwa.Generation;
 /// writes it only where it has moved otherwise: by a prompt, a reset, a text that becomes idle or no longer is.
 /// </summary>
 /// <remarks>An idle text goes through a step with the others and comes nowhere: it stands one slot further than it is, on the slot that
-/// its next token will take, where it does no harm.</remarks>
+/// its next token will take, where it does no harm. In a full ring that was the oldest, which the host's cursor goes on to count: a
+/// past is at most W − 1 positions, so nothing reads it.</remarks>
 internal sealed class DecodeCursors : IDisposable
 {
     private readonly CudaStorage _positionsThere, _slotsThere, _idleThere;
     private readonly long[] _positions;
     private readonly RingCursor[] _slots;
     private readonly int[] _idle;
-    private bool _areThere;
+    private bool _areThere; // False during a step, and after one that failed on the way.
 
     public DecodeCursors(CudaDevice device, int batch)
     {
@@ -49,11 +50,14 @@ internal sealed class DecodeCursors : IDisposable
             (_positions[text], _slots[text], _idle[text]) = (state.Positions[text], slot, flag);
         }
 
-        if (_areThere) return;
-        _positionsThere.CopyFromHost(MemoryMarshal.AsBytes(_positions.AsSpan()), 0);
-        _slotsThere.CopyFromHost(MemoryMarshal.AsBytes(_slots.AsSpan()), 0);
-        _idleThere.CopyFromHost(MemoryMarshal.AsBytes(_idle.AsSpan()), 0);
-        _areThere = true;
+        if (!_areThere)
+        {
+            _positionsThere.CopyFromHost(MemoryMarshal.AsBytes(_positions.AsSpan()), 0);
+            _slotsThere.CopyFromHost(MemoryMarshal.AsBytes(_slots.AsSpan()), 0);
+            _idleThere.CopyFromHost(MemoryMarshal.AsBytes(_idle.AsSpan()), 0);
+        }
+
+        _areThere = false;
     }
 
     /// <summary>After a step: the GPU has come as far.</summary>
@@ -64,6 +68,8 @@ internal sealed class DecodeCursors : IDisposable
             if (_idle[text] != 0) continue;
             (_positions[text], _slots[text]) = (_positions[text] + 1, _slots[text].Plus(1, capacity));
         }
+
+        _areThere = true;
     }
 
     public void Dispose()
