@@ -1,7 +1,10 @@
+using System.Runtime.InteropServices;
+using GatedFwa.Attention;
 using GatedFwa.Generation;
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Cuda;
 using GatedFwa.Tensors.Memory;
 using GatedFwa.Testing;
 using GatedFwa.Tests.Models;
@@ -94,6 +97,35 @@ public abstract class DecodeStepSuite(TestBackend backend) : TensorTest(backend)
             float[] launched = Ragged(model, clone, tokens, lengths[step]);
             Assert.Equal(launched, Ragged(model, state, tokens, lengths[step]));
         }
+    }
+
+    [Fact]
+    public void After_a_step_that_failed_on_the_way_the_GPU_is_told_again_where_texts_are()
+    {
+        using LanguageModel model = TinyModels.Lively(TinyModels.GatedFwa, Backend);
+        using DecodeState state = model.NewState(2);
+        CudaDevice device = CudaDevice.Get(Backend.Device.Index);
+        using var cursors = new DecodeCursors(device, 2);
+        var there = new CudaStorage(device, cursors.Positions, 2 * sizeof(long)); // Not its owner: never released.
+        void MoveThere(params long[] positions) => there.CopyFromHost(MemoryMarshal.AsBytes(positions.AsSpan()), 0);
+        long[] Told()
+        {
+            var positions = new long[2];
+            cursors.Set(state, []);
+            there.CopyToHost(MemoryMarshal.AsBytes(positions.AsSpan()), 0);
+            return positions;
+        }
+
+        Assert.Equal([0, 0], Told());
+        MoveThere(1, 1);
+        Assert.Equal([0, 0], Told()); // No step has moved on since.
+
+        KeyValueRing ring = state.Layers[0].Ring;
+        cursors.MovedOn(ring.Keys.Capacity);
+        ring.Cursors.MoveOn(1, ring.Keys.Capacity);
+        state.MoveOn(1);
+        MoveThere(41, 42);
+        Assert.Equal([41, 42], Told()); // Nothing is uploaded between steps that follow one another.
     }
 
     [Fact]
