@@ -104,9 +104,9 @@ internal sealed class LayerState : IDisposable
 
     public void Dispose()
     {
-        if (_isText) return;
         Ring.Dispose();
         History?.Dispose();
+        if (_isText) return;
         PreviousKey?.Dispose();
         PreviousValue?.Dispose();
     }
