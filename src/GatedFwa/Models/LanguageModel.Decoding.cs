@@ -43,6 +43,14 @@ public sealed partial class LanguageModel
     /// <returns>F32 [B, V]: the scores of the token after each text's last; zeros for a text that was given none.</returns>
     /// <exception cref="OperandException">The shapes or lengths do not match, a token is out of range, or the tape records; the texts are
     /// then as they were.</exception>
+    /// <example>
+    /// <code>
+    /// Tensor scores = model.Advance(tape, state, prompts, lengths: [12, 3, 40]);   // prompts [3, 40], padded on the right
+    /// scores = model.Advance(tape, state, drawn);                                  // [3, 1]: one step for all
+    /// state.Reset(text: 1);                                                        // it has ended; another begins
+    /// scores = model.Advance(tape, state, next, lengths: [1, 25, 0]);
+    /// </code>
+    /// </example>
     public Tensor Advance(Tape tape, DecodeState state, Tensor tokens, ReadOnlySpan<int> lengths)
     {
         ArgumentNullException.ThrowIfNull(state);
