@@ -48,6 +48,14 @@ public sealed partial class LanguageModel
     /// <exception cref="OperandException">The shapes or lengths do not match, a token is out of range, or the tape records; the texts are
     /// then as they were. After any exception but an <see cref="ArgumentException"/> the state is not defined until it is
     /// reset.</exception>
+    /// <example>
+    /// <code>
+    /// Tensor scores = model.Advance(tape, state, prompts, lengths: [12, 3, 40]);   // prompts [3, 40], padded on the right
+    /// scores = model.Advance(tape, state, drawn);                                  // [3, 1]: one step for all
+    /// state.Reset(text: 1);                                                        // it has ended; another begins
+    /// scores = model.Advance(tape, state, next, lengths: [1, 25, 0]);
+    /// </code>
+    /// </example>
     public Tensor Advance(Tape tape, DecodeState state, Tensor tokens, ReadOnlySpan<int> lengths)
     {
         ArgumentNullException.ThrowIfNull(state);

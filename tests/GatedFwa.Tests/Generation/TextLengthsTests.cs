@@ -317,10 +317,14 @@ public abstract class TextLengthsSuite(TestBackend backend) : TensorTest(backend
     /// <summary>As in <see cref="DecodeSuite"/>.</summary>
     private double Tolerance => Backend.Activations == DType.F32 ? 3e-6 : 6e-2;
 
-    private float[] Advance(LanguageModel model, DecodeState state, int[] tokens, params int[] lengths)
+    private static float[] Advance(LanguageModel model, DecodeState state, int[] tokens, params int[] lengths) =>
+        Advance(model, state, tokens, Device.Cpu, lengths);
+
+    private static float[] Advance(LanguageModel model, DecodeState state, int[] tokens, Device device, int[] lengths)
     {
         using var tape = new Tape(recording: false);
-        return model.Advance(tape, state, tape.Own(Tensor.From(tokens, [state.Batch, tokens.Length / state.Batch])), lengths).ToArray();
+        Tensor input = tape.Own(Tensor.From(tokens, [state.Batch, tokens.Length / state.Batch], device));
+        return model.Advance(tape, state, input, lengths).ToArray();
     }
 
     /// <summary>As in <see cref="DecodeSuite"/>.</summary>
@@ -353,7 +357,9 @@ public abstract class TextLengthsSuite(TestBackend backend) : TensorTest(backend
                 _texts[text].AddRange(fed);
             }
 
-            float[][] scores = [.. suite.Advance(model, State, tokens, lengths).Chunk(Vocabulary)];
+            // On a GPU nobody looks at the padding, which gives rows of NaN on the way.
+            Device device = _round % 2 == 0 ? model.Device : Device.Cpu;
+            float[][] scores = [.. TextLengthsSuite.Advance(model, State, tokens, device, lengths).Chunk(Vocabulary)];
             for (int text = 0; text < texts; text++)
             {
                 Assert.Equal(_texts[text].Count + _jumps[text], State.Positions[text]);
