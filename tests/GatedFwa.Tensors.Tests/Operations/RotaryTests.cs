@@ -119,7 +119,8 @@ public abstract class RotarySuite(TestBackend backend) : TensorTest(backend)
     public void Refuses_any_number_of_positions_but_one_or_one_a_row(int count)
     {
         using var tape = new Tape();
-        Tensor x = tape.Own(Backend.Activation(new float[4 * 3 * 4], [4, 3, 1, 4])), weight = tape.Own(Backend.Parameter(new float[4], [4]));
+        Tensor x = tape.Own(Backend.Activation(new float[4 * 3 * 4], [4, 3, 1, 4]));
+        Tensor weight = tape.Own(Backend.Parameter(new float[4], [4]));
         string expected = $"expects one first position, or one for each of 4 rows, but got {count}.";
         var refusal = Assert.Throws<OperandException>(() => Rotary.Apply(tape, x, new long[count], Base));
         Assert.Equal($"Rotary {expected}", refusal.Message);
