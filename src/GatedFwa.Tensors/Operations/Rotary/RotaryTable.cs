@@ -43,19 +43,13 @@ internal static unsafe class RotaryTable
     {
         Tensor table = Tensor.Empty([key.FirstPositions.Length * key.Tokens, key.Size], DType.F32, key.Device);
         if (table.Count == 0) return table;
-        if (!key.Device.IsCpu)
-        {
-            RotaryCuda.Fill(table, key.Tokens, key.FirstPositions, key.FrequencyBase);
-            return table;
-        }
-
-        for (int i = 0; i < key.FirstPositions.Length; i++)
-            Fill(table.Floats + ((long)i * key.Tokens * key.Size), key.Tokens, key.Size, key.FirstPositions[i], key.FrequencyBase);
+        if (key.Device.IsCpu) Fill(table.Floats, key.Tokens, key.Size, key.FirstPositions, key.FrequencyBase);
+        else RotaryCuda.Fill(table, key.Tokens, key.FirstPositions, key.FrequencyBase);
         return table;
     }
 
-    /// <summary>Fills a table [T, D]: a row holds D/2 cosines, then D/2 sines.</summary>
-    private static void Fill(float* table, int tokens, int size, long firstPosition, double frequencyBase)
+    /// <summary>Fills a table, T rows from each first position on.</summary>
+    private static void Fill(float* table, int tokens, int size, long[] firstPositions, double frequencyBase)
     {
         int half = size / 2;
         double[] frequencies = Frequencies(size, frequencyBase);
@@ -64,14 +58,16 @@ internal static unsafe class RotaryTable
         var offsetSin = new double[offsets * half];
         for (int i = 0; i < offsets * half; i++) (offsetSin[i], offsetCos[i]) = Math.SinCos(i / half * frequencies[i % half]);
 
-        WorkerPool.Shared.For((tokens + Stride - 1) / Stride, block =>
+        int blocks = (tokens + Stride - 1) / Stride;
+        WorkerPool.Shared.For(firstPositions.Length * blocks, item =>
         {
+            (int text, int block) = Math.DivRem(item, blocks);
             int first = block * Stride, rows = Math.Min(Stride, tokens - first);
             Span<double> cos = new double[half], sin = new double[half];
-            for (int j = 0; j < half; j++) (sin[j], cos[j]) = Math.SinCos((firstPosition + first) * frequencies[j]);
+            for (int j = 0; j < half; j++) (sin[j], cos[j]) = Math.SinCos((firstPositions[text] + first) * frequencies[j]);
             for (int row = 0; row < rows; row++)
             {
-                float* target = table + ((long)(first + row) * size);
+                float* target = table + ((((long)text * tokens) + first + row) * size);
                 ReadOnlySpan<double> c = offsetCos.AsSpan(row * half, half), s = offsetSin.AsSpan(row * half, half);
                 for (int j = 0; j < c.Length; j++)
                 {
