@@ -13,7 +13,7 @@ internal static class GatedWindowHopper
     /// <summary>The architecture that has the instructions of <c>hopper.cuh</c>.</summary>
     public const int Hopper = 90;
 
-    private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, BackwardRows = 128;
+    private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, RowBuffers = 2;
     private const double Log2E = 1.4426950408889634;
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
@@ -88,7 +88,8 @@ internal static class GatedWindowHopper
     {
         GatedWindowShape shape = problem.Shape;
         CudaDevice device = operands.Q.Cuda;
-        int tilesPerSequence = Tiles(shape.Tokens, BackwardRows), tiles = tilesPerSequence * shape.Batch * shape.Heads;
+        int rows = GroupRows * BackwardGroups(Tiles(shape.HeadSize, Panel), rowsAreKeys: false);
+        int tilesPerSequence = Tiles(shape.Tokens, rows), tiles = tilesPerSequence * shape.Batch * shape.Heads;
         using CudaStorage sums = device.Memory.Rent(shape.LseCount * sizeof(float)), sizes = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage repeat = device.Memory.Rent((long)tiles * sizeof(int));
         using var dq = new Replaced(operands.Gradients.Dq, operands.Q);
@@ -99,8 +100,8 @@ internal static class GatedWindowHopper
 
         var queries = new BackwardPass(q, upstream, k, v, dqBoxes, dqBoxes, sums, sizes);
         queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat: null);
-        device.Kernel(CorrectionSource, "delta_correction").Launch(
-            new LaunchShape(tilesPerSequence, BackwardRows, BlocksY: shape.Batch * shape.Heads), sums, sizes, operands.Delta, repeat, shape.Tokens);
+        device.Kernel(CorrectionSource, "delta_correction", ("TILE_ROWS", rows)).Launch(
+            new LaunchShape(tilesPerSequence, rows, BlocksY: shape.Batch * shape.Heads), sums, sizes, operands.Delta, repeat, shape.Tokens);
         if (operands.Gradients.Dq.Tensor is not null) queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat);
         if (operands.WantsKeys)
         {
@@ -132,10 +133,13 @@ internal static class GatedWindowHopper
         const int RowBytes = 128, BarrierBytes = 8;
         int queries = 2 * groups * GroupRows * panels * RowBytes;
         int keysAndValues = 2 * stages * KeyRows * panels * RowBytes;
-        return queries + keysAndValues + (stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
+        return queries + keysAndValues + (2 * stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
     }
 
     private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
+
+    /// <summary>Warpgroups that compute a tile backwards: where only one gradient of a small head is kept, there are registers for a third.</summary>
+    private static int BackwardGroups(int panels, bool rowsAreKeys) => panels == 1 && !rowsAreKeys ? (Environment.GetEnvironmentVariable("GATEDFWA_G2") is null ? 3 : 2) : 2;
 
     /// <summary>A gradient that the kernels write whole: the accumulator itself, or one that is added to it afterwards.</summary>
     private sealed class Replaced(GradientTarget target, Tensor input) : IDisposable
@@ -161,21 +165,22 @@ internal static class GatedWindowHopper
             GatedWindowShape shape = problem.Shape;
             CudaDevice device = operands.Q.Cuda;
             int panels = Tiles(shape.HeadSize, Panel);
-            (int buffers, int stages) = panels == 1 ? (2, 4) : (1, 4);
-            int tilesPerSequence = Tiles(rowsAreKeys ? shape.Positions : shape.Tokens, BackwardRows);
+            int stages = panels == 1 ? 4 : 3, groups = BackwardGroups(panels, rowsAreKeys);
+            int tilesPerSequence = Tiles(rowsAreKeys ? shape.Positions : shape.Tokens, groups * GroupRows);
             int tiles = checked(tilesPerSequence * shape.Batch * (rowsAreKeys ? shape.KeyHeads : shape.Heads));
             CudaKernel kernel = device.Kernel(
                 BackwardSource,
                 "hopper_backward",
                 KernelDefine.Element(operands.Q.Type),
                 ("PANELS", panels),
+                ("GROUPS", groups),
                 ("STAGES", stages),
-                ("ROW_BUFFERS", buffers),
+                ("ROW_BUFFERS", RowBuffers),
                 ("ROWS_ARE_KEYS", rowsAreKeys),
                 ("HAS_GATE", operands.Prefix is not null),
                 ("HAS_SEGMENTS", segments.Starts is not null));
             kernel.Launch(
-                new LaunchShape(Math.Min(tiles, device.Multiprocessors), 3 * GroupThreads, SharedBytes(panels, buffers, stages)),
+                new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages, rowsAreKeys)),
                 X,
                 Y,
                 ColumnX,
@@ -203,11 +208,14 @@ internal static class GatedWindowHopper
         }
 
         /// <summary>The size of the kernel's <c>Shared</c>.</summary>
-        private static int SharedBytes(int panels, int buffers, int stages)
+        private static int SharedBytes(int panels, int groups, int stages, bool rowsAreKeys)
         {
             const int RowBytes = 128, BarrierBytes = 8;
-            int block = GroupRows * panels * RowBytes;
-            return (4 * buffers * block) + (2 * stages * block) + (2 * stages * GroupRows * sizeof(float)) + (2 * (buffers + stages) * BarrierBytes);
+            int block = GroupRows * panels * RowBytes, rows = groups * GroupRows, startCopies = panels == 1 ? 2 : 1;
+            int tiles = (2 * RowBuffers * groups * block) + (2 * stages * block);
+            int columnStarts = (2 * stages * GroupRows) + ((rowsAreKeys ? stages : 1) * startCopies * GroupRows);
+            int rowStarts = rows + (rowsAreKeys ? 2 : rows); // two instead of one: barriers lie at multiples of eight bytes
+            return tiles + ((columnStarts + rowStarts) * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
         }
     }
 }

@@ -4,20 +4,25 @@
 // A row's tile stays; tiles of the others, the columns, stream past. What belongs to a column alone (its bias, lse, delta) is
 // where the accumulators of a product begin, so the gate costs no arithmetic here either.
 //
-// Defines: ELEMENT, PANELS, STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be positive.
+// Defines: ELEMENT, PANELS, GROUPS (computing warpgroups), STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be
+// positive.
 #include "hopper_products.cuh"
 
-constexpr int groups = 2, rows_per_group = 64, tile_rows = groups * rows_per_group;
+constexpr int groups = GROUPS, rows_per_group = 64, tile_rows = groups * rows_per_group;
 constexpr int chunk_positions = 64; // of the two-level prefix, and a tile of columns
-constexpr bool has_column_scores = ROWS_ARE_KEYS || HAS_GATE;
+constexpr bool has_column_scores = ROWS_ARE_KEYS || HAS_GATE, has_row_starts = !ROWS_ARE_KEYS || HAS_GATE;
+constexpr int start_copies = PANELS == 1 ? 2 : 1; // of dP's starts: large heads leave no room for the second
 constexpr float log2_e = 1.4426950408889634f;
 
 struct Shared
 {
     unsigned char x[ROW_BUFFERS][groups][block_bytes], y[ROW_BUFFERS][groups][block_bytes]; // K, V or Q, dO; then their gradients
     unsigned char cx[STAGES][block_bytes], cy[STAGES][block_bytes];                         // Q, dO or K, V
-    float score_start[STAGES][column_rows], gradient_start[STAGES][column_rows];
-    Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES];
+    // Where the accumulators of scores and of dP begin: what belongs to two columns, twice, as one thread wants it for its two rows;
+    // scores also have a row's bias in log2 units.
+    float score_start[STAGES][2 * column_rows], gradient_start[ROWS_ARE_KEYS ? STAGES : 1][start_copies * column_rows];
+    float row_bias[tile_rows], row_gradient_start[ROWS_ARE_KEYS ? 1 : tile_rows];
+    Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], starts_full, starts_empty;
 };
 
 struct Problem
@@ -147,6 +152,29 @@ struct ChunkOffset
     }
 };
 
+// What belongs to a pair of columns alone, once or twice: a thread's accumulators are of two rows, and take copies without moving them.
+template <int copies> __device__ __forceinline__ void store_starts(float *starts, int pair, const float (&two)[2])
+{
+    if constexpr (copies == 2) reinterpret_cast<float4 *>(starts)[pair] = {two[0], two[1], two[0], two[1]};
+    else reinterpret_cast<float2 *>(starts)[pair] = {two[0], two[1]};
+}
+template <int copies> __device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
+{
+#pragma unroll
+    for (int c = 0; c < 8; c++)
+    {
+        int pair = 4 * c + threadIdx.x % 4;
+        float4 start;
+        if constexpr (copies == 2) start = reinterpret_cast<const float4 *>(starts)[pair];
+        else
+        {
+            float2 two = reinterpret_cast<const float2 *>(starts)[pair];
+            start = {two.x, two.y, two.x, two.y};
+        }
+        d[4 * c] = start.x, d[4 * c + 1] = start.y, d[4 * c + 2] = start.z, d[4 * c + 3] = start.w;
+    }
+}
+
 __device__ void bring_column_starts(Shared &shared, const Problem &p)
 {
     Ring<STAGES> columns;
@@ -163,9 +191,10 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
             for (int i = 0; i < at.blocks(); i++, columns.next())
             {
                 float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], gradients[2];
-                for (int half = 0; half < 2; half++)
+#pragma unroll
+                for (int half = 0; half < 2; half++) // of a pair of columns
                 {
-                    int position = at.block(i) * column_rows + half * 32 + lane, token = position - p.prefix();
+                    int position = at.block(i) * column_rows + 2 * lane + half, token = position - p.prefix();
                     float own = HAS_GATE && position < p.positions ? p.local[row * p.positions + position] + decay : 0;
                     gradients[half] = 0;
                     if (ROWS_ARE_KEYS)
@@ -178,13 +207,55 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
                     else scores[half] = units * own;
                 }
                 barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
-                for (int half = 0; half < 2; half++)
-                {
-                    shared.score_start[columns.stage][half * 32 + lane] = scores[half];
-                    shared.gradient_start[columns.stage][half * 32 + lane] = gradients[half];
-                }
+                store_starts<2>(shared.score_start[columns.stage], lane, scores);
+                if (ROWS_ARE_KEYS) store_starts<start_copies>(shared.gradient_start[columns.stage], lane, gradients);
                 barrier_arrive(&shared.columns_full[columns.stage]);
             }
+        }
+    }
+}
+
+// Rows have a bias and a start of their own: asked for by a warp that has the time, while the tile before is being computed.
+__device__ void bring_row_starts(Shared &shared, const Problem &p)
+{
+    unsigned phase = 0;
+    int lane = threadIdx.x % 32;
+    for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
+    {
+        if (p.skips(tile)) continue;
+        RowTile at(tile, p);
+        int base = at.first / chunk_positions;
+        for (int n = 0; n < at.heads_met(p); n++, phase ^= 1)
+        {
+            long long row = (long long)at.batch * p.heads + at.head(p, n);
+            float bias[tile_rows / 32], start[tile_rows / 32];
+#pragma unroll // all loads under way together
+            for (int i = 0; i < tile_rows / 32; i++)
+            {
+                int position = at.first + i * 32 + lane, token = position - p.prefix();
+                float decay = 0;
+                if (HAS_GATE && position < p.positions)
+                {
+                    decay = p.local[row * p.positions + position];
+#pragma unroll
+                    for (int c = 0; c < groups; c++) decay += base + c < position / chunk_positions ? p.totals[row * p.chunks() + base + c] : 0;
+                }
+                bias[i] = log2_e * decay;
+                start[i] = 0;
+                if (ROWS_ARE_KEYS) continue;
+                bool inside = token < p.tokens;
+                float lse = inside ? p.lse[row * p.tokens + token] : 0;
+                bias[i] = lse > -INFINITY ? -log2_e * (decay + lse) : 0;
+                start[i] = inside ? -p.delta[row * p.tokens + token] : 0;
+            }
+            barrier_wait(&shared.starts_empty, phase ^ 1);
+#pragma unroll
+            for (int i = 0; i < tile_rows / 32; i++)
+            {
+                shared.row_bias[i * 32 + lane] = bias[i];
+                if (!ROWS_ARE_KEYS) shared.row_gradient_start[i * 32 + lane] = start[i];
+            }
+            barrier_arrive(&shared.starts_full);
         }
     }
 }
@@ -197,27 +268,19 @@ struct Rows
     float sum[2], size[2];              // of dS and |dS| over this thread's columns
 };
 
-__device__ __forceinline__ void hide(float (&s)[32], const Rows &rows, int first_column)
+__device__ __forceinline__ void hide_earlier(float (&s)[32], const Rows &rows, int first_column)
 {
-    int column = first_column + 2 * (threadIdx.x % 4);
+    int column = first_column + 2 * (threadIdx.x % 4), first[2] = {rows.first[0] - column, rows.first[1] - column};
 #pragma unroll
     for (int i = 0; i < 32; i++)
-    {
-        int at = column + i / 4 * 8 + i % 2, r = i / 2 % 2;
-        if (at < rows.first[r] || at > rows.last[r]) s[i] = -INFINITY;
-    }
+        if (i / 4 * 8 + i % 2 < first[i / 2 % 2]) s[i] = -INFINITY;
 }
-
-__device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
+__device__ __forceinline__ void hide_later(float (&s)[32], const Rows &rows, int first_column)
 {
-    const float2 *own = reinterpret_cast<const float2 *>(starts) + threadIdx.x % 4;
+    int column = first_column + 2 * (threadIdx.x % 4), last[2] = {rows.last[0] - column, rows.last[1] - column};
 #pragma unroll
-    for (int c = 0; c < 8; c++)
-    {
-        float2 start = own[4 * c];
-        d[4 * c] = d[4 * c + 2] = start.x;
-        d[4 * c + 1] = d[4 * c + 3] = start.y;
-    }
+    for (int i = 0; i < 32; i++)
+        if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
 }
 
 // Each thread for itself (hopper_forward.cu says why).
@@ -230,31 +293,19 @@ __device__ __forceinline__ void pass_by(Shared &shared, const Ring<STAGES> &colu
     release(&shared.columns_empty[columns.stage]);
 }
 
-// A row's bias and where its dP begins, for one head.
-__device__ __forceinline__ void load_rows(Rows &rows, const Problem &p, const RowTile &at, int head, int own)
+// A row's bias and where its dP begins, for the next head.
+__device__ __forceinline__ void take_row_starts(Rows &rows, Shared &shared, unsigned &phase, int own)
 {
-    long long row = (long long)at.batch * p.heads + head;
-    int base = at.first / chunk_positions;
+    if constexpr (has_row_starts) barrier_wait(&shared.starts_full, phase);
 #pragma unroll
     for (int r = 0; r < 2; r++)
     {
-        int position = at.first + own + 8 * r, token = position - p.prefix();
-        float decay = 0;
-        if (HAS_GATE && position < p.positions)
-        {
-            decay = p.local[row * p.positions + position];
-#pragma unroll // all loads under way together
-            for (int c = 0; c < tile_rows / chunk_positions; c++)
-                decay += base + c < position / chunk_positions ? p.totals[row * p.chunks() + base + c] : 0;
-        }
-        rows.sum[r] = rows.size[r] = rows.start[r] = 0;
-        rows.bias[r] = log2_e * decay;
-        if (ROWS_ARE_KEYS) continue;
-        bool inside = token < p.tokens;
-        float lse = inside ? p.lse[row * p.tokens + token] : 0;
-        rows.bias[r] = lse > -INFINITY ? -log2_e * (decay + lse) : 0;
-        rows.start[r] = inside ? -p.delta[row * p.tokens + token] : 0;
+        rows.sum[r] = rows.size[r] = 0;
+        rows.bias[r] = has_row_starts ? shared.row_bias[own + 8 * r] : 0;
+        rows.start[r] = ROWS_ARE_KEYS ? 0 : shared.row_gradient_start[own + 8 * r];
     }
+    if constexpr (has_row_starts) release(&shared.starts_empty);
+    phase ^= 1;
 }
 
 // Over the four threads that share a row.
@@ -299,6 +350,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
     bool leader = threadIdx.x % 128 == 0;
     Ring<ROW_BUFFERS> row_ring;
     Ring<STAGES> columns;
+    unsigned starts_phase = 0;
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
         if (p.skips(tile)) continue;
@@ -364,7 +416,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
 
         for (int n = 0; n < at.heads_met(p); n++)
         {
-            load_rows(rows, p, at, at.head(p, n), own);
+            take_row_starts(rows, shared, starts_phase, own);
             unsigned weights[4][4] = {}, gradients[4][4] = {};
             int i = 0, before = -1; // the stage whose products are still running
             for (; i < own_first; i++, columns.next()) pass_by(shared, columns);
@@ -373,8 +425,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 int first_column = at.block(i) * column_rows, stage = columns.stage;
                 barrier_wait(&shared.columns_full[stage], columns.phase);
                 float s[32], g[32];
-                if (has_column_scores) load_starts(s, shared.score_start[stage]);
-                if (ROWS_ARE_KEYS) load_starts(g, shared.gradient_start[stage]);
+                if (has_column_scores) load_starts<2>(s, shared.score_start[stage]);
+                if (ROWS_ARE_KEYS) load_starts<start_copies>(g, shared.gradient_start[stage]);
                 else
                 {
 #pragma unroll
@@ -390,7 +442,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 settle(weights);
                 settle(gradients);
                 if (before >= 0) release(&shared.columns_empty[before]);
-                if (first_column < clear_first || first_column + column_rows - 1 > clear_last) hide(s, rows, first_column);
+                if (first_column < clear_first) hide_earlier(s, rows, first_column);
+                if (first_column + column_rows - 1 > clear_last) hide_later(s, rows, first_column);
 #pragma unroll
                 for (int j = 0; j < 32; j++) s[j] = exp2_fast(fmaf(s[j], p.scale_log2, rows.bias[j / 2 % 2]));
                 if constexpr (ROWS_ARE_KEYS)
@@ -469,18 +522,21 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
             barrier_init(&shared.columns_full[i], has_column_scores ? 33 : 1);
             barrier_init(&shared.columns_empty[i], groups * 128);
         }
+        barrier_init(&shared.starts_full, 32);
+        barrier_init(&shared.starts_empty, groups * 128);
         barrier_init_fence();
     }
     __syncthreads();
     if (threadIdx.x < 128)
     {
-        give_registers<24>();
+        give_registers<groups == 2 ? 24 : 32>();
         if (threadIdx.x == 0) bring_tiles(shared, p, x, y, cx, cy);
         if (has_column_scores && threadIdx.x / 32 == 1) bring_column_starts(shared, p);
+        if (has_row_starts && threadIdx.x / 32 == 2) bring_row_starts(shared, p);
     }
     else
     {
-        take_registers<240>();
+        take_registers<groups == 2 ? 240 : 160>();
         compute(shared, p, scale, dx, dy);
     }
 }

@@ -7,23 +7,30 @@
 // Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, HAS_GATE,
 // HAS_SEGMENTS. The scale must be positive.
 #include "hopper.cuh"
+#ifndef LAZY
+#define LAZY 1
+#endif
+#ifndef HALF
+#define HALF 1
+#endif
 
 constexpr int rows_per_group = 64;   // queries of a computing warpgroup
 constexpr int query_rows = rows_per_group * GROUPS;
-constexpr int key_rows = 128;
+constexpr int key_rows = 128, half_rows = key_rows / 2;
 constexpr int chunk_positions = 64;  // of the two-level prefix
 constexpr int head_columns = PANELS * 64;
 constexpr int row_bytes = 128;       // of a panel
 constexpr int key_panel_bytes = key_rows * row_bytes, key_tile_bytes = PANELS * key_panel_bytes;
 constexpr int query_panel_bytes = rows_per_group * row_bytes, query_group_bytes = PANELS * query_panel_bytes;
 constexpr float log2_e = 1.4426950408889634f, ln_2 = 0.6931471805599453f;
+constexpr float most_weight = 8;     // log2 of it: far from where 16 bits end, and rarely reached
 
 struct Shared
 {
     unsigned char queries[2][GROUPS][query_group_bytes]; // this tile's and the next's; then outputs
     unsigned char keys[STAGES][key_tile_bytes];
     unsigned char values[STAGES][key_tile_bytes];
-    float bias[STAGES][key_rows]; // in units of q k, relative to the chunk of the tile's first query
+    float4 bias[STAGES][key_rows / 2]; // of two keys, twice; in units of q k, relative to the chunk of the tile's first query
     Barrier queries_full[2], queries_empty[2];
     Barrier keys_full[STAGES], keys_empty[STAGES], values_full[STAGES], values_empty[STAGES];
 };
@@ -119,18 +126,28 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
             float upper = offset, lower = upper - (chunk - 1 < chunks ? total[chunk - 1] : 0);
             offset = lower - (chunk >= 2 ? total[chunk - 2] : 0);
             chunk -= 2;
-            float values[4];
+            float values[2][2]; // [half of the block, key of a pair]
+#pragma unroll
             for (int i = 0; i < 4; i++)
             {
-                int j = block * key_rows + i * 32 + lane;
-                values[i] = j < e.positions ? units * (own[j] + (i < 2 ? lower : upper)) : 0;
+                int j = block * key_rows + i / 2 * half_rows + 2 * lane + i % 2;
+                values[i / 2][i % 2] = j < e.positions ? units * (own[j] + (i < 2 ? lower : upper)) : 0;
             }
             barrier_wait(&shared.keys_empty[ring.stage], ring.phase ^ 1);
-            for (int i = 0; i < 4; i++) shared.bias[ring.stage][i * 32 + lane] = values[i];
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                shared.bias[ring.stage][half * 32 + lane] = {values[half][0], values[half][1], values[half][0], values[half][1]};
             barrier_arrive(&shared.keys_full[ring.stage]);
         }
     }
 }
+
+// Which halves of a block of keys a warpgroup sees anything of.
+struct Halves
+{
+    bool lower, upper;
+    __device__ __forceinline__ bool both() const { return lower && upper; }
+};
 
 // What a thread knows of its two queries, rows `lane / 4` and that + 8 of its warp's 16.
 struct Rows
@@ -139,18 +156,25 @@ struct Rows
     float most[2], sum[2]; // of scores in units of q k; of weights over this thread's columns
 };
 
-__device__ __forceinline__ void hide(float (&s)[64], const Rows &rows, int first_key)
+// Keys before the first that a query sees, and after the last: blocks that need both are few.
+__device__ __forceinline__ void hide_earlier(float (&s)[64], const Rows &rows, int first_key)
 {
-    int column = first_key + 2 * (threadIdx.x % 4);
+    int column = first_key + 2 * (threadIdx.x % 4), first[2] = {rows.first[0] - column, rows.first[1] - column};
 #pragma unroll
     for (int i = 0; i < 64; i++)
-    {
-        int key = column + i / 4 * 8 + i % 2, r = i / 2 % 2;
-        if (key < rows.first[r] || key > rows.last[r]) s[i] = -INFINITY;
-    }
+        if (i / 4 * 8 + i % 2 < first[i / 2 % 2]) s[i] = -INFINITY;
+}
+__device__ __forceinline__ void hide_later(float (&s)[64], const Rows &rows, int first_key)
+{
+    int column = first_key + 2 * (threadIdx.x % 4), last[2] = {rows.last[0] - column, rows.last[1] - column};
+#pragma unroll
+    for (int i = 0; i < 64; i++)
+        if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
 }
 
-// Scores to weights 2^(s - max); returns what everything summed so far shrinks by.
+// Scores to weights 2^(s - most); returns what everything summed so far shrinks by. `most` need not be the largest score: as long as
+// none is more than 2^most_weight times as heavy, nothing has to shrink.
+template <int first_column, int end_column>
 __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2, Rows &rows, float (&shrink)[2])
 {
 #pragma unroll
@@ -158,15 +182,18 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
     {
         float most = rows.most[r];
 #pragma unroll
-        for (int c = 0; c < 16; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
+        for (int c = first_column; c < end_column; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+#if LAZY
+        if ((most - rows.most[r]) * scale_log2 <= most_weight) most = rows.most[r];
+#endif
         float base = most == -INFINITY ? 0 : most * scale_log2; // a row that has seen nothing yet
         shrink[r] = exp2_fast(fmaf(rows.most[r], scale_log2, -base));
         rows.most[r] = most;
         float sum = 0;
 #pragma unroll
-        for (int c = 0; c < 16; c++)
+        for (int c = first_column; c < end_column; c++)
 #pragma unroll
             for (int i = 2 * r; i < 2 * r + 2; i++)
             {
@@ -177,15 +204,24 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
     }
 }
 
-__device__ __forceinline__ void load_bias(float (&s)[64], const float *bias)
+__device__ __forceinline__ void online_softmax(float (&s)[64], Halves seen, float scale_log2, Rows &rows, float (&shrink)[2])
 {
-    const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
+#if HALF
+    if (!seen.upper) online_softmax<0, 8>(s, scale_log2, rows, shrink);
+    else if (!seen.lower) online_softmax<8, 16>(s, scale_log2, rows, shrink);
+    else
+#endif
+        online_softmax<0, 16>(s, scale_log2, rows, shrink);
+}
+
+// One load for both rows' accumulators of two keys, and no copies.
+__device__ __forceinline__ void load_bias(float (&s)[64], const float4 *bias)
+{
 #pragma unroll
     for (int c = 0; c < 16; c++)
     {
-        float2 b = own[4 * c];
-        s[4 * c] = s[4 * c + 2] = b.x;
-        s[4 * c + 1] = s[4 * c + 3] = b.y;
+        float4 b = bias[4 * c + threadIdx.x % 4];
+        s[4 * c] = b.x, s[4 * c + 1] = b.y, s[4 * c + 2] = b.z, s[4 * c + 3] = b.w;
     }
 }
 
@@ -193,22 +229,45 @@ __device__ __forceinline__ void load_bias(float (&s)[64], const float *bias)
 __device__ __forceinline__ void wait_turn(int group) { group_sync(4 + group, 256); }
 __device__ __forceinline__ void give_turn(int group) { group_arrive(4 + (group + 1) % GROUPS, 256); }
 
-__device__ __forceinline__ void start_scores(float (&s)[64], const unsigned char *queries, const unsigned char *keys)
+template <int columns>
+__device__ __forceinline__ void multiply_scores(float (&s)[columns / 2], const unsigned char *queries, const unsigned char *keys)
 {
-    product_fence();
 #pragma unroll
     for (int step = 0; step < 4 * PANELS; step++)
-        product<ELEMENT, key_rows, 0, 0>(
+        product<ELEMENT, columns, 0, 0>(
             s, operand(queries + step / 4 * query_panel_bytes + step % 4 * 32), operand(keys + step / 4 * key_panel_bytes + step % 4 * 32), HAS_GATE || step > 0);
+}
+
+__device__ __forceinline__ void start_scores(float (&s)[64], Halves seen, const unsigned char *queries, const unsigned char *keys)
+{
+    product_fence();
+#if HALF
+    if (!seen.upper) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[0]), queries, keys);
+    else if (!seen.lower) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[32]), queries, keys + half_rows * row_bytes);
+    else
+#endif
+        multiply_scores<key_rows>(s, queries, keys);
     product_commit();
 }
 
-__device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], const unsigned (&p)[8][4], const unsigned char *values)
+template <int half>
+__device__ __forceinline__ void multiply_outputs(float (&o)[head_columns / 2], const unsigned (&p)[8][4], const unsigned char *values)
+{
+#pragma unroll
+    for (int step = 4 * half; step < 4 * half + 4; step++)
+        product_registers<ELEMENT, head_columns, 1>(o, p[step], operand(values + step * 16 * row_bytes, key_panel_bytes), true);
+}
+
+__device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], Halves seen, const unsigned (&p)[8][4], const unsigned char *values)
 {
     product_fence();
-#pragma unroll
-    for (int step = 0; step < key_rows / 16; step++)
-        product_registers<ELEMENT, head_columns, 1>(o, p[step], operand(values + step * 16 * row_bytes, key_panel_bytes), true);
+#if HALF
+    if (seen.lower) multiply_outputs<0>(o, p, values);
+    if (seen.upper) multiply_outputs<1>(o, p, values);
+#else
+    multiply_outputs<0>(o, p, values);
+    multiply_outputs<1>(o, p, values);
+#endif
     product_commit();
 }
 
@@ -224,6 +283,18 @@ __device__ __forceinline__ void pack(unsigned (&p)[8][4], const float (&s)[64])
 // Each thread tells for itself that it has read a tile: what a lane read before a __syncwarp is in order, too, if another lane tells
 // of it, but compute-sanitizer's racecheck does not see that.
 __device__ __forceinline__ void release(Barrier *empty) { barrier_arrive(empty); }
+
+// From the chunk of the tile's first query to a query itself.
+__device__ __forceinline__ float decay_of(const QueryTile &at, const Extents &e, const float *local, const float *totals, int query)
+{
+    long long row = (long long)at.batch * e.heads + at.head;
+    const float *total = totals + row * ((e.positions + chunk_positions - 1) / chunk_positions);
+    int base = at.first / chunk_positions, i = min(query, e.positions - 1);
+    float decay = local[row * e.positions + i];
+#pragma unroll // all loads under way together
+    for (int c = 0; c < GROUPS; c++) decay += base + c < i / chunk_positions ? total[base + c] : 0;
+    return decay;
+}
 
 // A block of keys that another warpgroup sees.
 __device__ __forceinline__ void pass_by(Shared &shared, Ring &key_ring, Ring &value_ring, int group)
@@ -253,6 +324,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
         float o[head_columns / 2], s[64];
         unsigned p[8][4];
         Rows rows;
+        float decay[2] = {}; // asked for long before lse needs them
 #pragma unroll
         for (int i = 0; i < head_columns / 2; i++) o[i] = 0;
         int own = group * rows_per_group + warp * 16 + lane / 4; // row of the tile
@@ -264,13 +336,15 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             rows.first[r] = oldest_key(min(rows.last[r], at.last), e.window, starts);
             rows.most[r] = -INFINITY;
             rows.sum[r] = 0;
+            if (HAS_GATE) decay[r] = decay_of(at, e, local, totals, rows.last[r]);
         }
         // This warpgroup's own band inside the tile's, empty where its queries lie past the text or see nothing.
         int first = at.first + group * rows_per_group, last = min(first + rows_per_group - 1, at.last);
-        int last_block = -1, first_block = 0, latest_first = 0;
+        int last_block = -1, first_block = 0, earliest = 0, latest_first = 0; // the keys that its first and its last query begin with
         if (first <= at.last)
         {
-            first_block = max(oldest_key(first, e.window, starts) / key_rows, at.first_block);
+            earliest = oldest_key(first, e.window, starts);
+            first_block = max(earliest / key_rows, at.first_block);
             last_block = min(last / key_rows, at.last_block);
             latest_first = oldest_key(last, e.window, starts);
         }
@@ -282,46 +356,57 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
         for (; block > last_block; block--) pass_by(shared, key_ring, value_ring, group);
         if (sees)
         {
+            // Of the block on the diagonal its later keys may all be unseen, of the farthest its earlier ones.
+            Halves seen = {true, first + rows_per_group - 1 >= block * key_rows + half_rows};
             barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
             if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
             wait_turn(group);
-            start_scores(s, queries, shared.keys[key_ring.stage]);
+            start_scores(s, seen, queries, shared.keys[key_ring.stage]);
             give_turn(group);
             product_wait<0>();
             settle(s);
             release(&shared.keys_empty[key_ring.stage]);
             key_ring.next();
             float shrink[2];
-            hide(s, rows, block * key_rows); // the diagonal crosses it
-            online_softmax(s, scale_log2, rows, shrink);
+            hide_later(s, rows, block * key_rows); // the diagonal crosses it
+            if (block * key_rows < latest_first) hide_earlier(s, rows, block * key_rows);
+            online_softmax(s, seen, scale_log2, rows, shrink);
             pack(p, s);
             for (block--; block >= first_block; block--)
             {
+                Halves now = {earliest < block * key_rows + half_rows, true};
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
                 if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
                 wait_turn(group);
-                start_scores(s, queries, shared.keys[key_ring.stage]);
+                start_scores(s, now, queries, shared.keys[key_ring.stage]);
                 barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
-                start_outputs(o, p, shared.values[value_ring.stage]);
+                start_outputs(o, seen, p, shared.values[value_ring.stage]);
                 give_turn(group);
                 product_wait<1>();
                 settle(s);
                 release(&shared.keys_empty[key_ring.stage]);
                 key_ring.next();
                 int first_key = block * key_rows;
-                if (first_key + key_rows - 1 > first || first_key < latest_first) hide(s, rows, first_key);
-                online_softmax(s, scale_log2, rows, shrink);
+                if (first_key + key_rows - 1 > first) hide_later(s, rows, first_key);
+                if (first_key < latest_first) hide_earlier(s, rows, first_key);
+                online_softmax(s, now, scale_log2, rows, shrink);
                 product_wait<0>();
                 settle(o);
                 settle(p);
                 release(&shared.values_empty[value_ring.stage]);
                 value_ring.next();
+#if LAZY
+                if (__any_sync(0xffffffffu, shrink[0] != 1 || shrink[1] != 1))
+#endif
+                {
 #pragma unroll
-                for (int i = 0; i < head_columns / 2; i++) o[i] *= shrink[i / 2 % 2];
+                    for (int i = 0; i < head_columns / 2; i++) o[i] *= shrink[i / 2 % 2];
+                }
                 pack(p, s);
+                seen = now;
             }
             barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
-            start_outputs(o, p, shared.values[value_ring.stage]);
+            start_outputs(o, seen, p, shared.values[value_ring.stage]);
             product_wait<0>();
             settle(o);
             settle(p);
@@ -337,20 +422,11 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             float sum = rows.sum[r] + __shfl_xor_sync(0xffffffffu, rows.sum[r], 1);
             sum += __shfl_xor_sync(0xffffffffu, sum, 2);
             inverse[r] = sum > 0 ? 1 / sum : 0;
-            int token = at.first_token + own + 8 * r, i = at.first + own + 8 * r;
+            int token = at.first_token + own + 8 * r;
             if (lane % 4 == 0 && token < e.tokens)
             {
                 long long row = (long long)at.batch * e.heads + at.head;
-                float decay = 0; // from the base to the query itself
-                if (HAS_GATE)
-                {
-                    const float *total = totals + row * ((e.positions + chunk_positions - 1) / chunk_positions);
-                    int base = at.first / chunk_positions;
-#pragma unroll // all loads under way together
-                    for (int c = 0; c < GROUPS; c++) decay += base + c < i / chunk_positions ? total[base + c] : 0;
-                    decay += local[row * e.positions + i];
-                }
-                lse[row * e.tokens + token] = sum > 0 ? ln_2 * (rows.most[r] * scale_log2 + log2f(sum)) - decay : -INFINITY;
+                lse[row * e.tokens + token] = sum > 0 ? ln_2 * (rows.most[r] * scale_log2 + log2f(sum)) - decay[r] : -INFINITY;
             }
         }
 
