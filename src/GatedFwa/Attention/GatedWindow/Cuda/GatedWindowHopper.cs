@@ -133,7 +133,7 @@ internal static class GatedWindowHopper
         const int RowBytes = 128, BarrierBytes = 8;
         int queries = 2 * groups * GroupRows * panels * RowBytes;
         int keysAndValues = 2 * stages * KeyRows * panels * RowBytes;
-        return queries + keysAndValues + (2 * stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
+        return queries + keysAndValues + (stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
     }
 
     private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
@@ -211,9 +211,9 @@ internal static class GatedWindowHopper
         private static int SharedBytes(int panels, int groups, int stages, bool rowsAreKeys)
         {
             const int RowBytes = 128, BarrierBytes = 8;
-            int block = GroupRows * panels * RowBytes, rows = groups * GroupRows, startCopies = panels == 1 ? 2 : 1;
+            int block = GroupRows * panels * RowBytes, rows = groups * GroupRows;
             int tiles = (2 * RowBuffers * groups * block) + (2 * stages * block);
-            int columnStarts = (2 * stages * GroupRows) + ((rowsAreKeys ? stages : 1) * startCopies * GroupRows);
+            int columnStarts = 2 * stages * GroupRows;
             int rowStarts = rows + (rowsAreKeys ? 2 : rows); // two instead of one: barriers lie at multiples of eight bytes
             return tiles + ((columnStarts + rowStarts) * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
         }

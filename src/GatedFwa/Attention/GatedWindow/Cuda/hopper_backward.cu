@@ -7,20 +7,22 @@
 // Defines: ELEMENT, PANELS, GROUPS (computing warpgroups), STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be
 // positive.
 #include "hopper_products.cuh"
+#ifndef SHARES
+#define SHARES 1
+#endif
 
 constexpr int groups = GROUPS, rows_per_group = 64, tile_rows = groups * rows_per_group;
 constexpr int chunk_positions = 64; // of the two-level prefix, and a tile of columns
 constexpr bool has_column_scores = ROWS_ARE_KEYS || HAS_GATE, has_row_starts = !ROWS_ARE_KEYS || HAS_GATE;
-constexpr int start_copies = PANELS == 1 ? 2 : 1; // of dP's starts: large heads leave no room for the second
+// Both gradients of a large head leave registers for one operand, P or dS, but not for both at once.
+constexpr bool shares_operands = SHARES && ROWS_ARE_KEYS && PANELS > 1;
 constexpr float log2_e = 1.4426950408889634f;
 
 struct Shared
 {
     unsigned char x[ROW_BUFFERS][groups][block_bytes], y[ROW_BUFFERS][groups][block_bytes]; // K, V or Q, dO; then their gradients
     unsigned char cx[STAGES][block_bytes], cy[STAGES][block_bytes];                         // Q, dO or K, V
-    // Where the accumulators of scores and of dP begin: what belongs to two columns, twice, as one thread wants it for its two rows;
-    // scores also have a row's bias in log2 units.
-    float score_start[STAGES][2 * column_rows], gradient_start[ROWS_ARE_KEYS ? STAGES : 1][start_copies * column_rows];
+    float score_start[STAGES][column_rows], gradient_start[STAGES][column_rows]; // accumulators of scores and of dP begin there
     float row_bias[tile_rows], row_gradient_start[ROWS_ARE_KEYS ? 1 : tile_rows];
     Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], starts_full, starts_empty;
 };
@@ -152,29 +154,6 @@ struct ChunkOffset
     }
 };
 
-// What belongs to a pair of columns alone, once or twice: a thread's accumulators are of two rows, and take copies without moving them.
-template <int copies> __device__ __forceinline__ void store_starts(float *starts, int pair, const float (&two)[2])
-{
-    if constexpr (copies == 2) reinterpret_cast<float4 *>(starts)[pair] = {two[0], two[1], two[0], two[1]};
-    else reinterpret_cast<float2 *>(starts)[pair] = {two[0], two[1]};
-}
-template <int copies> __device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
-{
-#pragma unroll
-    for (int c = 0; c < 8; c++)
-    {
-        int pair = 4 * c + threadIdx.x % 4;
-        float4 start;
-        if constexpr (copies == 2) start = reinterpret_cast<const float4 *>(starts)[pair];
-        else
-        {
-            float2 two = reinterpret_cast<const float2 *>(starts)[pair];
-            start = {two.x, two.y, two.x, two.y};
-        }
-        d[4 * c] = start.x, d[4 * c + 1] = start.y, d[4 * c + 2] = start.z, d[4 * c + 3] = start.w;
-    }
-}
-
 __device__ void bring_column_starts(Shared &shared, const Problem &p)
 {
     Ring<STAGES> columns;
@@ -191,10 +170,9 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
             for (int i = 0; i < at.blocks(); i++, columns.next())
             {
                 float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], gradients[2];
-#pragma unroll
-                for (int half = 0; half < 2; half++) // of a pair of columns
+                for (int half = 0; half < 2; half++)
                 {
-                    int position = at.block(i) * column_rows + 2 * lane + half, token = position - p.prefix();
+                    int position = at.block(i) * column_rows + half * 32 + lane, token = position - p.prefix();
                     float own = HAS_GATE && position < p.positions ? p.local[row * p.positions + position] + decay : 0;
                     gradients[half] = 0;
                     if (ROWS_ARE_KEYS)
@@ -207,8 +185,11 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
                     else scores[half] = units * own;
                 }
                 barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
-                store_starts<2>(shared.score_start[columns.stage], lane, scores);
-                if (ROWS_ARE_KEYS) store_starts<start_copies>(shared.gradient_start[columns.stage], lane, gradients);
+                for (int half = 0; half < 2; half++)
+                {
+                    shared.score_start[columns.stage][half * 32 + lane] = scores[half];
+                    shared.gradient_start[columns.stage][half * 32 + lane] = gradients[half];
+                }
                 barrier_arrive(&shared.columns_full[columns.stage]);
             }
         }
@@ -281,6 +262,18 @@ __device__ __forceinline__ void hide_later(float (&s)[32], const Rows &rows, int
 #pragma unroll
     for (int i = 0; i < 32; i++)
         if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
+}
+
+__device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
+{
+    const float2 *own = reinterpret_cast<const float2 *>(starts) + threadIdx.x % 4;
+#pragma unroll
+    for (int c = 0; c < 8; c++)
+    {
+        float2 start = own[4 * c];
+        d[4 * c] = d[4 * c + 2] = start.x;
+        d[4 * c + 1] = d[4 * c + 3] = start.y;
+    }
 }
 
 // Each thread for itself (hopper_forward.cu says why).
@@ -417,7 +410,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
         for (int n = 0; n < at.heads_met(p); n++)
         {
             take_row_starts(rows, shared, starts_phase, own);
-            unsigned weights[4][4] = {}, gradients[4][4] = {};
+            unsigned weights[4][4] = {}, own_gradients[4][4] = {};
+            unsigned (&gradients)[4][4] = shares_operands ? weights : own_gradients;
             int i = 0, before = -1; // the stage whose products are still running
             for (; i < own_first; i++, columns.next()) pass_by(shared, columns);
             for (; i < own_end; i++, columns.next())
@@ -425,8 +419,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 int first_column = at.block(i) * column_rows, stage = columns.stage;
                 barrier_wait(&shared.columns_full[stage], columns.phase);
                 float s[32], g[32];
-                if (has_column_scores) load_starts<2>(s, shared.score_start[stage]);
-                if (ROWS_ARE_KEYS) load_starts<start_copies>(g, shared.gradient_start[stage]);
+                if (has_column_scores) load_starts(s, shared.score_start[stage]);
+                if (ROWS_ARE_KEYS) load_starts(g, shared.gradient_start[stage]);
                 else
                 {
 #pragma unroll
@@ -452,7 +446,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                     product_fence();
                     multiply(dy, weights, shared.cy[stage]);
                     product_commit();
-                    product_wait<1>();
+                    product_wait<shares_operands ? 0 : 1>();
+                    if (shares_operands) settle(weights);
                 }
                 else product_wait<0>();
                 settle(g);

@@ -7,8 +7,8 @@
 // Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, HAS_GATE,
 // HAS_SEGMENTS. The scale must be positive.
 #include "hopper.cuh"
-#ifndef LAZY
-#define LAZY 1
+#ifndef HOIST
+#define HOIST 1
 #endif
 #ifndef HALF
 #define HALF 1
@@ -30,7 +30,7 @@ struct Shared
     unsigned char queries[2][GROUPS][query_group_bytes]; // this tile's and the next's; then outputs
     unsigned char keys[STAGES][key_tile_bytes];
     unsigned char values[STAGES][key_tile_bytes];
-    float4 bias[STAGES][key_rows / 2]; // of two keys, twice; in units of q k, relative to the chunk of the tile's first query
+    float bias[STAGES][key_rows]; // in units of q k, relative to the chunk of the tile's first query
     Barrier queries_full[2], queries_empty[2];
     Barrier keys_full[STAGES], keys_empty[STAGES], values_full[STAGES], values_empty[STAGES];
 };
@@ -126,28 +126,23 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
             float upper = offset, lower = upper - (chunk - 1 < chunks ? total[chunk - 1] : 0);
             offset = lower - (chunk >= 2 ? total[chunk - 2] : 0);
             chunk -= 2;
-            float values[2][2]; // [half of the block, key of a pair]
-#pragma unroll
+            float values[4];
             for (int i = 0; i < 4; i++)
             {
-                int j = block * key_rows + i / 2 * half_rows + 2 * lane + i % 2;
-                values[i / 2][i % 2] = j < e.positions ? units * (own[j] + (i < 2 ? lower : upper)) : 0;
+                int j = block * key_rows + i * 32 + lane;
+                values[i] = j < e.positions ? units * (own[j] + (i < 2 ? lower : upper)) : 0;
             }
             barrier_wait(&shared.keys_empty[ring.stage], ring.phase ^ 1);
-#pragma unroll
-            for (int half = 0; half < 2; half++)
-                shared.bias[ring.stage][half * 32 + lane] = {values[half][0], values[half][1], values[half][0], values[half][1]};
+            for (int i = 0; i < 4; i++) shared.bias[ring.stage][i * 32 + lane] = values[i];
             barrier_arrive(&shared.keys_full[ring.stage]);
         }
     }
 }
 
-// Which halves of a block of keys a warpgroup sees anything of.
-struct Halves
-{
-    bool lower, upper;
-    __device__ __forceinline__ bool both() const { return lower && upper; }
-};
+// What a warpgroup sees anything of in a block of keys: of the block on the diagonal perhaps only the lower half, of the farthest
+// only the upper one. Said at compile time: a product in a branch of its own would make the compiler start products one by one.
+enum Seen { lower_half = 1, upper_half = 2, whole = 3 };
+template <Seen seen> struct Part { static constexpr Seen value = seen; };
 
 // What a thread knows of its two queries, rows `lane / 4` and that + 8 of its warp's 16.
 struct Rows
@@ -174,9 +169,10 @@ __device__ __forceinline__ void hide_later(float (&s)[64], const Rows &rows, int
 
 // Scores to weights 2^(s - most); returns what everything summed so far shrinks by. `most` need not be the largest score: as long as
 // none is more than 2^most_weight times as heavy, nothing has to shrink.
-template <int first_column, int end_column>
+template <Seen seen>
 __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2, Rows &rows, float (&shrink)[2])
 {
+    constexpr int first_column = seen & lower_half ? 0 : 8, end_column = seen & upper_half ? 16 : 8; // of 8 keys
 #pragma unroll
     for (int r = 0; r < 2; r++)
     {
@@ -185,9 +181,7 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
         for (int c = first_column; c < end_column; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-#if LAZY
         if ((most - rows.most[r]) * scale_log2 <= most_weight) most = rows.most[r];
-#endif
         float base = most == -INFINITY ? 0 : most * scale_log2; // a row that has seen nothing yet
         shrink[r] = exp2_fast(fmaf(rows.most[r], scale_log2, -base));
         rows.most[r] = most;
@@ -204,24 +198,15 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
     }
 }
 
-__device__ __forceinline__ void online_softmax(float (&s)[64], Halves seen, float scale_log2, Rows &rows, float (&shrink)[2])
+__device__ __forceinline__ void load_bias(float (&s)[64], const float *bias)
 {
-#if HALF
-    if (!seen.upper) online_softmax<0, 8>(s, scale_log2, rows, shrink);
-    else if (!seen.lower) online_softmax<8, 16>(s, scale_log2, rows, shrink);
-    else
-#endif
-        online_softmax<0, 16>(s, scale_log2, rows, shrink);
-}
-
-// One load for both rows' accumulators of two keys, and no copies.
-__device__ __forceinline__ void load_bias(float (&s)[64], const float4 *bias)
-{
+    const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
 #pragma unroll
     for (int c = 0; c < 16; c++)
     {
-        float4 b = bias[4 * c + threadIdx.x % 4];
-        s[4 * c] = b.x, s[4 * c + 1] = b.y, s[4 * c + 2] = b.z, s[4 * c + 3] = b.w;
+        float2 b = own[4 * c];
+        s[4 * c] = s[4 * c + 2] = b.x;
+        s[4 * c + 1] = s[4 * c + 3] = b.y;
     }
 }
 
@@ -238,36 +223,23 @@ __device__ __forceinline__ void multiply_scores(float (&s)[columns / 2], const u
             s, operand(queries + step / 4 * query_panel_bytes + step % 4 * 32), operand(keys + step / 4 * key_panel_bytes + step % 4 * 32), HAS_GATE || step > 0);
 }
 
-__device__ __forceinline__ void start_scores(float (&s)[64], Halves seen, const unsigned char *queries, const unsigned char *keys)
+template <Seen seen> __device__ __forceinline__ void start_scores(float (&s)[64], const unsigned char *queries, const unsigned char *keys)
 {
     product_fence();
-#if HALF
-    if (!seen.upper) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[0]), queries, keys);
-    else if (!seen.lower) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[32]), queries, keys + half_rows * row_bytes);
-    else
-#endif
-        multiply_scores<key_rows>(s, queries, keys);
+    if constexpr (seen == lower_half) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[0]), queries, keys);
+    else if constexpr (seen == upper_half) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[32]), queries, keys + half_rows * row_bytes);
+    else multiply_scores<key_rows>(s, queries, keys);
     product_commit();
 }
 
-template <int half>
-__device__ __forceinline__ void multiply_outputs(float (&o)[head_columns / 2], const unsigned (&p)[8][4], const unsigned char *values)
+template <Seen seen>
+__device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], const unsigned (&p)[8][4], const unsigned char *values)
 {
-#pragma unroll
-    for (int step = 4 * half; step < 4 * half + 4; step++)
-        product_registers<ELEMENT, head_columns, 1>(o, p[step], operand(values + step * 16 * row_bytes, key_panel_bytes), true);
-}
-
-__device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], Halves seen, const unsigned (&p)[8][4], const unsigned char *values)
-{
+    constexpr int first = seen & lower_half ? 0 : 4, end = seen & upper_half ? 8 : 4;
     product_fence();
-#if HALF
-    if (seen.lower) multiply_outputs<0>(o, p, values);
-    if (seen.upper) multiply_outputs<1>(o, p, values);
-#else
-    multiply_outputs<0>(o, p, values);
-    multiply_outputs<1>(o, p, values);
-#endif
+#pragma unroll
+    for (int step = first; step < end; step++)
+        product_registers<ELEMENT, head_columns, 1>(o, p[step], operand(values + step * 16 * row_bytes, key_panel_bytes), true);
     product_commit();
 }
 
@@ -336,7 +308,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             rows.first[r] = oldest_key(min(rows.last[r], at.last), e.window, starts);
             rows.most[r] = -INFINITY;
             rows.sum[r] = 0;
-            if (HAS_GATE) decay[r] = decay_of(at, e, local, totals, rows.last[r]);
+            if (HAS_GATE && HOIST) decay[r] = decay_of(at, e, local, totals, rows.last[r]);
         }
         // This warpgroup's own band inside the tile's, empty where its queries lie past the text or see nothing.
         int first = at.first + group * rows_per_group, last = min(first + rows_per_group - 1, at.last);
@@ -356,62 +328,80 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
         for (; block > last_block; block--) pass_by(shared, key_ring, value_ring, group);
         if (sees)
         {
-            // Of the block on the diagonal its later keys may all be unseen, of the farthest its earlier ones.
-            Halves seen = {true, first + rows_per_group - 1 >= block * key_rows + half_rows};
-            barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
-            if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
-            wait_turn(group);
-            start_scores(s, seen, queries, shared.keys[key_ring.stage]);
-            give_turn(group);
-            product_wait<0>();
-            settle(s);
-            release(&shared.keys_empty[key_ring.stage]);
-            key_ring.next();
             float shrink[2];
-            hide_later(s, rows, block * key_rows); // the diagonal crosses it
-            if (block * key_rows < latest_first) hide_earlier(s, rows, block * key_rows);
-            online_softmax(s, seen, scale_log2, rows, shrink);
-            pack(p, s);
-            for (block--; block >= first_block; block--)
-            {
-                Halves now = {earliest < block * key_rows + half_rows, true};
+            const auto weigh = [&](auto seen) { // scores of `block` to weights
+                int first_key = block * key_rows;
+                if (first_key + key_rows - 1 > first) hide_later(s, rows, first_key);
+                if (first_key < latest_first) hide_earlier(s, rows, first_key);
+                online_softmax<seen.value>(s, scale_log2, rows, shrink);
+            };
+            const auto first_scores = [&](auto seen) {
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
                 if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
                 wait_turn(group);
-                start_scores(s, now, queries, shared.keys[key_ring.stage]);
+                start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
+                give_turn(group);
+                product_wait<0>();
+                settle(s);
+                release(&shared.keys_empty[key_ring.stage]);
+                key_ring.next();
+                weigh(seen);
+                pack(p, s);
+            };
+            // Scores of `block` beside the outputs of the block before it.
+            const auto next_scores = [&](auto seen, auto seen_before) {
+                barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
+                if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
+                wait_turn(group);
+                start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
                 barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
-                start_outputs(o, seen, p, shared.values[value_ring.stage]);
+                start_outputs<seen_before.value>(o, p, shared.values[value_ring.stage]);
                 give_turn(group);
                 product_wait<1>();
                 settle(s);
                 release(&shared.keys_empty[key_ring.stage]);
                 key_ring.next();
-                int first_key = block * key_rows;
-                if (first_key + key_rows - 1 > first) hide_later(s, rows, first_key);
-                if (first_key < latest_first) hide_earlier(s, rows, first_key);
-                online_softmax(s, now, scale_log2, rows, shrink);
+                weigh(seen);
                 product_wait<0>();
                 settle(o);
                 settle(p);
                 release(&shared.values_empty[value_ring.stage]);
                 value_ring.next();
-#if LAZY
                 if (__any_sync(0xffffffffu, shrink[0] != 1 || shrink[1] != 1))
-#endif
                 {
 #pragma unroll
                     for (int i = 0; i < head_columns / 2; i++) o[i] *= shrink[i / 2 % 2];
                 }
                 pack(p, s);
-                seen = now;
+            };
+            const auto last_outputs = [&](auto seen) {
+                barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
+                start_outputs<seen.value>(o, p, shared.values[value_ring.stage]);
+                product_wait<0>();
+                settle(o);
+                settle(p);
+                release(&shared.values_empty[value_ring.stage]);
+                value_ring.next();
+            };
+
+            // Where windows are a multiple of 128, one of both ends of a band is half a block.
+            bool starts_half = HALF && block > first_block && first + rows_per_group - 1 < block * key_rows + half_rows;
+            bool ends_half = HALF && block - starts_half > first_block && earliest >= first_block * key_rows + half_rows;
+            if (starts_half)
+            {
+                first_scores(Part<lower_half>());
+                block--;
+                next_scores(Part<whole>(), Part<lower_half>());
             }
-            barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
-            start_outputs(o, seen, p, shared.values[value_ring.stage]);
-            product_wait<0>();
-            settle(o);
-            settle(p);
-            release(&shared.values_empty[value_ring.stage]);
-            value_ring.next();
+            else first_scores(Part<whole>());
+            for (block--; block >= first_block + ends_half; block--) next_scores(Part<whole>(), Part<whole>());
+            if (ends_half)
+            {
+                next_scores(Part<upper_half>(), Part<whole>());
+                block--;
+                last_outputs(Part<upper_half>());
+            }
+            else last_outputs(Part<whole>());
         }
         for (; block >= at.first_block; block--) pass_by(shared, key_ring, value_ring, group);
 
@@ -425,6 +415,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             int token = at.first_token + own + 8 * r;
             if (lane % 4 == 0 && token < e.tokens)
             {
+                if (HAS_GATE && !HOIST) decay[r] = decay_of(at, e, local, totals, rows.last[r]);
                 long long row = (long long)at.batch * e.heads + at.head;
                 lse[row * e.tokens + token] = sum > 0 ? ln_2 * (rows.most[r] * scale_log2 + log2f(sum)) - decay[r] : -INFINITY;
             }
