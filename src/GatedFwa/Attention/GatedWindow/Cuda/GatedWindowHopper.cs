@@ -77,6 +77,7 @@ internal static class GatedWindowHopper
             shape.GroupSize,
             problem.Window,
             tilesPerSequence,
+            LightTiles(problem, queryRows, tilesPerSequence),
             tiles);
     }
 
@@ -138,8 +139,12 @@ internal static class GatedWindowHopper
 
     private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
 
+    /// <summary>Tiles of a sequence near the end where they see less than a window; none where all of them differ.</summary>
+    private static int LightTiles(GatedWindowProblem problem, int rows, int tilesPerSequence) =>
+        problem.Window >= problem.Shape.Positions ? 0 : Math.Min(Tiles(problem.Window, rows), tilesPerSequence);
+
     /// <summary>Warpgroups that compute a tile backwards: where only one gradient of a small head is kept, there are registers for a third.</summary>
-    private static int BackwardGroups(int panels, bool rowsAreKeys) => panels == 1 && !rowsAreKeys ? (Environment.GetEnvironmentVariable("GATEDFWA_G2") is null ? 3 : 2) : 2;
+    private static int BackwardGroups(int panels, bool rowsAreKeys) => panels == 1 && !rowsAreKeys ? 3 : 2;
 
     /// <summary>A gradient that the kernels write whole: the accumulator itself, or one that is added to it afterwards.</summary>
     private sealed class Replaced(GradientTarget target, Tensor input) : IDisposable
@@ -204,6 +209,7 @@ internal static class GatedWindowHopper
                 shape.KeyHeads,
                 problem.Window,
                 tilesPerSequence,
+                LightTiles(problem, groups * GroupRows, tilesPerSequence),
                 tiles);
         }
 

@@ -6,16 +6,14 @@
 //
 // Defines: ELEMENT, PANELS, GROUPS (computing warpgroups), STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be
 // positive.
+#include "chunk_totals.cuh"
 #include "hopper_products.cuh"
-#ifndef SHARES
-#define SHARES 1
-#endif
+#include "tile_order.cuh"
 
 constexpr int groups = GROUPS, rows_per_group = 64, tile_rows = groups * rows_per_group;
-constexpr int chunk_positions = 64; // of the two-level prefix, and a tile of columns
 constexpr bool has_column_scores = ROWS_ARE_KEYS || HAS_GATE, has_row_starts = !ROWS_ARE_KEYS || HAS_GATE;
 // Both gradients of a large head leave registers for one operand, P or dS, but not for both at once.
-constexpr bool shares_operands = SHARES && ROWS_ARE_KEYS && PANELS > 1;
+constexpr bool shares_operands = ROWS_ARE_KEYS && PANELS > 1;
 constexpr float log2_e = 1.4426950408889634f;
 
 struct Shared
@@ -32,19 +30,25 @@ struct Problem
     const float *local, *totals, *lse, *delta; // [B, H, S], [B, H, chunks], twice [B, H, T]
     const int *segment_start, *segment_end;    // [B, S]
     float *sums, *sizes;                       // of dS along each row, [B, H, S] or [B, H, T]; of |dS| where rows are queries
-    const int *repeat;                         // rows are queries: which tiles to compute; null for all
+    const int *repeat;                         // rows are queries: which tiles to compute, [B, H, tiles]; null for all
     float scale_log2;
-    int tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles;
+    int tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles;
 
     __device__ int prefix() const { return positions - tokens; }
-    __device__ bool skips(int tile) const { return !ROWS_ARE_KEYS && repeat && !repeat[tile]; }
+    __device__ TilePlace place(int tile) const
+    {
+        TilePlace place(tile, tiles, tiles_per_sequence, light);
+        if (ROWS_ARE_KEYS) place.index = tiles_per_sequence - 1 - place.index; // the last keys are seen by few
+        return place;
+    }
+    __device__ bool skips(TilePlace at) const { return !ROWS_ARE_KEYS && repeat && !repeat[at.sequence * tiles_per_sequence + at.index]; }
     // Whether this block has no tile to compute: all threads look at once, one flag each.
     __device__ bool skips_all() const
     {
         if (ROWS_ARE_KEYS || !repeat) return false;
         int wanted = 0;
         for (long long tile = blockIdx.x + (long long)threadIdx.x * gridDim.x; tile < tiles; tile += (long long)blockDim.x * gridDim.x)
-            wanted |= repeat[tile];
+            wanted |= !skips(place((int)tile));
         return !__syncthreads_or(wanted);
     }
     __device__ int chunks() const { return (positions + chunk_positions - 1) / chunk_positions; }
@@ -70,10 +74,11 @@ struct RowTile
 
     __device__ RowTile(int tile, const Problem &p)
     {
-        int sequence = tile / p.tiles_per_sequence, row_heads = ROWS_ARE_KEYS ? p.key_heads : p.heads;
-        first = (ROWS_ARE_KEYS ? 0 : p.prefix()) + tile % p.tiles_per_sequence * tile_rows;
-        row_head = sequence % row_heads;
-        batch = sequence / row_heads;
+        int row_heads = ROWS_ARE_KEYS ? p.key_heads : p.heads;
+        TilePlace place = p.place(tile);
+        first = (ROWS_ARE_KEYS ? 0 : p.prefix()) + place.index * tile_rows;
+        row_head = place.sequence % row_heads;
+        batch = place.sequence / row_heads;
         int last = min(first + tile_rows, p.positions) - 1;
         if (ROWS_ARE_KEYS)
         {
@@ -88,6 +93,9 @@ struct RowTile
         }
     }
 
+    // The chunk that decays are counted from: in the middle of the tile, where they are smallest, and so most exact.
+    __device__ int first_chunk() const { return first / chunk_positions; }
+    __device__ int base() const { return first_chunk() + groups / 2; }
     __device__ int heads_met(const Problem &p) const { return ROWS_ARE_KEYS ? p.heads / p.key_heads : 1; }
     __device__ int head(const Problem &p, int n) const { return ROWS_ARE_KEYS ? row_head * heads_met(p) + n : row_head; }
     __device__ int blocks() const { return ROWS_ARE_KEYS ? farthest - nearest + 1 : nearest - farthest + 1; }
@@ -110,7 +118,7 @@ __device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x
     Ring<STAGES> columns;
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
-        if (p.skips(tile)) continue;
+        if (p.skips(p.place(tile))) continue;
         RowTile at(tile, p);
         int row = ROWS_ARE_KEYS ? at.first : at.first - p.prefix();
         barrier_wait(&shared.rows_empty[rows.stage], rows.phase ^ 1);
@@ -138,7 +146,7 @@ __device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x
     }
 }
 
-// The decay from the first row's chunk to a chunk on the way outwards: exact near the rows however long the text is.
+// The decay from the tile's base to a chunk on the way outwards: exact near the rows however long the text is.
 struct ChunkOffset
 {
     const float *totals;
@@ -149,7 +157,7 @@ struct ChunkOffset
     __device__ float move_to(int chunk)
     {
         for (; at < chunk; at++) sum += at < chunks ? totals[at] : 0;
-        for (; at > chunk; at--) sum -= totals[at - 1];
+        for (; at > chunk; at--) sum -= at <= chunks ? totals[at - 1] : 0;
         return sum;
     }
 };
@@ -161,12 +169,12 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
     float units = log2_e / p.scale_log2; // scores begin in units of q k
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
-        if (p.skips(tile)) continue;
+        if (p.skips(p.place(tile))) continue;
         RowTile at(tile, p);
         for (int n = 0; n < at.heads_met(p); n++)
         {
             long long row = (long long)at.batch * p.heads + at.head(p, n);
-            ChunkOffset offset(p.totals + row * p.chunks(), at.first / chunk_positions, p.chunks());
+            ChunkOffset offset(p.totals + row * p.chunks(), at.base(), p.chunks());
             for (int i = 0; i < at.blocks(); i++, columns.next())
             {
                 float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], gradients[2];
@@ -203,9 +211,8 @@ __device__ void bring_row_starts(Shared &shared, const Problem &p)
     int lane = threadIdx.x % 32;
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
-        if (p.skips(tile)) continue;
+        if (p.skips(p.place(tile))) continue;
         RowTile at(tile, p);
-        int base = at.first / chunk_positions;
         for (int n = 0; n < at.heads_met(p); n++, phase ^= 1)
         {
             long long row = (long long)at.batch * p.heads + at.head(p, n);
@@ -216,11 +223,8 @@ __device__ void bring_row_starts(Shared &shared, const Problem &p)
                 int position = at.first + i * 32 + lane, token = position - p.prefix();
                 float decay = 0;
                 if (HAS_GATE && position < p.positions)
-                {
-                    decay = p.local[row * p.positions + position];
-#pragma unroll
-                    for (int c = 0; c < groups; c++) decay += base + c < position / chunk_positions ? p.totals[row * p.chunks() + base + c] : 0;
-                }
+                    decay = p.local[row * p.positions + position] +
+                            decay_between_chunks<groups>(p.totals + row * p.chunks(), at.first_chunk(), at.base(), position / chunk_positions);
                 bias[i] = log2_e * decay;
                 start[i] = 0;
                 if (ROWS_ARE_KEYS) continue;
@@ -346,7 +350,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
     unsigned starts_phase = 0;
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
-        if (p.skips(tile)) continue;
+        if (p.skips(p.place(tile))) continue;
         RowTile at(tile, p);
         Rows rows;
 #pragma unroll
@@ -499,11 +503,11 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
     const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y, const __grid_constant__ TensorMap cx, const __grid_constant__ TensorMap cy,
     const __grid_constant__ TensorMap dx, const __grid_constant__ TensorMap dy,
     const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end, float *sums, float *sizes, const int *repeat,
-    float scale, float scale_log2, int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int tiles)
+    float scale, float scale_log2, int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int light, int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
-    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, tiles};
+    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles};
     if (p.skips_all()) return;
     if (threadIdx.x == 0)
     {

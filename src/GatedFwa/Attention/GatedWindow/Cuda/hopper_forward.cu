@@ -6,18 +6,13 @@
 //
 // Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, HAS_GATE,
 // HAS_SEGMENTS. The scale must be positive.
+#include "chunk_totals.cuh"
 #include "hopper.cuh"
-#ifndef HOIST
-#define HOIST 1
-#endif
-#ifndef HALF
-#define HALF 1
-#endif
+#include "tile_order.cuh"
 
 constexpr int rows_per_group = 64;   // queries of a computing warpgroup
 constexpr int query_rows = rows_per_group * GROUPS;
 constexpr int key_rows = 128, half_rows = key_rows / 2;
-constexpr int chunk_positions = 64;  // of the two-level prefix
 constexpr int head_columns = PANELS * 64;
 constexpr int row_bytes = 128;       // of a panel
 constexpr int key_panel_bytes = key_rows * row_bytes, key_tile_bytes = PANELS * key_panel_bytes;
@@ -30,14 +25,14 @@ struct Shared
     unsigned char queries[2][GROUPS][query_group_bytes]; // this tile's and the next's; then outputs
     unsigned char keys[STAGES][key_tile_bytes];
     unsigned char values[STAGES][key_tile_bytes];
-    float bias[STAGES][key_rows]; // in units of q k, relative to the chunk of the tile's first query
+    float bias[STAGES][key_rows]; // in units of q k, relative to the tile's base
     Barrier queries_full[2], queries_empty[2];
     Barrier keys_full[STAGES], keys_empty[STAGES], values_full[STAGES], values_empty[STAGES];
 };
 
 struct Extents
 {
-    int tokens, positions, heads, group, window, tiles_per_sequence, tiles;
+    int tokens, positions, heads, group, window, tiles_per_sequence, light, tiles;
 };
 
 // The first key that a query sees.
@@ -54,11 +49,10 @@ struct QueryTile
 
     __device__ QueryTile(int tile, const Extents &e, const int *segment_start)
     {
-        int sequence = tile / e.tiles_per_sequence;
-        // The last queries see most: they go first, so that none of them ends a launch alone.
-        first_token = (e.tiles_per_sequence - 1 - tile % e.tiles_per_sequence) * query_rows;
-        head = sequence % e.heads;
-        batch = sequence / e.heads;
+        TilePlace place(tile, e.tiles, e.tiles_per_sequence, e.light);
+        first_token = place.index * query_rows;
+        head = place.sequence % e.heads;
+        batch = place.sequence / e.heads;
         int prefix = e.positions - e.tokens;
         first = first_token + prefix;
         last = min(first_token + query_rows, e.tokens) - 1 + prefix;
@@ -66,6 +60,10 @@ struct QueryTile
         const int *starts = HAS_SEGMENTS ? segment_start + (long long)batch * e.positions : nullptr;
         first_block = min(oldest_key(first, e.window, starts) / key_rows, last_block);
     }
+
+    // The chunk that decays are counted from: in the middle of the tile, where they are smallest, and so most exact.
+    __device__ __forceinline__ int first_chunk() const { return first / chunk_positions; }
+    __device__ __forceinline__ int base() const { return first_chunk() + GROUPS / 2; }
 };
 
 // Walks the stages of the ring of tiles: which one, and the parity that its barrier has there.
@@ -106,8 +104,8 @@ __device__ void bring_tiles(Shared &shared, const Extents &e, const int *segment
     }
 }
 
-// The bias of key j is the decay between the first position of the first query's chunk and j: a sum over a window at most, and
-// exact near the queries however long the text is.
+// The bias of key j is the decay between the start of the tile's base and j: a sum over a window at most, and exact near the queries
+// however long the text is.
 __device__ void bring_biases(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float units)
 {
     Ring ring;
@@ -117,10 +115,8 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
         QueryTile at(tile, e, segment_start);
         long long row = (long long)at.batch * e.heads + at.head;
         const float *own = local + row * e.positions, *total = totals + row * chunks;
-        int base = at.first / chunk_positions, chunk = 2 * at.last_block + 1;
-        float offset = 0; // of `chunk` from the base
-#pragma unroll // all loads under way together
-        for (int c = 0; c <= GROUPS; c++) offset += base + c < min(chunk, chunks) ? total[base + c] : 0;
+        int chunk = 2 * at.last_block + 1;
+        float offset = decay_between_chunks<GROUPS + 1>(total, at.first_chunk(), at.base(), min(chunk, chunks)); // of `chunk`
         for (int block = at.last_block; block >= at.first_block; block--, ring.next())
         {
             float upper = offset, lower = upper - (chunk - 1 < chunks ? total[chunk - 1] : 0);
@@ -142,7 +138,11 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
 // What a warpgroup sees anything of in a block of keys: of the block on the diagonal perhaps only the lower half, of the farthest
 // only the upper one. Said at compile time: a product in a branch of its own would make the compiler start products one by one.
 enum Seen { lower_half = 1, upper_half = 2, whole = 3 };
-template <Seen seen> struct Part { static constexpr Seen value = seen; };
+template <Seen seen> struct Part
+{
+    static constexpr Seen value = seen;
+    static constexpr int first_column = seen & lower_half ? 0 : 8, end_column = seen & upper_half ? 16 : 8; // of 8 keys
+};
 
 // What a thread knows of its two queries, rows `lane / 4` and that + 8 of its warp's 16.
 struct Rows
@@ -152,18 +152,18 @@ struct Rows
 };
 
 // Keys before the first that a query sees, and after the last: blocks that need both are few.
-__device__ __forceinline__ void hide_earlier(float (&s)[64], const Rows &rows, int first_key)
+template <Seen seen> __device__ __forceinline__ void hide_earlier(float (&s)[64], const Rows &rows, int first_key)
 {
     int column = first_key + 2 * (threadIdx.x % 4), first[2] = {rows.first[0] - column, rows.first[1] - column};
 #pragma unroll
-    for (int i = 0; i < 64; i++)
+    for (int i = 4 * Part<seen>::first_column; i < 4 * Part<seen>::end_column; i++)
         if (i / 4 * 8 + i % 2 < first[i / 2 % 2]) s[i] = -INFINITY;
 }
-__device__ __forceinline__ void hide_later(float (&s)[64], const Rows &rows, int first_key)
+template <Seen seen> __device__ __forceinline__ void hide_later(float (&s)[64], const Rows &rows, int first_key)
 {
     int column = first_key + 2 * (threadIdx.x % 4), last[2] = {rows.last[0] - column, rows.last[1] - column};
 #pragma unroll
-    for (int i = 0; i < 64; i++)
+    for (int i = 4 * Part<seen>::first_column; i < 4 * Part<seen>::end_column; i++)
         if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
 }
 
@@ -172,13 +172,12 @@ __device__ __forceinline__ void hide_later(float (&s)[64], const Rows &rows, int
 template <Seen seen>
 __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2, Rows &rows, float (&shrink)[2])
 {
-    constexpr int first_column = seen & lower_half ? 0 : 8, end_column = seen & upper_half ? 16 : 8; // of 8 keys
 #pragma unroll
     for (int r = 0; r < 2; r++)
     {
         float most = rows.most[r];
 #pragma unroll
-        for (int c = first_column; c < end_column; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
+        for (int c = Part<seen>::first_column; c < Part<seen>::end_column; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
         if ((most - rows.most[r]) * scale_log2 <= most_weight) most = rows.most[r];
@@ -187,7 +186,7 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
         rows.most[r] = most;
         float sum = 0;
 #pragma unroll
-        for (int c = first_column; c < end_column; c++)
+        for (int c = Part<seen>::first_column; c < Part<seen>::end_column; c++)
 #pragma unroll
             for (int i = 2 * r; i < 2 * r + 2; i++)
             {
@@ -198,11 +197,11 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
     }
 }
 
-__device__ __forceinline__ void load_bias(float (&s)[64], const float *bias)
+template <Seen seen> __device__ __forceinline__ void load_bias(float (&s)[64], const float *bias)
 {
     const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
 #pragma unroll
-    for (int c = 0; c < 16; c++)
+    for (int c = Part<seen>::first_column; c < Part<seen>::end_column; c++)
     {
         float2 b = own[4 * c];
         s[4 * c] = s[4 * c + 2] = b.x;
@@ -235,19 +234,18 @@ template <Seen seen> __device__ __forceinline__ void start_scores(float (&s)[64]
 template <Seen seen>
 __device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], const unsigned (&p)[8][4], const unsigned char *values)
 {
-    constexpr int first = seen & lower_half ? 0 : 4, end = seen & upper_half ? 8 : 4;
     product_fence();
 #pragma unroll
-    for (int step = first; step < end; step++)
+    for (int step = Part<seen>::first_column / 2; step < Part<seen>::end_column / 2; step++) // of 16 keys
         product_registers<ELEMENT, head_columns, 1>(o, p[step], operand(values + step * 16 * row_bytes, key_panel_bytes), true);
     product_commit();
 }
 
 // Accumulator fragments of 16 columns are operand fragments of 16 columns.
-__device__ __forceinline__ void pack(unsigned (&p)[8][4], const float (&s)[64])
+template <Seen seen> __device__ __forceinline__ void pack(unsigned (&p)[8][4], const float (&s)[64])
 {
 #pragma unroll
-    for (int step = 0; step < 8; step++)
+    for (int step = Part<seen>::first_column / 2; step < Part<seen>::end_column / 2; step++)
 #pragma unroll
         for (int i = 0; i < 4; i++) p[step][i] = pack2<ELEMENT>(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
 }
@@ -256,16 +254,13 @@ __device__ __forceinline__ void pack(unsigned (&p)[8][4], const float (&s)[64])
 // of it, but compute-sanitizer's racecheck does not see that.
 __device__ __forceinline__ void release(Barrier *empty) { barrier_arrive(empty); }
 
-// From the chunk of the tile's first query to a query itself.
+// From the tile's base to a query.
 __device__ __forceinline__ float decay_of(const QueryTile &at, const Extents &e, const float *local, const float *totals, int query)
 {
     long long row = (long long)at.batch * e.heads + at.head;
     const float *total = totals + row * ((e.positions + chunk_positions - 1) / chunk_positions);
-    int base = at.first / chunk_positions, i = min(query, e.positions - 1);
-    float decay = local[row * e.positions + i];
-#pragma unroll // all loads under way together
-    for (int c = 0; c < GROUPS; c++) decay += base + c < i / chunk_positions ? total[base + c] : 0;
-    return decay;
+    int i = min(query, e.positions - 1);
+    return local[row * e.positions + i] + decay_between_chunks<GROUPS>(total, at.first_chunk(), at.base(), i / chunk_positions);
 }
 
 // A block of keys that another warpgroup sees.
@@ -308,7 +303,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             rows.first[r] = oldest_key(min(rows.last[r], at.last), e.window, starts);
             rows.most[r] = -INFINITY;
             rows.sum[r] = 0;
-            if (HAS_GATE && HOIST) decay[r] = decay_of(at, e, local, totals, rows.last[r]);
+            if (HAS_GATE) decay[r] = decay_of(at, e, local, totals, rows.last[r]);
         }
         // This warpgroup's own band inside the tile's, empty where its queries lie past the text or see nothing.
         int first = at.first + group * rows_per_group, last = min(first + rows_per_group - 1, at.last);
@@ -331,13 +326,13 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             float shrink[2];
             const auto weigh = [&](auto seen) { // scores of `block` to weights
                 int first_key = block * key_rows;
-                if (first_key + key_rows - 1 > first) hide_later(s, rows, first_key);
-                if (first_key < latest_first) hide_earlier(s, rows, first_key);
+                if (first_key + key_rows - 1 > first) hide_later<seen.value>(s, rows, first_key);
+                if (first_key < latest_first) hide_earlier<seen.value>(s, rows, first_key);
                 online_softmax<seen.value>(s, scale_log2, rows, shrink);
             };
             const auto first_scores = [&](auto seen) {
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
-                if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
+                if (HAS_GATE) load_bias<seen.value>(s, shared.bias[key_ring.stage]);
                 wait_turn(group);
                 start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
                 give_turn(group);
@@ -346,12 +341,12 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
                 release(&shared.keys_empty[key_ring.stage]);
                 key_ring.next();
                 weigh(seen);
-                pack(p, s);
+                pack<seen.value>(p, s);
             };
             // Scores of `block` beside the outputs of the block before it.
             const auto next_scores = [&](auto seen, auto seen_before) {
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
-                if (HAS_GATE) load_bias(s, shared.bias[key_ring.stage]);
+                if (HAS_GATE) load_bias<seen.value>(s, shared.bias[key_ring.stage]);
                 wait_turn(group);
                 start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
                 barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
@@ -372,7 +367,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
 #pragma unroll
                     for (int i = 0; i < head_columns / 2; i++) o[i] *= shrink[i / 2 % 2];
                 }
-                pack(p, s);
+                pack<seen.value>(p, s);
             };
             const auto last_outputs = [&](auto seen) {
                 barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
@@ -385,8 +380,8 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             };
 
             // Where windows are a multiple of 128, one of both ends of a band is half a block.
-            bool starts_half = HALF && block > first_block && first + rows_per_group - 1 < block * key_rows + half_rows;
-            bool ends_half = HALF && block - starts_half > first_block && earliest >= first_block * key_rows + half_rows;
+            bool starts_half = block > first_block && first + rows_per_group - 1 < block * key_rows + half_rows;
+            bool ends_half = block - starts_half > first_block && earliest >= first_block * key_rows + half_rows;
             if (starts_half)
             {
                 first_scores(Part<lower_half>());
@@ -415,7 +410,6 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
             int token = at.first_token + own + 8 * r;
             if (lane % 4 == 0 && token < e.tokens)
             {
-                if (HAS_GATE && !HOIST) decay[r] = decay_of(at, e, local, totals, rows.last[r]);
                 long long row = (long long)at.batch * e.heads + at.head;
                 lse[row * e.tokens + token] = sum > 0 ? ln_2 * (rows.most[r] * scale_log2 + log2f(sum)) - decay[r] : -INFINITY;
             }
@@ -449,11 +443,11 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
 extern "C" __global__ void __launch_bounds__(128 * (GROUPS + 1), 1) hopper_forward(
     const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k, const __grid_constant__ TensorMap v, const __grid_constant__ TensorMap o,
     const float *local, const float *totals, const int *segment_start, float *lse, float scale_log2,
-    int tokens, int positions, int heads, int group, int window, int tiles_per_sequence, int tiles)
+    int tokens, int positions, int heads, int group, int window, int tiles_per_sequence, int light, int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
-    Extents e = {tokens, positions, heads, group, window, tiles_per_sequence, tiles};
+    Extents e = {tokens, positions, heads, group, window, tiles_per_sequence, light, tiles};
     if (threadIdx.x == 0)
     {
         for (int i = 0; i < 2; i++)
