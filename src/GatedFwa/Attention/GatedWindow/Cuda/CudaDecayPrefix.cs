@@ -12,7 +12,7 @@ internal sealed class CudaDecayPrefix : IDisposable
     /// <summary>Positions of a chunk, counted from the start of a row of the batch.</summary>
     public const int Chunk = 64;
 
-    private const int HeadsPerBlock = 8, Floats = 2;
+    private const int TileHeads = 16, Threads = 256, Floats = 2;
 
     private static readonly KernelSource Source = new(typeof(CudaDecayPrefix), "decay_prefix.cu");
 
@@ -46,16 +46,16 @@ internal sealed class CudaDecayPrefix : IDisposable
     {
         CudaDevice device = alpha.Cuda;
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
-        int chunks = (positions + Chunk - 1) / Chunk;
+        int chunks = RowLaunch.Quotient(positions, Chunk);
         CudaStorage local = device.Memory.Rent(Floats * alpha.Count * sizeof(float));
         CudaStorage totals = device.Memory.Rent((long)Floats * batch * heads * chunks * sizeof(float));
-        device.Kernel(Source, "decay_prefix", Most(activations)).Launch(
-            new LaunchShape(chunks, 32 * HeadsPerBlock, BlocksY: (heads + HeadsPerBlock - 1) / HeadsPerBlock, BlocksZ: batch),
+        bool hasSegments = segments.Starts is not null;
+        device.Kernel(Source, "decay_prefix", Most(activations), ("LANES", heads % 4 == 0 ? 4 : 1), ("HAS_SEGMENTS", hasSegments)).Launch(
+            new LaunchShape(chunks, Threads, BlocksY: RowLaunch.Quotient(heads, TileHeads), BlocksZ: batch),
             alpha,
             local,
             totals,
             segments.Starts,
-            true,
             positions,
             heads);
         return new(local, totals);

@@ -11,7 +11,10 @@ internal static class GatedWindowCuda
     /// <summary>Set to <c>portable</c> to use the kernels for sm_80 and later on any GPU.</summary>
     public const string PathVariable = "GATEDFWA_CUDA_ATTENTION";
 
-    private const int Threads = 256, Warp = 32, Span = 1024, CrossingBytes = 16;
+    private const int Threads = 256, Warp = 32;
+
+    // Of attention_gradient.cu. A warp reads what all runs before its own leave behind, so that longer texts have longer ones.
+    private const int RunStep = 256, MostRuns = 256, RunHeads = 8, CrossingBytes = 16;
 
     // Rows of o whose loads are on the way at once, in output_dot_gradient.cu.
     private const int RowsPerLane = 4;
@@ -105,17 +108,26 @@ internal static class GatedWindowCuda
         GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage? rows, GradientTarget dalpha, CudaDevice device)
     {
         GatedWindowShape shape = problem.Shape;
-        int spans = (shape.Positions + Span - 1) / Span, headRows = shape.Batch * shape.Heads;
-        using CudaStorage crossing = device.Memory.Rent((long)spans * headRows * CrossingBytes);
-        var launch = new LaunchShape(spans, Threads, BlocksY: headRows);
-        Preparation(device, type, "decay_gradient_spans").Launch(
-            launch, columns, rows, segments.Starts, crossing, shape.Tokens, shape.Positions, shape.Heads);
-        Preparation(device, type, "decay_gradient").Launch(
-            launch, columns, rows, segments.Starts, crossing, dalpha.Tensor, !dalpha.IsFresh, shape.Tokens, shape.Positions, shape.Heads);
+        int steps = RowLaunch.Quotient(shape.Positions, MostRuns * RunStep), runs = RowLaunch.Quotient(shape.Positions, steps * RunStep);
+        using CudaStorage crossing = device.Memory.Rent((long)runs * shape.Batch * shape.Heads * CrossingBytes);
+        var launch = new LaunchShape(runs, Threads, BlocksY: RowLaunch.Quotient(shape.Heads, RunHeads), BlocksZ: shape.Batch);
+        CudaKernel Kernel(string function) => device.Kernel(
+            GradientSource, function, ("SUM", type == DType.F32 ? "double" : "float"), ("QUAD", shape.Heads % 4 == 0 ? 4 : 1));
+        Kernel("decay_gradient_runs").Launch(
+            launch, columns, rows, segments.Starts, crossing, steps, shape.Tokens, shape.Positions, shape.Heads);
+        Kernel("decay_gradient").Launch(
+            launch with { Overlaps = true },
+            columns,
+            rows,
+            segments.Starts,
+            crossing,
+            dalpha.Tensor,
+            !dalpha.IsFresh,
+            steps,
+            shape.Tokens,
+            shape.Positions,
+            shape.Heads);
     }
-
-    private static CudaKernel Preparation(CudaDevice device, DType type, string function) =>
-        device.Kernel(GradientSource, function, KernelDefine.Element(type), ("SUM", type == DType.F32 ? "double" : "float"));
 
     /// <summary>Queries in no segment see nothing: o = 0, lse = −∞. Those that do see something are written later.</summary>
     private static void MarkAllUnseen(CudaDevice device, Tensor o, Tensor lse)

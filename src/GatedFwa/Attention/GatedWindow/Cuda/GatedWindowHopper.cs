@@ -14,6 +14,7 @@ internal static class GatedWindowHopper
     public const int Hopper = 90;
 
     private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, BackwardRows = 128;
+    private const int CorrectionTiles = 8, Warp = 32; // Of a block of delta_correction.cu, a warp each.
     private const double Log2E = 1.4426950408889634;
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
@@ -100,7 +101,13 @@ internal static class GatedWindowHopper
         var queries = new BackwardPass(q, upstream, k, v, dqBoxes, dqBoxes, sums, sizes);
         queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat: null);
         device.Kernel(CorrectionSource, "delta_correction").Launch(
-            new LaunchShape(tilesPerSequence, BackwardRows, BlocksY: shape.Batch * shape.Heads), sums, sizes, operands.Delta, repeat, shape.Tokens);
+            new LaunchShape(Tiles(tilesPerSequence, CorrectionTiles), CorrectionTiles * Warp, BlocksY: shape.Batch * shape.Heads),
+            sums,
+            sizes,
+            operands.Delta,
+            repeat,
+            shape.Tokens,
+            tilesPerSequence);
         if (operands.Gradients.Dq.Tensor is not null) queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat);
         if (operands.WantsKeys)
         {
