@@ -119,9 +119,10 @@ internal static class DecayGateCuda
     private static void MultiplyBoth(Tensor x, Tensor weights, Tensor dprojections, GradientTarget dx, CudaStorage parts, int strips)
     {
         (int projected, int width) = (dprojections.Shape[1], x.Shape[2]);
-        int padded = (projected + 15) / 16 * 16, stage = ProductTokens * (ProductFeatures + RowPadding + padded + RowPadding) * x.Type.Bytes();
+        int rowElements = ProductFeatures + RowPadding + (RowLaunch.Quotient(projected, 16) * 16) + RowPadding;
+        int stageBytes = ProductTokens * rowElements * x.Type.Bytes(), slabs = RowLaunch.Quotient(width, ProductFeatures);
         x.Cuda.Kernel(GradientSource, "decay_gate_products", KernelDefine.Element(x.Type), ("PROJECTIONS", projected)).Launch(
-            new LaunchShape(RowLaunch.Quotient(width, ProductFeatures), ProductThreads, ProductStages * stage, BlocksY: strips),
+            new LaunchShape(slabs, ProductThreads, ProductStages * stageBytes, BlocksY: strips, Overlaps: true),
             x,
             dprojections,
             weights,
@@ -164,7 +165,7 @@ internal static class DecayGateCuda
         int blocks = RowLaunch.Quotient(elements, 32 * lanes) + (bias.Tensor is null ? 0 : heads);
         int stores = (gate.IsFresh ? 1 : 0) + (amplitude.IsFresh ? 2 : 0) + (bias.IsFresh ? 4 : 0);
         biasSums.Cuda.Kernel(GradientSource, "decay_gate_sum", ("LANES", lanes)).Launch(
-            new LaunchShape(blocks, Threads),
+            new LaunchShape(blocks, Threads, Overlaps: true),
             parts,
             count,
             elements,
@@ -197,4 +198,5 @@ internal static class DecayGateCuda
 /// <param name="GateWeight">F32 [H, C].</param>
 /// <param name="GateBias">F32 [H].</param>
 /// <param name="AmplitudeWeight">F32 [H, C].</param>
-internal readonly record struct DecayGateTargets(GradientTarget X, GradientTarget GateWeight, GradientTarget GateBias, GradientTarget AmplitudeWeight);
+internal readonly record struct DecayGateTargets(
+    GradientTarget X, GradientTarget GateWeight, GradientTarget GateBias, GradientTarget AmplitudeWeight);

@@ -4,6 +4,7 @@
 // the product's factors are bf16 there are two parts to add up: what the weights rounded to bf16 give, and what the remainders give.
 // LANES heads, 1 or 4, are one access of a thread.
 #include "decay_chunk.cuh"
+#include "programmatic.cuh"
 
 __device__ __forceinline__ void load_heads(const float *source, float *values)
 {
@@ -80,6 +81,7 @@ extern "C" __global__ void __launch_bounds__(tile_threads)
 decay_gate_backward(const float *projections, const float *bias, float epsilon, const float *dalpha, ELEMENT *dprojections, int stride,
                     float *bias_sums, int tokens, int heads)
 {
+    let_next_kernel_begin();
     __shared__ float tile[tile_heads][tile_stride];
     const int start = blockIdx.x * chunk_positions, count = min(chunk_positions, tokens - start);
     const int first_head = blockIdx.y * tile_heads, head_count = min(tile_heads, heads - first_head);

@@ -4,6 +4,7 @@
 // Defines: for decay_gate_products PROJECTIONS and ELEMENT; for decay_gate_sum LANES (elements of a weight that are one access of a
 // thread, 1 or 4).
 #include "packs.cuh"
+#include "programmatic.cuh"
 #include "tensor_cores.cuh"
 #include "warp.cuh"
 
@@ -30,9 +31,9 @@ struct Operands
     int tokens, features, first_feature;
 
     // Whole tiles; zeros where there is nothing.
-    __device__ __forceinline__ void send_for(Stage &stage, int tile) const
+    __device__ __forceinline__ void send_for_x(Stage &stage, int tile) const
     {
-        constexpr int packs = block_features / 8, upstream_packs = 2 * sixteens;
+        constexpr int packs = block_features / 8;
 #pragma unroll
         for (int k = 0; k < tile_tokens * packs / threads; k++)
         {
@@ -41,9 +42,14 @@ struct Operands
             const bool valid = token < tokens && feature < features;
             copy_async_16(&stage.x[row][column], valid ? x + token * features + feature : x, valid);
         }
-        for (int i = threadIdx.x; i < tile_tokens * upstream_packs; i += threads)
+    }
+
+    __device__ __forceinline__ void send_for_upstream(Stage &stage, int tile) const
+    {
+        constexpr int packs = 2 * sixteens;
+        for (int i = threadIdx.x; i < tile_tokens * packs; i += threads)
         {
-            const int row = i / upstream_packs, column = (i % upstream_packs) * 8;
+            const int row = i / packs, column = (i % packs) * 8;
             const long long token = (long long)tile * tile_tokens + row;
             const bool valid = token < tokens && column < PROJECTIONS;
             copy_async_16(&stage.upstream[row][column], valid ? upstream + token * PROJECTIONS + column : upstream, valid);
@@ -52,7 +58,7 @@ struct Operands
 };
 
 // x, dx [tokens, features], weights [PROJECTIONS, features]; parts [gridDim.y, PROJECTIONS, features] in float. Blocks: 128 features,
-// and every gridDim.y-th tile.
+// and every gridDim.y-th tile. Follows decay_gate_backward and may overlap it: x and the weights were there before that.
 extern "C" __global__ void __launch_bounds__(threads, 4)
 decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ upstream, const ELEMENT *__restrict__ weights,
                     ELEMENT *__restrict__ dx, float *__restrict__ parts, int add, int tokens, int features)
@@ -63,15 +69,14 @@ decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ u
     const int warp_first = (threadIdx.x / 32) * warp_features, first_feature = blockIdx.x * block_features;
     const int tiles = (tokens + tile_tokens - 1) / tile_tokens;
     const Operands operands = {x, upstream, tokens, features, first_feature};
+    const auto tile_of = [&](int turn) { return (int)(blockIdx.y + turn * gridDim.y); };
+    let_next_kernel_begin();
 #pragma unroll
     for (int i = 0; i < stages - 1; i++)
-    {
-        const int tile = blockIdx.y + i * gridDim.y;
-        if (tile < tiles) operands.send_for(ring[i], tile);
-        copy_async_commit();
-    }
+        if (tile_of(i) < tiles) operands.send_for_x(ring[i], tile_of(i));
 
-    // Columns of dx's product are dealt so that a lane has eight neighbours: column `row` of product j is feature 8 (row / 2) + 2j + row % 2.
+    // Columns of dx's product are dealt so that a lane has eight neighbours: column `row` of product j is feature 8 (row / 2) + 2j +
+    // row % 2.
     unsigned w[sixteens][4][2];
 #pragma unroll
     for (int s = 0; s < sixteens; s++)
@@ -88,14 +93,26 @@ decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ u
                 w[s][j][half] = valid ? pair : 0;
             }
 
+    wait_for_earlier_kernels();
+#pragma unroll
+    for (int i = 0; i < stages - 1; i++)
+    {
+        if (tile_of(i) < tiles) operands.send_for_upstream(ring[i], tile_of(i));
+        copy_async_commit();
+    }
+
     float sums[sixteens][4][4] = {};
-    int turn = 0;
-    for (int tile = blockIdx.y; tile < tiles; tile += gridDim.y, turn++)
+    for (int turn = 0; tile_of(turn) < tiles; turn++)
     {
         copy_async_wait<stages - 2>();
         __syncthreads();
-        const int later = tile + (stages - 1) * gridDim.y;
-        if (later < tiles) operands.send_for(ring[(turn + stages - 1) % stages], later);
+        const int tile = tile_of(turn), later = tile_of(turn + stages - 1);
+        if (later < tiles)
+        {
+            Stage &free = ring[(turn + stages - 1) % stages];
+            operands.send_for_x(free, later);
+            operands.send_for_upstream(free, later);
+        }
         copy_async_commit();
 
         const Stage &stage = ring[turn % stages];
@@ -169,6 +186,7 @@ decay_gate_sum(const float *__restrict__ parts, int count, int elements, float *
 {
     __shared__ float shared_sums[2][shares][32 * LANES];
     __shared__ double scratch[shares];
+    wait_for_earlier_kernels();
     const int weight_blocks = (elements + 32 * LANES - 1) / (32 * LANES), lane = threadIdx.x % 32, share = threadIdx.x / 32;
     if ((int)blockIdx.x >= weight_blocks)
     {
@@ -194,7 +212,8 @@ decay_gate_sum(const float *__restrict__ parts, int count, int elements, float *
 #pragma unroll
         for (int i = 0; i < loads_at_once; i++)
 #pragma unroll
-            for (int k = 0; k < 2 * LANES; k++) sums[k / LANES][k % LANES] += first + i * shares < count ? part[i][k / LANES][k % LANES] : 0;
+            for (int k = 0; k < 2 * LANES; k++)
+                sums[k / LANES][k % LANES] += first + i * shares < count ? part[i][k / LANES][k % LANES] : 0;
     }
 #pragma unroll
     for (int k = 0; k < 2 * LANES; k++) shared_sums[k / LANES][share][lane * LANES + k % LANES] = sums[k / LANES][k % LANES];

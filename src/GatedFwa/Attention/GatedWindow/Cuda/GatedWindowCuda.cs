@@ -1,6 +1,7 @@
 using System.Numerics;
 using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
 using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Attention;
@@ -34,22 +35,17 @@ internal static class GatedWindowCuda
     /// <param name="ready">The prefix of alpha, where the gate has made it.</param>
     /// <param name="o">[B, T, H, D].</param>
     /// <param name="lse">F32 [B, H, T].</param>
-    public static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? ready, Tensor o, Tensor lse)
+    /// <param name="keeper">The tape that keeps what the backward pass will read, where there will be one.</param>
+    /// <returns>The prefix of alpha for the backward pass.</returns>
+    public static DecayGatePrefix? Forward(
+        GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? ready, Tensor o, Tensor lse, Tape? keeper)
     {
-        GatedWindowShape shape = problem.Shape;
-        if (shape.QueryCount == 0) return;
-        CudaDevice device = q.Cuda;
-        using var segments = new CudaSegments(problem, device);
+        if (problem.Shape.QueryCount == 0) return ready;
+        using var segments = new CudaSegments(problem, q.Cuda);
+        if (keeper is not null) ready = CudaDecayPrefix.On(keeper, alpha, ready, segments, q.Type);
         using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments, q.Type);
-        if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
-        {
-            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
-            return;
-        }
-
-        if (!problem.CoversEverything) MarkAllUnseen(device, o, lse);
-        if (q.Type == DType.F32) GatedWindowFloat32.Forward(problem, segments, q, k, v, prefix, o, lse);
-        else GatedWindowPortable.Forward(problem, segments, q, k, v, prefix, o, lse);
+        Attend(problem, segments, q, k, v, prefix, o, lse);
+        return ready;
     }
 
     /// <summary>Writes the gradients that are wanted, or adds to them.</summary>
@@ -92,6 +88,20 @@ internal static class GatedWindowCuda
         else if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
         if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
+    }
+
+    private static void Attend(
+        GatedWindowProblem problem, CudaSegments segments, Tensor q, Tensor k, Tensor v, CudaDecayPrefix? prefix, Tensor o, Tensor lse)
+    {
+        if (!IsPortableForced && GatedWindowHopper.Takes(q.Cuda, problem, q.Type))
+        {
+            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
+            return;
+        }
+
+        if (!problem.CoversEverything) MarkAllUnseen(q.Cuda, o, lse);
+        if (q.Type == DType.F32) GatedWindowFloat32.Forward(problem, segments, q, k, v, prefix, o, lse);
+        else GatedWindowPortable.Forward(problem, segments, q, k, v, prefix, o, lse);
     }
 
     /// <summary>δ = Σ o dO over each head.</summary>

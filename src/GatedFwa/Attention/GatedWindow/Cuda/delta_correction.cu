@@ -21,7 +21,8 @@ __device__ __forceinline__ void load_rows(const float *source, int count, bool a
 // sums, sizes (of dS and |dS| along each row), delta: [B, H, T]; repeat [B * H * tiles]. A warp a tile. Blocks: eight tiles, row of
 // B and H.
 extern "C" __global__ void __launch_bounds__(threads) delta_correction(
-    const float *__restrict__ sums, const float *__restrict__ sizes, float *__restrict__ delta, int *__restrict__ repeat, int tokens, int tiles)
+    const float *__restrict__ sums, const float *__restrict__ sizes, float *__restrict__ delta, int *__restrict__ repeat, int tokens,
+    int tiles)
 {
     const int lane = threadIdx.x % 32, tile = blockIdx.x * block_tiles + threadIdx.x / 32;
     if (tile >= tiles) return;
