@@ -120,35 +120,26 @@ public sealed class Tape : IDisposable
         var values = new float[loss.Count];
         Array.Fill(values, seed);
         upstream.CopyFrom(values);
-        Backward(loss, upstream);
+        Run(loss, upstream);
     }
 
     /// <summary>Runs the recorded operations backwards from a given gradient of an output.</summary>
     /// <param name="output">A tensor that was made on this tape.</param>
-    /// <param name="upstream">The gradient with respect to it, in its shape; copied.</param>
+    /// <param name="upstream">The gradient with respect to it, in its shape; only read, and not after this call.</param>
     /// <exception cref="InvalidOperationException">The tape does not record, or nothing that led to the output needs a
     /// gradient.</exception>
     public void Backward(Tensor output, Tensor upstream)
     {
-        ObjectDisposedException.ThrowIf(_closed, this);
-        if (!IsRecording)
-            throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
-        Tensor seeded = Accumulator(output, out _) ?? throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
-        seeded.CopyFrom(upstream);
-        for (int i = _nodes.Count - 1; i >= 0; i--)
+        Run(output, upstream);
+        // The caller may do as they like with theirs: what has been handed on to the end becomes a copy.
+        Tensor? copy = null;
+        foreach (Tensor tensor in _withGradient)
         {
-            Node node = _nodes[i];
-            if (node.Output.Gradient is not { } gradient) continue;
-            if (_columns?.Exists(columns => columns.Whole == node.Output && !columns.HasGradient) == true)
-                throw new InvalidOperationException($"No gradient has flowed to some columns of the result of {node.Operation}.");
-            node.Backward(gradient);
-            // Nobody upstream of this operation reads the gradient of its output again.
-            if (_watched.Contains(node.Output)) continue;
+            if (tensor.Gradient is not { } gradient || gradient.Storage != upstream.Storage) continue;
+            copy ??= Own(gradient.Copy());
+            tensor.Gradient = Own(copy.View(gradient.Shape));
             gradient.Dispose();
-            node.Output.Gradient = null;
         }
-
-        _nodes.Clear();
     }
 
     /// <summary>Whether an operation with these inputs must be recorded.</summary>
@@ -227,6 +218,32 @@ public sealed class Tape : IDisposable
         if (root.IsParameter || root.Gradient is not null || input.Part is not null) return false;
         SetGradient(root, gradient.View(root.Shape));
         return true;
+    }
+
+    private void Run(Tensor output, Tensor upstream)
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        if (!IsRecording)
+            throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
+        if (!output.RequiresGradient) throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
+        // Read where it lies, as a gradient that an operation hands on.
+        bool isLent = upstream.Count == output.Count && upstream.Type == output.Type && upstream.Device == output.Device &&
+            upstream.Part is null && TryHandOn(upstream, output);
+        if (!isLent) Accumulator(output, out _)!.CopyFrom(upstream);
+        for (int i = _nodes.Count - 1; i >= 0; i--)
+        {
+            Node node = _nodes[i];
+            if (node.Output.Gradient is not { } gradient) continue;
+            if (_columns?.Exists(columns => columns.Whole == node.Output && !columns.HasGradient) == true)
+                throw new InvalidOperationException($"No gradient has flowed to some columns of the result of {node.Operation}.");
+            node.Backward(gradient);
+            // Nobody upstream of this operation reads the gradient of its output again.
+            if (_watched.Contains(node.Output)) continue;
+            gradient.Dispose();
+            node.Output.Gradient = null;
+        }
+
+        _nodes.Clear();
     }
 
     private Tensor SetGradient(Tensor input, Tensor gradient)

@@ -19,7 +19,7 @@ internal sealed unsafe class CudaKernel
     public const string SynchronousVariable = "GATEDFWA_CUDA_SYNC";
 
     private const int OverlappingArchitecture = 90; // The first whose kernels can wait for one another.
-    private const int FreeSharedBytes = 48 << 10; // More must be asked for.
+    private const int FreeSharedBytes = 32 << 10; // More is asked for: it must be above 48 KB, what a kernel declares itself included.
 
     private static readonly bool IsSynchronous = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";
 

@@ -142,6 +142,17 @@ public sealed class TapeTests : TensorTest
     }
 
     [Fact]
+    public void A_gradient_that_was_handed_in_may_be_changed_afterwards()
+    {
+        using var tape = new Tape();
+        Tensor a = tape.Watch(tape.Own(Tensor.From([1f, 2f], [2]))), b = tape.Watch(tape.Own(Tensor.From([3f, 4f], [2])));
+        Tensor sum = tape.Watch(Add.Apply(tape, a, tape.View(b, [2]))), upstream = tape.Own(Tensor.From([5f, 6f], [2]));
+        tape.Backward(sum, upstream);
+        upstream.CopyFrom([0f, 0f]);
+        Assert.All([a, b, sum], tensor => Assert.Equal([5f, 6f], tape.Gradient(tensor)!.ToArray()));
+    }
+
+    [Fact]
     public void Gradients_flow_through_views_of_views()
     {
         using var tape = new Tape();

@@ -1,6 +1,7 @@
 using GatedFwa.Attention;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
 using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Attention;
@@ -177,14 +178,8 @@ public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(b
         Assert.Equal(64 * most, DecayGatePrefix.Sums(prefix.Totals)[0]);
     }
 
-    private Differentiated Run(Case c, DecayGatePrefix prefix) => Differentiated.Run(
-        Backend,
-        c.Dalpha,
-        (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix),
-        (c.X, c.Shape),
-        Operand.Parameter(c.GateWeight, [c.Heads, c.Shape[2]]),
-        Operand.Parameter(c.GateBias, [c.Heads]),
-        Operand.Parameter(c.AmplitudeWeight, [c.Heads, c.Shape[2]]));
+    private Differentiated Run(Case c, DecayGatePrefix prefix) =>
+        Run(c, (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix));
 }
 
 public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
@@ -211,6 +206,9 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
     [InlineData(1, 300, 17, 40, 1f)]
     [InlineData(3, 111, 6, 96, 1f)]
     [InlineData(2, 70, 20, 24, 1f)]
+    [InlineData(2, 250, 16, 264, 1f)]
+    [InlineData(1, 65, 12, 128, 1f)]
+    [InlineData(1, 33, 32, 72, 1f)]
     [InlineData(1, 200, 4, 16, 20f)] // β near 0 and large, α up to 700
     public void Follows_the_reference_in_both_directions(int batch, int tokens, int heads, int width, float scale)
     {
@@ -222,6 +220,19 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
         ErrorNorm.Require(result.Gradients[1], dgateWeight, Backend.Gradient(2e-5));
         ErrorNorm.Require(result.Gradients[2], dgateBias, Backend.Gradient(2e-5));
         ErrorNorm.Require(result.Gradients[3], damplitudeWeight, Backend.Gradient(2e-5));
+    }
+
+    [Theory]
+    [InlineData(3, 7)]
+    [InlineData(8, 136)]
+    public void Adds_to_gradients_that_are_there(int heads, int width)
+    {
+        Case c = NewCase(1, 70, heads, width, 1);
+        Differentiated once = Run(c), twice = Run(c, (tape, inputs) => Add.Apply(tape, Gate(tape, inputs), Gate(tape, inputs)));
+        foreach ((float[] single, float[] both) in once.Gradients.Zip(twice.Gradients))
+            ErrorNorm.Require(both, [.. single.Select(gradient => 2.0 * gradient)], Backend.Gradient(1e-6));
+
+        Tensor Gate(Tape tape, Tensor[] inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon);
     }
 
     [Fact]
@@ -277,10 +288,13 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
             Samples.Normal(batch * tokens * heads, 5));
     }
 
-    private protected Differentiated Run(Case c, TwoLevelPrefix? prefix = null) => Differentiated.Run(
+    private protected Differentiated Run(Case c, TwoLevelPrefix? prefix = null) =>
+        Run(c, (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix));
+
+    private protected Differentiated Run(Case c, Func<Tape, Tensor[], Tensor> apply) => Differentiated.Run(
         Backend,
         c.Dalpha,
-        (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix),
+        apply,
         (c.X, c.Shape),
         Operand.Parameter(c.GateWeight, [c.Heads, c.Shape[2]]),
         Operand.Parameter(c.GateBias, [c.Heads]),

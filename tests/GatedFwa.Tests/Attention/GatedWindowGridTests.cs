@@ -54,6 +54,13 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
         Random(new GatedWindowShape(1, 140, 140, 2, 1, headSize), new AttentionOptions { Window = 70 }).FollowsTheReference();
 
     [Theory]
+    [InlineData(9, 3)]
+    [InlineData(12, 4)]
+    [InlineData(16, 16)]
+    public void Follows_the_reference_for_many_heads(int heads, int keyHeads) =>
+        Random(new GatedWindowShape(2, 300, 331, heads, keyHeads, 8), new AttentionOptions { Window = 50 }).FollowsTheReference();
+
+    [Theory]
     [InlineData(1, 130, 16)]
     [InlineData(1, 64, 64)]
     [InlineData(7, 130, 50)]
@@ -66,6 +73,7 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     [Theory]
     [InlineData(200, new[] { 0, 1, 3, 66, 66, 130, 200 })]
     [InlineData(200, new[] { 0, 200 })]
+    [InlineData(1100, new[] { 0, 100, 520, 600, 1100 })]
     [InlineData(64, new[] { 0, 1, 3, 66, 66, 130, 200 })] // The first documents are all prefix.
     public void Follows_the_reference_where_documents_are_packed(int tokens, int[] cumulativeLengths) =>
         Random(

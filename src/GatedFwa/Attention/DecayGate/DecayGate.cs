@@ -92,18 +92,16 @@ public static class DecayGate
         if (!isRecorded) return alpha;
         tape.Record(nameof(DecayGate), alpha, dalpha =>
         {
-            Tensor? dbias = tape.Accumulator(gateBias);
             if (projected is not null)
             {
-                DecayGateCuda.Differentiate(projections, gateBias, epsilon, dalpha, tape.Accumulator(projected, out _)!, dbias);
+                Tensor dprojected = tape.Accumulator(projected, out _)!;
+                DecayGateCuda.Backward(projections, gateBias, epsilon, dalpha, dprojected, GradientTarget.Of(tape, gateBias));
                 return;
             }
 
-            using Tensor dprojections = Tensor.Empty([batch * tokens, 2 * heads], x.Type, x.Device);
-            DecayGateCuda.Differentiate(projections, gateBias, epsilon, dalpha, dprojections, dbias);
-            Tensor? dx = tape.Accumulator(x, out bool storeDx);
-            var gradients = new DecayGateGradients(dx, tape.Accumulator(gateWeight), dbias, tape.Accumulator(amplitudeWeight));
-            DecayGateCuda.Backward(x, weights, dprojections, gradients, storeDx);
+            var gradients = new DecayGateTargets(
+                GradientTarget.Of(tape, x), GradientTarget.Of(tape, gateWeight), GradientTarget.Of(tape, gateBias), GradientTarget.Of(tape, amplitudeWeight));
+            DecayGateCuda.Backward(x, weights, projections, gateBias, epsilon, dalpha, gradients);
         });
         return alpha;
     }

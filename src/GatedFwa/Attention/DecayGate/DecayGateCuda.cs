@@ -17,7 +17,12 @@ internal static class DecayGateCuda
     private const int TileHeads = 16;
     private const int Threads = 256;
 
+    // Of decay_gate_products in decay_gate_gradient.cu.
+    private const int ProductFeatures = 128, ProductTokens = 32, ProductThreads = 128, ProductStages = 4, RowPadding = 8;
+    private const int ProductBlocks = 4, MostFusedHeads = 32;
+
     private static readonly KernelSource Source = new(typeof(DecayGateCuda), "decay_gate.cu");
+    private static readonly KernelSource GradientSource = new(typeof(DecayGateCuda), "decay_gate_gradient.cu");
 
     /// <summary>[gateWeight; amplitudeWeight] in the features' type, [parts · 2H, C], for the caller to dispose.</summary>
     public static Tensor Stack(Tensor gateWeight, Tensor amplitudeWeight, DType type)
@@ -51,50 +56,126 @@ internal static class DecayGateCuda
             shape, projections, gateBias, epsilon, alpha, prefix?.Local, prefix?.Totals, positions, heads);
     }
 
-    /// <summary>Stores the gradient of the projections, and adds to that of the bias, where it is wanted.</summary>
+    /// <summary>Stores the gradient of the projections; the weights' and x's are left to whoever has made those.</summary>
     /// <param name="projections">What <see cref="Project"/> gave.</param>
     /// <param name="gateBias">F32 [H].</param>
     /// <param name="epsilon">ε.</param>
     /// <param name="dalpha">F32 [B, T, H].</param>
     /// <param name="dprojections">[..., 2H] of B·T rows, in the features' type; may be columns of a wider tensor.</param>
-    /// <param name="dbias">F32 [H], or none.</param>
-    public static void Differentiate(Tensor projections, Tensor gateBias, float epsilon, Tensor dalpha, Tensor dprojections, Tensor? dbias)
+    /// <param name="bias">F32 [H].</param>
+    public static void Backward(Tensor projections, Tensor gateBias, float epsilon, Tensor dalpha, Tensor dprojections, GradientTarget bias)
     {
-        (int tokens, int heads) = (projections.Shape[0], gateBias.Shape[0]);
-        int tiles = Tiles(tokens);
-        using CudaStorage biasSums = dalpha.Cuda.Memory.Rent((long)tiles * heads * sizeof(float));
-        int lanes = Lanes(heads | dprojections.RowStride(2 * heads) | (dprojections.Part?.First ?? 0));
-        Kernel(dprojections, "decay_gate_backward", lanes, dprojections.Type).Launch(
-            new LaunchShape(tiles, Threads, BlocksY: HeadTiles(heads)),
-            projections, gateBias, epsilon, dalpha, dprojections.Origin, dprojections.RowStride(2 * heads), biasSums, tokens, heads);
-        if (dbias is not null)
-            Kernel(dbias, "decay_gate_bias", 1, DType.F32).Launch(new LaunchShape(heads, Threads), biasSums, dbias, tiles, heads);
+        using CudaStorage biasSums = Differentiate(projections, gateBias, epsilon, dalpha, dprojections);
+        Sum(null, 0, [gateBias.Shape[0], 0], biasSums, Tiles(projections.Shape[0]), default, default, bias);
     }
 
-    /// <summary>Adds to the gradients that are wanted of what was projected.</summary>
+    /// <summary>All gradients that are wanted.</summary>
     /// <param name="x">[B, T, C].</param>
     /// <param name="weights">What <see cref="Stack"/> gave.</param>
-    /// <param name="dprojections">[N, 2H], in the features' type.</param>
+    /// <param name="projections">What <see cref="Project"/> gave.</param>
+    /// <param name="gateBias">F32 [H].</param>
+    /// <param name="epsilon">ε.</param>
+    /// <param name="dalpha">F32 [B, T, H].</param>
     /// <param name="gradients">Where they go.</param>
-    /// <param name="storeDx">Whether the gradient of x is not set yet.</param>
-    public static void Backward(Tensor x, Tensor weights, Tensor dprojections, DecayGateGradients gradients, bool storeDx)
+    public static void Backward(
+        Tensor x, Tensor weights, Tensor projections, Tensor gateBias, float epsilon, Tensor dalpha, DecayGateTargets gradients)
     {
-        CudaDevice device = x.Cuda;
-        int projected = dprojections.Shape[1];
+        (int tokens, int width, int heads) = (projections.Shape[0], x.Shape[2], gateBias.Shape[0]);
+        using Tensor dprojections = Tensor.Empty([tokens, 2 * heads], x.Type, x.Device);
+        using CudaStorage biasSums = Differentiate(projections, gateBias, epsilon, dalpha, dprojections);
+        (GradientTarget dx, GradientTarget gate, GradientTarget bias, GradientTarget amplitude) = gradients;
+        bool wantsWeights = gate.Tensor is not null || amplitude.Tensor is not null;
+        bool isFused = wantsWeights && dx.Tensor is not null && TakesBothProducts(x.Type, heads, width);
+        int strips = isFused ? Strips(x.Cuda, tokens, width) : 1;
+        using CudaStorage? parts = wantsWeights ? x.Cuda.Memory.Rent((long)strips * 2 * heads * width * sizeof(float)) : null;
+        if (isFused) MultiplyBoth(x, weights, dprojections, dx, parts!, strips);
+        else Multiply(x, weights, dprojections, dx, parts);
+        Sum(parts, strips, [heads, width], biasSums, Tiles(tokens), gate, amplitude, bias);
+    }
+
+    /// <summary>Stores the gradient of the projections and gives what each tile of tokens adds to that of the bias.</summary>
+    private static CudaStorage Differentiate(Tensor projections, Tensor gateBias, float epsilon, Tensor dalpha, Tensor dprojections)
+    {
+        (int tokens, int heads) = (projections.Shape[0], gateBias.Shape[0]);
+        CudaStorage biasSums = dalpha.Cuda.Memory.Rent((long)Tiles(tokens) * heads * sizeof(float));
+        int lanes = Lanes(heads | dprojections.RowStride(2 * heads) | (dprojections.Part?.First ?? 0));
+        Kernel(dprojections, "decay_gate_backward", lanes, dprojections.Type).Launch(
+            new LaunchShape(Tiles(tokens), Threads, BlocksY: HeadTiles(heads)),
+            projections, gateBias, epsilon, dalpha, dprojections.Origin, dprojections.RowStride(2 * heads), biasSums, tokens, heads);
+        return biasSums;
+    }
+
+    /// <summary>Whether one kernel can make both the gradient of x and that of the weights.</summary>
+    private static bool TakesBothProducts(DType type, int heads, int width) =>
+        type != DType.F32 && heads % 4 == 0 && heads <= MostFusedHeads && width % 8 == 0;
+
+    /// <summary>Into how many parts the tokens are dealt: about four blocks a multiprocessor.</summary>
+    private static int Strips(CudaDevice device, int tokens, int width)
+    {
+        int slabs = RowLaunch.Quotient(width, ProductFeatures);
+        return Math.Clamp(ProductBlocks * device.Multiprocessors / slabs, 1, RowLaunch.Quotient(tokens, ProductTokens));
+    }
+
+    private static void MultiplyBoth(Tensor x, Tensor weights, Tensor dprojections, GradientTarget dx, CudaStorage parts, int strips)
+    {
+        (int projected, int width) = (dprojections.Shape[1], x.Shape[2]);
+        int rowElements = ProductFeatures + RowPadding + (RowLaunch.Quotient(projected, 16) * 16) + RowPadding;
+        int stageBytes = ProductTokens * rowElements * x.Type.Bytes(), slabs = RowLaunch.Quotient(width, ProductFeatures);
+        x.Cuda.Kernel(GradientSource, "decay_gate_products", KernelDefine.Element(x.Type), ("PROJECTIONS", projected)).Launch(
+            new LaunchShape(slabs, ProductThreads, ProductStages * stageBytes, BlocksY: strips, Overlaps: true),
+            x,
+            dprojections,
+            weights,
+            dx.Tensor,
+            parts,
+            !dx.IsFresh,
+            dprojections.Shape[0],
+            width);
+    }
+
+    /// <summary>The same by two products, of which either may be unwanted; parts is then one.</summary>
+    private static void Multiply(Tensor x, Tensor weights, Tensor dprojections, GradientTarget dx, CudaStorage? parts)
+    {
         CudaMatrix upstream = CudaMatrix.Of(dprojections);
-        if (gradients.X is { } dx)
+        (int projected, int width) = (dprojections.Shape[1], x.Shape[2]);
+        if (dx.Tensor is not null)
         {
             CudaMatrix rounded = CudaMatrix.Of(weights).RowRange(0, projected);
-            CudaMatrixProduct.Multiply(device, upstream, rounded, CudaMatrix.Of(dx), accumulate: !storeDx);
+            CudaMatrixProduct.Multiply(x.Cuda, upstream, rounded, CudaMatrix.Of(dx.Tensor), accumulate: !dx.IsFresh);
         }
 
-        if (gradients.GateWeight is null && gradients.AmplitudeWeight is null) return;
+        if (parts is null) return;
         // One product, so that x is read once; the two gradients lie apart.
-        using Tensor dweights = Tensor.Empty([projected, x.Shape[2]], DType.F32, x.Device);
-        CudaMatrixProduct.Multiply(device, upstream.Transposed, CudaMatrix.Of(x), CudaMatrix.Of(dweights));
-        int count = (int)(dweights.Count / 2);
-        Kernel(dweights, "decay_gate_add", 1, DType.F32).Launch(
-            Elements(count), dweights, gradients.GateWeight, gradients.AmplitudeWeight, count);
+        CudaMatrixProduct.Multiply(
+            x.Cuda, upstream.Transposed, CudaMatrix.Of(x), new CudaMatrix(parts.Address, DType.F32, projected, width, width));
+    }
+
+    /// <summary>The gradients of weights and bias from what blocks have left side by side.</summary>
+    private static void Sum(
+        CudaStorage? parts,
+        int count,
+        Shape weight,
+        CudaStorage biasSums,
+        int tiles,
+        GradientTarget gate,
+        GradientTarget amplitude,
+        GradientTarget bias)
+    {
+        int lanes = Lanes(weight[1]), elements = parts is null ? 0 : (int)weight.Count, heads = weight[0];
+        int blocks = RowLaunch.Quotient(elements, 32 * lanes) + (bias.Tensor is null ? 0 : heads);
+        int stores = (gate.IsFresh ? 1 : 0) + (amplitude.IsFresh ? 2 : 0) + (bias.IsFresh ? 4 : 0);
+        biasSums.Cuda.Kernel(GradientSource, "decay_gate_sum", ("LANES", lanes)).Launch(
+            new LaunchShape(blocks, Threads, Overlaps: true),
+            parts,
+            count,
+            elements,
+            gate.Tensor,
+            amplitude.Tensor,
+            biasSums,
+            tiles,
+            heads,
+            bias.Tensor,
+            stores);
     }
 
     private static int Tiles(int positions) => (positions + TilePositions - 1) / TilePositions;
@@ -111,3 +192,11 @@ internal static class DecayGateCuda
     private static CudaKernel Kernel(Tensor tensor, string function, int lanes, DType type) =>
         tensor.Cuda.Kernel(Source, function, KernelDefine.Element(type), ("PARTS", Parts(type)), ("LANES", lanes), CudaDecayPrefix.Most(type));
 }
+
+/// <summary>Where the gradients of a gate on a GPU go.</summary>
+/// <param name="X">[B, T, C].</param>
+/// <param name="GateWeight">F32 [H, C].</param>
+/// <param name="GateBias">F32 [H].</param>
+/// <param name="AmplitudeWeight">F32 [H, C].</param>
+internal readonly record struct DecayGateTargets(
+    GradientTarget X, GradientTarget GateWeight, GradientTarget GateBias, GradientTarget AmplitudeWeight);

@@ -21,6 +21,9 @@ internal sealed record DecayGatePrefix(Tensor Local, Tensor Totals) : IDisposabl
 
     private const int Floats = 2;
 
+    /// <summary>Whether sums begin anew at each segment, and not only at each row's start.</summary>
+    public bool KnowsSegments { get; init; }
+
     /// <summary>Makes room for α [batch, positions, heads]; <see cref="DecayGate"/> fills it in the pass that computes α.</summary>
     public static DecayGatePrefix Empty(int batch, int positions, int heads, Device device)
     {

@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
 using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Attention;
@@ -12,7 +14,7 @@ internal sealed class CudaDecayPrefix : IDisposable
     /// <summary>Positions of a chunk, counted from the start of a row of the batch.</summary>
     public const int Chunk = 64;
 
-    private const int HeadsPerBlock = 8, Floats = 2;
+    private const int TileHeads = 16, Threads = 256, Floats = 2;
 
     private static readonly KernelSource Source = new(typeof(CudaDecayPrefix), "decay_prefix.cu");
 
@@ -28,37 +30,53 @@ internal sealed class CudaDecayPrefix : IDisposable
     /// <param name="activations">The type of queries and keys.</param>
     public static KernelDefine Most(DType activations) => ("MOST_DECAY", (int)DecayGatePrefix.MostDecay(activations));
 
-    /// <summary>What the gate has summed up already, where it has and rows are one segment each; else sums the decay up.</summary>
+    /// <summary>What has been summed up already, where that is what attention reads; else sums the decay up.</summary>
+    /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="ready">What there is.</param>
+    /// <param name="segments">Where sums start anew.</param>
+    /// <param name="activations">The type of queries and keys.</param>
     public static CudaDecayPrefix? Of(Tensor? alpha, DecayGatePrefix? ready, CudaSegments segments, DType activations)
     {
         if (alpha is null) return null;
-        if (ready is null || segments.Starts is not null) return Of(alpha, segments, activations);
-        ready.Local.Storage.Retain();
-        ready.Totals.Storage.Retain();
-        return new((CudaStorage)ready.Local.Storage, (CudaStorage)ready.Totals.Storage);
+        if (IsWhatIsRead(ready, segments))
+        {
+            ready.Local.Storage.Retain();
+            ready.Totals.Storage.Retain();
+            return new((CudaStorage)ready.Local.Storage, (CudaStorage)ready.Totals.Storage);
+        }
+
+        CudaMemory memory = alpha.Cuda.Memory;
+        int chunks = RowLaunch.Quotient(alpha.Shape[1], Chunk);
+        CudaStorage local = memory.Rent(Floats * alpha.Count * sizeof(float));
+        CudaStorage totals = memory.Rent((long)Floats * alpha.Shape[0] * alpha.Shape[2] * chunks * sizeof(float));
+        Sum(alpha, segments, activations, local, totals);
+        return new(local, totals);
     }
 
-    /// <summary>Sums the decay up.</summary>
-    /// <param name="alpha">F32 [B, S, H].</param>
-    /// <param name="segments">Where sums start anew.</param>
-    /// <param name="activations">The type of queries and keys.</param>
-    public static CudaDecayPrefix Of(Tensor alpha, CudaSegments segments, DType activations)
+    /// <summary>The same for both passes: what is summed up now goes with the tape.</summary>
+    public static DecayGatePrefix? On(Tape tape, Tensor? alpha, DecayGatePrefix? ready, CudaSegments segments, DType activations)
     {
-        CudaDevice device = alpha.Cuda;
+        if (alpha is null || IsWhatIsRead(ready, segments)) return ready;
+        DecayGatePrefix prefix = DecayGatePrefix.On(tape, alpha.Shape[0], alpha.Shape[1], alpha.Shape[2], alpha.Device);
+        Sum(alpha, segments, activations, (CudaStorage)prefix.Local.Storage, (CudaStorage)prefix.Totals.Storage);
+        return prefix with { KnowsSegments = true };
+    }
+
+    private static bool IsWhatIsRead([NotNullWhen(true)] DecayGatePrefix? ready, CudaSegments segments) =>
+        ready is not null && (ready.KnowsSegments || segments.Starts is null);
+
+    private static void Sum(Tensor alpha, CudaSegments segments, DType activations, CudaStorage local, CudaStorage totals)
+    {
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
-        int chunks = (positions + Chunk - 1) / Chunk;
-        CudaStorage local = device.Memory.Rent(Floats * alpha.Count * sizeof(float));
-        CudaStorage totals = device.Memory.Rent((long)Floats * batch * heads * chunks * sizeof(float));
-        device.Kernel(Source, "decay_prefix", Most(activations)).Launch(
-            new LaunchShape(chunks, 32 * HeadsPerBlock, BlocksY: (heads + HeadsPerBlock - 1) / HeadsPerBlock, BlocksZ: batch),
+        KernelDefine lanes = ("LANES", heads % 4 == 0 ? 4 : 1), hasSegments = ("HAS_SEGMENTS", segments.Starts is not null);
+        alpha.Cuda.Kernel(Source, "decay_prefix", Most(activations), lanes, hasSegments).Launch(
+            new LaunchShape(RowLaunch.Quotient(positions, Chunk), Threads, BlocksY: RowLaunch.Quotient(heads, TileHeads), BlocksZ: batch),
             alpha,
             local,
             totals,
             segments.Starts,
-            true,
             positions,
             heads);
-        return new(local, totals);
     }
 
     public void Dispose()

@@ -14,6 +14,7 @@ internal static class GatedWindowHopper
     public const int Hopper = 90;
 
     private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, RowBuffers = 2;
+    private const int CorrectionTiles = 8, Warp = 32; // Of a block of delta_correction.cu, a warp each.
     private const double Log2E = 1.4426950408889634;
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
@@ -61,7 +62,7 @@ internal static class GatedWindowHopper
             ("HAS_GATE", prefix is not null),
             ("HAS_SEGMENTS", segmentStarts is not null));
         kernel.Launch(
-            new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages)),
+            new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages), Overlaps: true),
             Boxes(q, GroupRows),
             Boxes(k, KeyRows),
             Boxes(v, KeyRows),
@@ -102,7 +103,14 @@ internal static class GatedWindowHopper
         var queries = new BackwardPass(q, upstream, k, v, dqBoxes, dqBoxes, sums, sizes);
         queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat: null);
         device.Kernel(CorrectionSource, "delta_correction", ("TILE_ROWS", rows)).Launch(
-            new LaunchShape(tilesPerSequence, rows, BlocksY: shape.Batch * shape.Heads), sums, sizes, operands.Delta, repeat, shape.Tokens);
+            new LaunchShape(
+                Tiles(tilesPerSequence, CorrectionTiles), CorrectionTiles * Warp, BlocksY: shape.Batch * shape.Heads, Overlaps: true),
+            sums,
+            sizes,
+            operands.Delta,
+            repeat,
+            shape.Tokens,
+            tilesPerSequence);
         if (operands.Gradients.Dq.Tensor is not null) queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat);
         if (operands.WantsKeys)
         {
@@ -185,7 +193,8 @@ internal static class GatedWindowHopper
                 ("HAS_GATE", operands.Prefix is not null),
                 ("HAS_SEGMENTS", segments.Starts is not null));
             kernel.Launch(
-                new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages, rowsAreKeys)),
+                new LaunchShape(
+                    Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages, rowsAreKeys), Overlaps: true),
                 X,
                 Y,
                 ColumnX,

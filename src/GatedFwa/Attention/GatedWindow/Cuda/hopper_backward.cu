@@ -8,6 +8,7 @@
 // positive.
 #include "chunk_totals.cuh"
 #include "hopper_products.cuh"
+#include "programmatic.cuh"
 #include "tile_order.cuh"
 
 constexpr int groups = GROUPS, rows_per_group = 64, tile_rows = groups * rows_per_group;
@@ -508,6 +509,8 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
     Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles};
+    wait_for_earlier_kernels();
+    let_next_kernel_begin();
     if (p.skips_all()) return;
     if (threadIdx.x == 0)
     {

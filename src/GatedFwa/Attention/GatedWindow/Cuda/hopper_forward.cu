@@ -8,6 +8,7 @@
 // HAS_SEGMENTS. The scale must be positive.
 #include "chunk_totals.cuh"
 #include "hopper.cuh"
+#include "programmatic.cuh"
 #include "tile_order.cuh"
 
 constexpr int rows_per_group = 64;   // queries of a computing warpgroup
@@ -465,6 +466,8 @@ extern "C" __global__ void __launch_bounds__(128 * (GROUPS + 1), 1) hopper_forwa
         barrier_init_fence();
     }
     __syncthreads();
+    wait_for_earlier_kernels();
+    let_next_kernel_begin();
     if (threadIdx.x < 128)
     {
         give_registers<GROUPS == 2 ? 24 : 32>();
