@@ -26,9 +26,9 @@ internal static class RmsNormCuda
         Forward(x, weight, epsilon, y, null, branch, sum);
 
     /// <summary>Whether heads of this size can be turned in the same pass: a warp must have both halves of each.</summary>
-    public static bool CanRotate(Tensor x, int headSize)
+    public static bool CanRotate(Tensor x, int width, int headSize)
     {
-        int pack = RowLaunch.PackOf(x, x.Shape[^1]), half = headSize / 2;
+        int pack = RowLaunch.PackOf(x, width), half = headSize / 2;
         return half % pack == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
     }
 
