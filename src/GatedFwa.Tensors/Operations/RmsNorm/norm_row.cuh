@@ -35,12 +35,15 @@ template <class T> __device__ __forceinline__ void load_row(const T *row, float 
     }
 }
 
-// Rows on their way to the threads that work on them, `stride` elements from one to the next; SLOTS, a power of two, of them at most. A
-// thread sends for its own packs and reads no others, so that nobody waits for anybody, and what is under way takes no registers.
-// Packs of less than 16 bytes are loaded when they are read.
+// Shared memory begins with a float for each warp of the largest block, for row_sum.
+constexpr int scratch_bytes = 128;
+
+// Rows on their way to the threads that work on them, `stride` elements from one to the next. A thread sends for its own packs and reads
+// no others, so that nobody waits for anybody, and what is under way takes no registers. SLOTS, a power of two or 0, are the rows that
+// have a place in shared memory; where there are none, or packs have less than 16 bytes, a row is loaded when it is read.
 template <int SLOTS> struct RowsAhead
 {
-    static constexpr bool copies = PACK * sizeof(ELEMENT) == 16;
+    static constexpr bool copies = SLOTS > 0 && PACK * sizeof(ELEMENT) == 16;
     static constexpr int bytes = copies ? SLOTS * packs * THREADS * 16 : 0; // Of shared memory.
 
     unsigned char *shared;
@@ -49,28 +52,29 @@ template <int SLOTS> struct RowsAhead
 
     __device__ __forceinline__ RowsAhead(unsigned char *shared, const ELEMENT *rows, int stride) : shared(shared), rows(rows), stride(stride) {}
 
-    __device__ __forceinline__ void send(int row) const
+    // Slots are taken by turns: their number counts on.
+    __device__ __forceinline__ void send(int slot, int row) const
     {
         if constexpr (copies)
         {
 #pragma unroll
             for (int p = 0; p < packs; p++)
-                if (has_pack(p)) copy_async_16(place(row, p), source(row, p), true);
+                if (has_pack(p)) copy_async_16(place(slot, p), source(row, p), true);
         }
     }
 
-    // Of a row that was sent for and waited for.
-    __device__ __forceinline__ void read(int row, int p, float (&values)[PACK]) const
+    // A pack of a row that has arrived.
+    __device__ __forceinline__ void read(int slot, int row, int p, float (&values)[PACK]) const
     {
         if (!has_pack(p)) clear(values);
-        else if constexpr (copies) load(reinterpret_cast<const ELEMENT *>(place(row, p)), values);
+        else if constexpr (copies) load(reinterpret_cast<const ELEMENT *>(place(slot, p)), values);
         else load(source(row, p), values);
     }
 
 private:
-    __device__ __forceinline__ unsigned char *place(int row, int p) const
+    __device__ __forceinline__ unsigned char *place(int slot, int p) const
     {
-        return shared + (((row & (SLOTS - 1)) * packs + p) * THREADS + threadIdx.x) * 16;
+        return shared + (((slot & (SLOTS - 1)) * packs + p) * THREADS + threadIdx.x) * 16;
     }
 
     __device__ __forceinline__ const ELEMENT *source(int row, int p) const { return rows + (long long)row * stride + column_of(p); }

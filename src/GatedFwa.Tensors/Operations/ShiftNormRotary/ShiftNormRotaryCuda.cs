@@ -99,8 +99,8 @@ internal sealed class ShiftNormRotaryCuda
 
         public int Threads { get; }
 
-        /// <summary>A block's shared memory: rows of so many tensors on their way, and a float a warp.</summary>
-        public int SharedBytes(int tensors) => (tensors * Slots * _packs * Threads * PackBytes) + (Threads / Warp * sizeof(float));
+        /// <summary>A block's shared memory, with rows of so many tensors on their way.</summary>
+        public int SharedBytes(int tensors) => RmsNormCuda.ScratchBytes + (tensors * Slots * _packs * Threads * PackBytes);
 
         /// <summary>Blocks, and the neighbouring rows that a warp or block of them walks: all run at once.</summary>
         public (int Blocks, int Run) Deal(int rows, int threads)

@@ -24,9 +24,9 @@ __device__ __forceinline__ void load_mix(const ELEMENT *row, ELEMENT (&logits)[p
 __device__ __forceinline__ void read_both(
     const RowsAhead<slots> &xs, const ELEMENT *previous, int row, Place place, int p, float (&now)[PACK], float (&before)[PACK])
 {
-    if (place.inside) xs.read(row, p, now);
+    if (place.inside) xs.read(row, row, p, now);
     else clear(now);
-    if (place.inside && !place.first) xs.read(row - 1, p, before);
+    if (place.inside && !place.first) xs.read(row - 1, row - 1, p, before);
     else if (place.first && previous && has_pack(p)) load(previous + (long long)place.batch * WIDTH + column_of(p), before);
     else clear(before);
 }
@@ -37,16 +37,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shift_norm
     int tokens, int run, float epsilon, int x_stride, int mix_stride)
 {
     DYNAMIC_SHARED(shared);
-    RowsAhead<slots> xs(shared, x, x_stride);
-    float *scratch = reinterpret_cast<float *>(shared + xs.bytes); // A float a warp.
+    float *scratch = reinterpret_cast<float *>(shared);
+    RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride);
     int first = first_of_run(run), end = min(first + run, rows);
     if (first >= end) return;
     float w[packs][PACK];
     ELEMENT coming[packs];
-    if (first > 0) xs.send(first - 1);
+    if (first > 0) xs.send(first - 1, first - 1);
     for (int row = first; row < first + ahead; row++)
     {
-        if (row < end) xs.send(row);
+        if (row < end) xs.send(row, row);
         copy_async_commit();
     }
     load_row(weight, w);
@@ -54,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shift_norm
 
     for (int row = first; row < end; row++)
     {
-        if (row + ahead < end) xs.send(row + ahead);
+        if (row + ahead < end) xs.send(row + ahead, row + ahead);
         copy_async_commit();
         Place place = place_of(row, tokens, starts, segments);
         Turn turn(angles, row % table_rows, 1);
@@ -97,8 +97,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shift_nor
     int mix_stride)
 {
     DYNAMIC_SHARED(shared);
-    RowsAhead<slots> xs(shared, x, x_stride), dys(shared + xs.bytes, dy, WIDTH);
-    float *scratch = reinterpret_cast<float *>(shared + xs.bytes + dys.bytes);
+    float *scratch = reinterpret_cast<float *>(shared);
+    RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH);
     float w[packs][PACK], dweight[packs][PACK] = {}, carry[packs][PACK] = {};
     ELEMENT coming[packs];
     int first = first_of_run(run), end = min(first + run, rows);
@@ -109,12 +109,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shift_nor
     auto send = [=](int next) {
         if (next >= first)
         {
-            dys.send(next);
-            if (next > 0) xs.send(next - 1);
+            dys.send(next, next);
+            if (next > 0) xs.send(next - 1, next - 1);
         }
         copy_async_commit();
     };
-    if (first < end) xs.send(row);
+    if (first < end) xs.send(row, row);
     for (int i = 0; i < ahead; i++) send(row - i);
     load_row(weight, w);
     if (first < end) load_mix(mix + (long long)row * mix_stride, coming);
@@ -131,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shift_nor
         load_mix(mix + (long long)max(row - 1, 0) * mix_stride, coming);
         copy_async_wait<ahead>();
 #pragma unroll
-        for (int p = 0; p < packs; p++) dys.read(row, p, upstream[p]);
+        for (int p = 0; p < packs; p++) dys.read(row, row, p, upstream[p]);
         turn(upstream);
 #pragma unroll
         for (int p = 0; p < packs; p++)
@@ -178,5 +178,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shift_nor
         }
     }
     if (!parts) return;
-    leave_share(dweight, reinterpret_cast<float *>(shared), parts + (long long)blockIdx.x * WIDTH);
+    leave_share(dweight, reinterpret_cast<float *>(xs.shared), parts + (long long)blockIdx.x * WIDTH);
 }
