@@ -15,8 +15,8 @@ public sealed class ShiftNormRotaryTests() : ShiftNormRotarySuite(TestBackend.Cp
     {
         Case c = Case.Of(Backend, kind == "packed" ? [1, 12, 2, 4] : [3, 4, 2, 4], kind);
         double[] x = Samples.Widen(c.X), mix = Samples.Widen(c.Mix), weight = Samples.Widen(c.Weight), dy = Samples.Widen(c.Dy);
-        double Loss() => Case.Forward(c, x, mix, weight).Zip(dy, (y, g) => y * g).Sum();
-        (double[] dx, double[] dmix, double[] dweight) = Case.Backward(c, x, mix, weight, dy);
+        double Loss() => c.Forward(x, mix, weight).Zip(dy, (y, g) => y * g).Sum();
+        (double[] dx, double[] dmix, double[] dweight) = c.Backward(x, mix, weight, dy);
         Assert.InRange(GradientCheck.WorstDeviation(x, Loss, dx, samples: 100), 0, 1e-7);
         Assert.InRange(GradientCheck.WorstDeviation(mix, Loss, dmix, samples: 100), 0, 1e-7);
         Assert.InRange(GradientCheck.WorstDeviation(weight, Loss, dweight), 0, 1e-7);
@@ -74,8 +74,8 @@ public abstract class ShiftNormRotarySuite(TestBackend backend) : TensorTest(bac
         Case c = Case.Of(Backend, extents, kind);
         Differentiated result = c.Run();
         double[] x = Samples.Widen(c.X), mix = Samples.Widen(c.Mix), weight = Samples.Widen(c.Weight);
-        (double[] dx, double[] dmix, double[] dweight) = Case.Backward(c, x, mix, weight, Samples.Widen(c.Dy));
-        ErrorNorm.Require(result.Y, Case.Forward(c, x, mix, weight), Backend.Forward(3e-6));
+        (double[] dx, double[] dmix, double[] dweight) = c.Backward(x, mix, weight, Samples.Widen(c.Dy));
+        ErrorNorm.Require(result.Y, c.Forward(x, mix, weight), Backend.Forward(3e-6));
         ErrorNorm.Require(result.Gradients[0], dx, Backend.Gradient(1e-5));
         ErrorNorm.Require(result.Gradients[1], dmix, Backend.Gradient(1e-5));
         ErrorNorm.Require(result.Gradients[2], dweight, Backend.Gradient(1e-5));
@@ -183,11 +183,12 @@ public abstract class ShiftNormRotarySuite(TestBackend backend) : TensorTest(bac
                 previous);
         }
 
-        public static double[] Forward(Case c, double[] x, double[] mix, double[] weight) =>
-            ShiftNormRotaryReference.Forward(x, mix, weight, c.Shape, c.Segments, c.WidePrevious, Epsilon, FirstPosition, FrequencyBase);
+        public double[] Forward(double[] x, double[] mix, double[] weight) => ShiftNormRotaryReference.Forward(
+            x, mix, weight, Shape, Segments, WidePrevious, Epsilon, FirstPosition, FrequencyBase);
 
-        public static (double[] Dx, double[] Dmix, double[] Dweight) Backward(Case c, double[] x, double[] mix, double[] weight, double[] dy) =>
-            ShiftNormRotaryReference.Backward(x, mix, weight, dy, c.Shape, c.Segments, c.WidePrevious, Epsilon, FirstPosition, FrequencyBase);
+        public (double[] Dx, double[] Dmix, double[] Dweight) Backward(double[] x, double[] mix, double[] weight, double[] dy) =>
+            ShiftNormRotaryReference.Backward(
+                x, mix, weight, dy, Shape, Segments, WidePrevious, Epsilon, FirstPosition, FrequencyBase);
 
         public Tensor Apply(Tape tape, Tensor[] inputs) => ShiftNormRotary.Apply(
             tape,

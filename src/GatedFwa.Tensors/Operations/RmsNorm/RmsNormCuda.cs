@@ -35,7 +35,7 @@ internal static class RmsNormCuda
     public static bool CanRotate(Tensor x, int width, int headSize)
     {
         int pack = RowLaunch.PackOf(x, width), half = headSize / 2;
-        return half % pack == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
+        return headSize % (2 * pack) == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
     }
 
     /// <summary>Either gradient may be absent. Stores where the accumulator is fresh, else adds.</summary>
@@ -117,7 +117,7 @@ internal static class RmsNormCuda
             KernelDefine[] plain =
             [
                 KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads), ("THREADS", Threads),
-                ("AHEAD", _isAhead),
+                ("AHEAD", _isAhead), ("ROTATES", rotation is not null),
             ];
             return rotation is null ? plain : [.. plain, ("HEAD_SIZE", rotation.Angles.Shape[1])];
         }

@@ -50,7 +50,8 @@ template <int SLOTS> struct RowsAhead
     const ELEMENT *rows;
     int stride;
 
-    __device__ __forceinline__ RowsAhead(unsigned char *shared, const ELEMENT *rows, int stride) : shared(shared), rows(rows), stride(stride) {}
+    __device__ __forceinline__ RowsAhead(unsigned char *shared, const ELEMENT *rows, int stride)
+        : shared(shared), rows(rows), stride(stride) {}
 
     // Slots are taken by turns: their number counts on.
     __device__ __forceinline__ void send(int slot, int row) const
@@ -83,7 +84,7 @@ private:
 // The angles of a row's token, in a thread's columns; all its packs lie alike in their heads, because a warp has whole heads.
 struct Turn
 {
-#ifdef HEAD_SIZE
+#if ROTATES
     static constexpr int half = HEAD_SIZE / 2;
     static constexpr int distance = half / PACK; // Lanes to the pack of the other half.
     static_assert(half % PACK == 0 && distance <= 16 && (distance & (distance - 1)) == 0, "the other half must lie in the warp");

@@ -1,7 +1,7 @@
 // y = x · scale ∘ weight, scale = 1/√(mean(x²) + ε). A row stays in registers: memory is read once, forwards and backwards. The next row
 // of a warp (of a block, where a row is wide) is on its way meanwhile. Rows of x and of its gradient begin x_stride elements apart: they
 // may be columns of a wider matrix.
-// With HEAD_SIZE the heads of y are then turned as rotary.cu turns them, angles [tokens, HEAD_SIZE] being its table.
+// Where it ROTATES the heads of y, of HEAD_SIZE, are then turned as rotary.cu turns them, angles [tokens, HEAD_SIZE] being its table.
 #include "norm_row.cuh"
 
 // With more than 128 registers a thread half as many rows would be worked on.
@@ -73,7 +73,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_b
 {
     DYNAMIC_SHARED(shared);
     float *scratch = reinterpret_cast<float *>(shared), w[packs][PACK], dweight[packs][PACK] = {};
-    RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH), dxs(dys.shared + dys.bytes, dx, x_stride);
+    RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH);
+    RowsAhead<slots> dxs(dys.shared + dys.bytes, dx, x_stride);
     int row = blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS, step = gridDim.x * rows_per_block;
     bool adds = dx && !fresh;
     auto send = [=](int slot, int next) {

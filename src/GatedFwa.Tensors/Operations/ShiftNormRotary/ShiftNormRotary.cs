@@ -48,19 +48,18 @@ public static class ShiftNormRotary
         layout ??= SequenceLayout.Dense;
         Segment[] segments = TokenShift.Require(nameof(ShiftNormRotary), x, mix, layout, previous);
         RmsNormRotary.Require(nameof(ShiftNormRotary), x, weight, firstPositions);
-        if (x.Device.IsCpu || !ShiftNormRotaryCuda.Fits(x))
+        if (x.Device.IsCpu || !ShiftedRowsCuda.Fits(x))
         {
             Tensor shifted = TokenShift.Apply(tape, x, mix, layout, previous);
             return RmsNormRotary.Apply(tape, shifted, weight, epsilon, firstPositions, frequencyBase);
         }
 
-        var kernel = new ShiftNormRotaryCuda(
-            x, mix, weight, RotaryTable.Of(tape, x, firstPositions, frequencyBase), epsilon, layout, segments, previous);
-        return ApplyFused(tape, x, mix, weight, kernel);
+        Tensor angles = RotaryTable.Of(tape, x, firstPositions, frequencyBase);
+        return ApplyFused(tape, x, mix, weight, new(x, mix, layout, segments, previous, new(weight, angles, epsilon)));
     }
 
     // By itself, so that the way past it makes no room for what its gradient needs.
-    private static Tensor ApplyFused(Tape tape, Tensor x, Tensor mix, Tensor weight, ShiftNormRotaryCuda kernel)
+    private static Tensor ApplyFused(Tape tape, Tensor x, Tensor mix, Tensor weight, ShiftedRowsCuda kernel)
     {
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
         kernel.Forward(y);

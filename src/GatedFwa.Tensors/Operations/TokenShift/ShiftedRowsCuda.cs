@@ -2,8 +2,11 @@ using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Tensors.Operations;
 
-/// <summary>The operands of one shift, norm and rotation, and how its tokens are dealt to threads.</summary>
-internal sealed class ShiftNormRotaryCuda
+/// <summary>
+/// One shift, whose tokens are walked by threads that keep what neighbours share; a norm and the rotation of heads may follow it in the
+/// same pass. <see cref="TokenShiftCuda"/> shifts what does not fit.
+/// </summary>
+internal sealed class ShiftedRowsCuda
 {
     private const int Warp = 32;
 
@@ -18,20 +21,20 @@ internal sealed class ShiftNormRotaryCuda
     // Rows whose place in shared memory is the threads': of x, and backwards of dy, too.
     private const int Slots = 4;
 
-    private static readonly KernelSource Source = new(typeof(ShiftNormRotaryCuda), "shift_norm_rotary.cu");
+    private static readonly KernelSource Source = new(typeof(ShiftedRowsCuda), "shifted_rows.cu");
 
-    private readonly Tensor _x, _mix, _weight, _angles;
+    private readonly Tensor _x, _mix;
     private readonly Tensor? _previous;
-    private readonly float _epsilon;
+    private readonly NormAndTurn? _norm;
     private readonly CudaSequences _sequences;
-    private readonly int _rows, _tokens, _heads, _width;
+    private readonly int _rows, _tokens, _heads, _headSize, _width;
     private readonly Cut _cut;
 
-    public ShiftNormRotaryCuda(
-        Tensor x, Tensor mix, Tensor weight, Tensor angles, float epsilon, SequenceLayout layout, Segment[] segments, Tensor? previous)
+    public ShiftedRowsCuda(Tensor x, Tensor mix, SequenceLayout layout, Segment[] segments, Tensor? previous, NormAndTurn? norm = null)
     {
-        (_x, _mix, _weight, _angles, _epsilon, _previous) = (x, mix, weight, angles, epsilon, previous);
-        (_rows, _tokens, _heads, _width) = (x.Shape[0] * x.Shape[1], x.Shape[1], x.Shape[2], weight.Shape[0]);
+        (_x, _mix, _previous, _norm) = (x, mix, previous, norm);
+        (_rows, _tokens, _heads, _headSize) = (x.Shape[0] * x.Shape[1], x.Shape[1], x.Shape[2], x.Shape[3]);
+        _width = _heads * _headSize;
         _sequences = new CudaSequences(x, layout, segments);
         _cut = new Cut(x);
     }
@@ -46,24 +49,27 @@ internal sealed class ShiftNormRotaryCuda
 
     public void Forward(Tensor y)
     {
-        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda.Multiprocessors * ForwardThreads);
+        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, ForwardThreads, _cut.SharedBytes(1));
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
-        Kernel("shift_norm_rotary_forward").Launch(
+        Kernel("shifted_rows_forward").Launch(
             new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(1)),
-            _x.Origin, _mix.Origin, _previous, starts, _sequences.Count, _weight, _angles, _angles.Shape[0], y, _rows, _tokens, run, _epsilon,
+            _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
+            _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] ?? 1, y, _rows, _tokens, run, _norm?.Epsilon ?? 0,
             _x.RowStride(_width), _mix.RowStride(_heads));
     }
 
     /// <summary>Any gradient may be absent. Stores (zeros for padding) where the accumulator is fresh, else adds.</summary>
-    public void Backward(Tensor dy, Tensor? dx, bool storeDx, Tensor? dmix, bool storeDmix, Tensor? dweight, bool storeDweight)
+    public void Backward(
+        Tensor dy, Tensor? dx, bool storeDx, Tensor? dmix, bool storeDmix, Tensor? dweight = null, bool storeDweight = false)
     {
-        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda.Multiprocessors * BackwardThreads);
+        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, BackwardThreads, _cut.SharedBytes(2));
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
         using CudaStorage? parts = dweight is null ? null : _x.Cuda.Memory.Rent((long)blocks * _width * sizeof(float));
-        Kernel("shift_norm_rotary_backward").Launch(
+        Kernel("shifted_rows_backward").Launch(
             new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(2)),
-            _x.Origin, _mix.Origin, _previous, starts, _sequences.Count, _weight, _angles, _angles.Shape[0], dy, dx?.Origin ?? 0, storeDx,
-            dmix?.Origin ?? 0, storeDmix, parts, _rows, _tokens, run, _epsilon, _x.RowStride(_width), _mix.RowStride(_heads));
+            _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
+            _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] ?? 1, dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix, parts,
+            _rows, _tokens, run, _norm?.Epsilon ?? 0, _x.RowStride(_width), _mix.RowStride(_heads));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, blocks, _width, dweight, storeDweight);
     }
 
@@ -75,10 +81,17 @@ internal sealed class ShiftNormRotaryCuda
         ("PACK", PackBytes / _x.Type.Bytes()),
         ("ROW_THREADS", _cut.RowThreads),
         ("THREADS", _cut.Threads),
-        ("HEAD_SIZE", _angles.Shape[1]),
+        ("HEAD_SIZE", _headSize),
+        ("ROTATES", _norm is not null),
         ("FORWARD_BLOCKS", Math.Max(1, ForwardThreads / _cut.Threads)),
         ("BACKWARD_BLOCKS", Math.Max(1, BackwardThreads / _cut.Threads)),
         _sequences.Define);
+
+    /// <summary>What follows the shift.</summary>
+    /// <param name="Weight">F32 [H D].</param>
+    /// <param name="Angles">Cosines and sines [T, D], or [B T, D] (<see cref="RotaryTable.Of"/>).</param>
+    /// <param name="Epsilon">Added to the mean square.</param>
+    internal sealed record NormAndTurn(Tensor Weight, Tensor Angles, float Epsilon);
 
     /// <summary>How rows are dealt to threads.</summary>
     private readonly struct Cut
@@ -103,10 +116,12 @@ internal sealed class ShiftNormRotaryCuda
         public int SharedBytes(int tensors) => RmsNormCuda.ScratchBytes + (tensors * Slots * _packs * Threads * PackBytes);
 
         /// <summary>Blocks, and the neighbouring rows that a warp or block of them walks: all run at once.</summary>
-        public (int Blocks, int Run) Deal(int rows, int threads)
+        public (int Blocks, int Run) Deal(int rows, CudaDevice device, int threadsByRegisters, int sharedBytes)
         {
-            int walkers = Math.Max(1, threads / RowThreads), run = Math.Max(1, RowLaunch.Quotient(rows, walkers));
-            return (RowLaunch.Quotient(rows, run * (Threads / RowThreads)), run);
+            int walkersOfBlock = Threads / RowThreads;
+            int blocksAtOnce = Math.Max(1, Math.Min(threadsByRegisters / Threads, device.MaxSharedBytes / sharedBytes));
+            int run = Math.Max(1, RowLaunch.Quotient(rows, device.Multiprocessors * blocksAtOnce * walkersOfBlock));
+            return (RowLaunch.Quotient(rows, run * walkersOfBlock), run);
         }
     }
 }

@@ -12,6 +12,12 @@ internal static class TokenShiftCuda
     /// <summary>Padding gives 0.</summary>
     public static void Forward(Tensor x, Tensor mix, SequenceLayout layout, Segment[] segments, Tensor? previous, Tensor y)
     {
+        if (ShiftedRowsCuda.Fits(x))
+        {
+            new ShiftedRowsCuda(x, mix, layout, segments, previous).Forward(y);
+            return;
+        }
+
         var cut = new Cut(x);
         var sequences = new CudaSequences(x, layout, segments);
         using CudaStorage? starts = sequences.Starts(x.Cuda);
@@ -34,6 +40,12 @@ internal static class TokenShiftCuda
         Tensor? dmix,
         bool storeDmix)
     {
+        if (ShiftedRowsCuda.Fits(x))
+        {
+            new ShiftedRowsCuda(x, mix, layout, segments, previous).Backward(dy, dx, storeDx, dmix, storeDmix);
+            return;
+        }
+
         var cut = new Cut(x);
         var sequences = new CudaSequences(x, layout, segments);
         using CudaStorage? starts = sequences.Starts(x.Cuda);

@@ -8,7 +8,8 @@
 constexpr int rows_per_block = 256 / LANES;
 
 // The same head one token earlier; null for zeros.
-__device__ __forceinline__ const ELEMENT *row_before(const ELEMENT *x, const ELEMENT *previous, Place place, int row, int heads, int x_stride)
+__device__ __forceinline__ const ELEMENT *row_before(
+    const ELEMENT *x, const ELEMENT *previous, Place place, int row, int heads, int x_stride)
 {
     if (!place.first) return x + (long long)(row / heads - 1) * x_stride + row % heads * SIZE;
     return previous ? previous + ((long long)place.batch * heads + row % heads) * SIZE : nullptr;
