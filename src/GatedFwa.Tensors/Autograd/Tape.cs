@@ -99,15 +99,38 @@ public sealed class Tape : IDisposable
         if (IsRecording) return body(state);
         int start = _owned.Count;
         Tensor result = body(state);
+        GiveBackFrom(start, result, null);
+        return result;
+    }
+
+    /// <summary>The same of a part with two results, the second of which may be absent.</summary>
+    internal (Tensor First, Tensor? Second) Scoped<TState>(TState state, Func<TState, (Tensor First, Tensor? Second)> body)
+    {
+        if (IsRecording) return body(state);
+        int start = _owned.Count;
+        (Tensor First, Tensor? Second) results = body(state);
+        GiveBackFrom(start, results.First, results.Second);
+        return results;
+    }
+
+    /// <summary>For inference: gives back a tensor of this tape before it closes.</summary>
+    internal void GiveBack(Tensor tensor)
+    {
+        if (!IsRecording && _owned.Remove(tensor)) tensor.Dispose();
+    }
+
+    // All that was made since but these two.
+    private void GiveBackFrom(int start, Tensor first, Tensor? second)
+    {
+        int kept = start;
         for (int i = start; i < _owned.Count; i++)
         {
-            if (_owned[i] != result) _owned[i].Dispose();
+            Tensor tensor = _owned[i];
+            if (tensor == first || tensor == second) _owned[kept++] = tensor;
+            else tensor.Dispose();
         }
 
-        bool isNew = _owned.IndexOf(result, start) >= 0;
-        _owned.RemoveRange(start, _owned.Count - start);
-        if (isNew) _owned.Add(result);
-        return result;
+        _owned.RemoveRange(kept, _owned.Count - kept);
     }
 
     /// <summary>Runs the recorded operations backwards, adding to the gradients of parameters and watched tensors.</summary>

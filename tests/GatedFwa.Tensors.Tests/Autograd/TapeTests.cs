@@ -105,6 +105,22 @@ public sealed class TapeTests : TensorTest
     }
 
     [Fact]
+    public void A_scope_may_return_two_tensors_and_one_that_is_given_back_is_gone()
+    {
+        using var tape = new Tape(recording: false);
+        Tensor x = tape.Own(Tensor.From([1f, 2f], [2]));
+        long before = Alive;
+        (Tensor sum, Tensor? twice) = tape.Scoped(x, x => (Add.Apply(tape, x, Add.Apply(tape, x, x)), (Tensor?)Add.Apply(tape, x, x)));
+        Assert.Equal(before + 2, Alive);
+        Assert.Equal([2f, 4f], twice!.ToArray());
+        tape.GiveBack(twice);
+        Assert.Equal(before + 1, Alive);
+        Assert.Equal([3f, 6f], sum.ToArray());
+        Assert.Equal((x, null), tape.Scoped(x, x => (x, (Tensor?)null)));
+        Assert.Equal([1f, 2f], x.ToArray());
+    }
+
+    [Fact]
     public void Gradients_of_intermediates_are_given_back_during_the_backward_pass()
     {
         using var tape = new Tape();

@@ -47,6 +47,9 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         { [1, 60, 2, 16], "packed" },
         { [3, 21, 2, 24], "padded" },
         { [2, 7, 3, 8], "continued" },
+        { [1, 2_000, 2, 16], "packed" }, // walks of several tokens
+        { [3, 801, 1, 32], "padded" },
+        { [2, 901, 1, 16], "continued" },
     };
 
     [Theory]
