@@ -23,6 +23,9 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     [InlineData(16, 1000, new[] { 9 })]
     [InlineData(20, 96, new[] { 30, 70 })]
     [InlineData(64, 64, new[] { 2050 })]
+    [InlineData(33, 768, new[] { 7, 1, 90 })]
+    [InlineData(17, 1032, new[] { 50 })] // From 1,024 features on, blocks of fewer texts.
+    [InlineData(50, 5000, new[] { 9 })] // More features than fit shared memory.
     public void Several_weights_and_a_decay_of_one_norm(int rows, int width, int[] outputs)
     {
         const int Heads = 3;
@@ -34,7 +37,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         Tensor[] tensors = [.. weights.Select((weight, i) => F32(weight, outputs[i]))];
         int columns = outputs.Sum() + (2 * Heads);
         using Tensor y = Tensor.Empty([rows, columns], DType.F32, Backend.Device);
-        new DecodeProduct(Backend.Activations, Epsilon).Store(xs, norms, tensors, (gates, amplitudes), y);
+        using DecodeProduct.NormedStream? normed = Normed(xs, norms);
+        new DecodeProduct(Backend.Activations, Epsilon).Store(xs, norms, tensors, (gates, amplitudes), y, normed: normed);
 
         double[] normalised = Norm(x, norm);
         double[] expected = Product(normalised, rows, [.. weights.SelectMany(weight => weight), .. gate, .. amplitude]);
@@ -47,6 +51,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     [InlineData(3, 2048, 17)]
     [InlineData(16, 96, 8)]
     [InlineData(40, 512, 20)]
+    [InlineData(64, 2048, 72)]
+    [InlineData(19, 4104, 33)]
     public void A_product_is_added_to_the_residual_stream(int rows, int width, int outputs)
     {
         float[] x = Backend.Round(Samples.Normal(rows * width, 1)), weight = Backend.Round(Samples.Normal(outputs * width, 2));
@@ -61,6 +67,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     [InlineData(1, 768, 2048)]
     [InlineData(5, 40, 12)]
     [InlineData(18, 72, 1030)]
+    [InlineData(64, 768, 100)]
+    [InlineData(30, 1104, 10)]
     public void Gate_and_value_become_one(int rows, int width, int outputs)
     {
         float[] x = Samples.Normal(rows * width, 1), norm = Samples.Normal(width, 2);
@@ -68,7 +76,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         float[] value = Backend.Round(Samples.Normal(outputs * width, 4, 0.1f));
         using Tensor xs = F32(x, rows), norms = Backend.Parameter(norm, [width]), gates = F32(gate, outputs), values = F32(value, outputs);
         using Tensor y = Tensor.Empty([rows, outputs], Backend.Activations, Backend.Device);
-        new DecodeProduct(Backend.Activations, Epsilon).SwiGlu(xs, norms, gates, values, y);
+        using DecodeProduct.NormedStream? normed = Normed(xs, norms);
+        new DecodeProduct(Backend.Activations, Epsilon).SwiGlu(xs, norms, gates, values, y, normed: normed);
         double[] normalised = Norm(x, norm);
         double[] expected =
         [
@@ -90,6 +99,19 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         using Tensor y = Tensor.Empty([rows, outputs], DType.F32, Backend.Device);
         new DecodeProduct(Backend.Activations, Epsilon).Scores(xs, norms, weights, y);
         ErrorNorm.Require(y.ToArray(), Product(Norm(x, norm), rows, weight), Backend.Forward(1e-6));
+    }
+
+    /// <summary>What a product that adds nothing to x leaves of it, if products of so many rows read that.</summary>
+    private DecodeProduct.NormedStream? Normed(Tensor x, Tensor norm)
+    {
+        const int Features = 8;
+        (int rows, int width) = (x.Shape[0], x.Shape[1]);
+        DecodeProduct.NormedStream? normed = DecodeProduct.NormedStream.For(rows, width, Backend.Activations, Backend.Device);
+        if (normed is null) return null;
+        using Tensor nothing = Backend.Activation(new float[rows * Features], [rows, Features]);
+        using Tensor weight = F32(new float[width * Features], width);
+        new DecodeProduct(Backend.Activations, Epsilon).Add(nothing, weight, x, normed, norm);
+        return normed;
     }
 
     private static double[] Norm(float[] x, float[] weight) =>

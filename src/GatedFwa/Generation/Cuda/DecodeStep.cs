@@ -126,7 +126,7 @@ internal sealed class DecodeStep : IDisposable
         return logits;
     }
 
-    private void Begin(Tensor tokens) => _device.Kernel(Source, "decode_begin").Launch(
+    private void Begin(Tensor tokens) => _device.Kernel(Source, "decode_begin", KernelDefine.Element(_type)).Launch(
         new LaunchShape(_state.Batch, RowLaunch.Threads),
         tokens,
         _embedding.Value,
@@ -139,16 +139,19 @@ internal sealed class DecodeStep : IDisposable
         _cursors.Positions,
         _cursors.Slots,
         _cursors.Idle,
-        _state.Layers[0].Ring.Keys.Capacity);
+        _state.Layers[0].Ring.Keys.Capacity,
+        _layers[0].AttentionNorm.Value,
+        _normed?.Values,
+        _normed?.Squares);
 
     private void RunLayers()
     {
+        _normed?.SquareParts = 1; // As the kernel leaves it that begins a step.
         for (int i = 0; i < _layers.Length; i++)
         {
             DecodeLayer layer = _layers[i];
             // The first waits for all that was put on the stream before, so that every kernel finds the cursors moved on.
-            _product.Store(
-                _x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0, i > 0 ? _normed : null);
+            _product.Store(_x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0, _normed);
             Attend(i);
             if (_attention[i].PartsIn(_scratch) is { } parts) _product.Add(parts, layer.Output, _x, _normed, layer.FeedForwardNorm);
             else _product.Add(_attended, layer.Output, _x, _normed, layer.FeedForwardNorm);
