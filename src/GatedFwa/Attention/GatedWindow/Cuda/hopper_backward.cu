@@ -1,8 +1,9 @@
 // Gated window attention on Hopper, backward. One text for two passes, neither of which adds what another block has added:
 //   rows are keys:    dS^T = P^T o (V dO^T - delta), dV += P^T dO, dK += dS^T Q, over the queries that see a tile of keys;
 //   rows are queries: dS   = P o (dO V^T - delta),   dQ += dS K,               over the keys that a tile of queries sees.
-// A row's tile stays; tiles of the others, the columns, stream past. What belongs to a column alone (its bias, lse, delta) is
-// where the accumulators of a product begin, so the gate costs no arithmetic here either.
+// A row's tile stays; tiles of the others, the columns, stream past. What belongs to a column alone (its bias, lse) is where the
+// accumulators of scores begin, so the gate costs no arithmetic here either. delta is taken away afterwards: accumulators of two products
+// at once that begin at something made compilers start the products one by one (C7515, C7517).
 //
 // Defines: ELEMENT, PANELS, GROUPS (computing warpgroups), STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be
 // positive.
@@ -12,7 +13,7 @@
 #include "tile_order.cuh"
 
 constexpr int groups = GROUPS, rows_per_group = 64, tile_rows = groups * rows_per_group;
-constexpr bool has_column_scores = ROWS_ARE_KEYS || HAS_GATE, has_row_starts = !ROWS_ARE_KEYS || HAS_GATE;
+constexpr bool has_column_terms = ROWS_ARE_KEYS || HAS_GATE, has_row_terms = !ROWS_ARE_KEYS || HAS_GATE;
 // Both gradients of a large head leave registers for one operand, P or dS, but not for both at once.
 constexpr bool shares_operands = ROWS_ARE_KEYS && PANELS > 1;
 constexpr float log2_e = 1.4426950408889634f;
@@ -21,9 +22,9 @@ struct Shared
 {
     unsigned char x[ROW_BUFFERS][groups][block_bytes], y[ROW_BUFFERS][groups][block_bytes]; // K, V or Q, dO; then their gradients
     unsigned char cx[STAGES][block_bytes], cy[STAGES][block_bytes];                         // Q, dO or K, V
-    float score_start[STAGES][column_rows], gradient_start[STAGES][column_rows]; // accumulators of scores and of dP begin there
-    float row_bias[tile_rows], row_gradient_start[ROWS_ARE_KEYS ? 1 : tile_rows];
-    Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], starts_full, starts_empty;
+    float column_bias[STAGES][column_rows], column_delta[STAGES][column_rows]; // accumulators of scores begin at the first
+    float row_bias[tile_rows], row_delta[ROWS_ARE_KEYS ? 1 : tile_rows];
+    Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], terms_full, terms_empty;
 };
 
 struct Problem
@@ -163,7 +164,7 @@ struct ChunkOffset
     }
 };
 
-__device__ void bring_column_starts(Shared &shared, const Problem &p)
+__device__ void bring_column_terms(Shared &shared, const Problem &p)
 {
     Ring<STAGES> columns;
     int lane = threadIdx.x % 32;
@@ -178,26 +179,26 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
             ChunkOffset offset(p.totals + row * p.chunks(), at.base(), p.chunks());
             for (int i = 0; i < at.blocks(); i++, columns.next())
             {
-                float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], gradients[2];
+                float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], deltas[2];
                 for (int half = 0; half < 2; half++)
                 {
                     int position = at.block(i) * column_rows + half * 32 + lane, token = position - p.prefix();
                     float own = HAS_GATE && position < p.positions ? p.local[row * p.positions + position] + decay : 0;
-                    gradients[half] = 0;
+                    deltas[half] = 0;
                     if (ROWS_ARE_KEYS)
                     {
                         bool inside = token >= 0 && token < p.tokens;
                         float lse = inside ? p.lse[row * p.tokens + token] : 0;
                         scores[half] = lse > -INFINITY ? -units * (own + lse) : 0;
-                        gradients[half] = inside ? -p.delta[row * p.tokens + token] : 0;
+                        deltas[half] = inside ? p.delta[row * p.tokens + token] : 0;
                     }
                     else scores[half] = units * own;
                 }
                 barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
                 for (int half = 0; half < 2; half++)
                 {
-                    shared.score_start[columns.stage][half * 32 + lane] = scores[half];
-                    shared.gradient_start[columns.stage][half * 32 + lane] = gradients[half];
+                    shared.column_bias[columns.stage][half * 32 + lane] = scores[half];
+                    shared.column_delta[columns.stage][half * 32 + lane] = deltas[half];
                 }
                 barrier_arrive(&shared.columns_full[columns.stage]);
             }
@@ -205,8 +206,8 @@ __device__ void bring_column_starts(Shared &shared, const Problem &p)
     }
 }
 
-// Rows have a bias and a start of their own: asked for by a warp that has the time, while the tile before is being computed.
-__device__ void bring_row_starts(Shared &shared, const Problem &p)
+// Rows have a bias and a delta of their own: asked for by a warp that has the time, while the tile before is being computed.
+__device__ void bring_row_terms(Shared &shared, const Problem &p)
 {
     unsigned phase = 0;
     int lane = threadIdx.x % 32;
@@ -217,7 +218,7 @@ __device__ void bring_row_starts(Shared &shared, const Problem &p)
         for (int n = 0; n < at.heads_met(p); n++, phase ^= 1)
         {
             long long row = (long long)at.batch * p.heads + at.head(p, n);
-            float bias[tile_rows / 32], start[tile_rows / 32];
+            float bias[tile_rows / 32], delta[tile_rows / 32];
 #pragma unroll // all loads under way together
             for (int i = 0; i < tile_rows / 32; i++)
             {
@@ -227,21 +228,21 @@ __device__ void bring_row_starts(Shared &shared, const Problem &p)
                     decay = p.local[row * p.positions + position] +
                             decay_between_chunks<groups>(p.totals + row * p.chunks(), at.first_chunk(), at.base(), position / chunk_positions);
                 bias[i] = log2_e * decay;
-                start[i] = 0;
+                delta[i] = 0;
                 if (ROWS_ARE_KEYS) continue;
                 bool inside = token < p.tokens;
                 float lse = inside ? p.lse[row * p.tokens + token] : 0;
                 bias[i] = lse > -INFINITY ? -log2_e * (decay + lse) : 0;
-                start[i] = inside ? -p.delta[row * p.tokens + token] : 0;
+                delta[i] = inside ? p.delta[row * p.tokens + token] : 0;
             }
-            barrier_wait(&shared.starts_empty, phase ^ 1);
+            barrier_wait(&shared.terms_empty, phase ^ 1);
 #pragma unroll
             for (int i = 0; i < tile_rows / 32; i++)
             {
                 shared.row_bias[i * 32 + lane] = bias[i];
-                if (!ROWS_ARE_KEYS) shared.row_gradient_start[i * 32 + lane] = start[i];
+                if (!ROWS_ARE_KEYS) shared.row_delta[i * 32 + lane] = delta[i];
             }
-            barrier_arrive(&shared.starts_full);
+            barrier_arrive(&shared.terms_full);
         }
     }
 }
@@ -250,7 +251,7 @@ __device__ void bring_row_starts(Shared &shared, const Problem &p)
 struct Rows
 {
     int first[2], last[2];              // visible columns
-    float bias[2], start[2];            // log2 units; where dP begins
+    float bias[2], delta[2];            // log2 units
     float sum[2], size[2];              // of dS and |dS| over this thread's columns
 };
 
@@ -291,18 +292,18 @@ __device__ __forceinline__ void pass_by(Shared &shared, const Ring<STAGES> &colu
     release(&shared.columns_empty[columns.stage]);
 }
 
-// A row's bias and where its dP begins, for the next head.
-__device__ __forceinline__ void take_row_starts(Rows &rows, Shared &shared, unsigned &phase, int own)
+// A row's bias and delta, for the next head.
+__device__ __forceinline__ void take_row_terms(Rows &rows, Shared &shared, unsigned &phase, int own)
 {
-    if constexpr (has_row_starts) barrier_wait(&shared.starts_full, phase);
+    if constexpr (has_row_terms) barrier_wait(&shared.terms_full, phase);
 #pragma unroll
     for (int r = 0; r < 2; r++)
     {
         rows.sum[r] = rows.size[r] = 0;
-        rows.bias[r] = has_row_starts ? shared.row_bias[own + 8 * r] : 0;
-        rows.start[r] = ROWS_ARE_KEYS ? 0 : shared.row_gradient_start[own + 8 * r];
+        rows.bias[r] = has_row_terms ? shared.row_bias[own + 8 * r] : 0;
+        rows.delta[r] = ROWS_ARE_KEYS ? 0 : shared.row_delta[own + 8 * r];
     }
-    if constexpr (has_row_starts) release(&shared.starts_empty);
+    if constexpr (has_row_terms) release(&shared.terms_empty);
     phase ^= 1;
 }
 
@@ -348,7 +349,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
     bool leader = threadIdx.x % 128 == 0;
     Ring<ROW_BUFFERS> row_ring;
     Ring<STAGES> columns;
-    unsigned starts_phase = 0;
+    unsigned terms_phase = 0;
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
         if (p.skips(p.place(tile))) continue;
@@ -414,7 +415,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
 
         for (int n = 0; n < at.heads_met(p); n++)
         {
-            take_row_starts(rows, shared, starts_phase, own);
+            take_row_terms(rows, shared, terms_phase, own);
             unsigned weights[4][4] = {}, own_gradients[4][4] = {};
             unsigned (&gradients)[4][4] = shares_operands ? weights : own_gradients;
             int i = 0, before = -1; // the stage whose products are still running
@@ -424,17 +425,11 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 int first_column = at.block(i) * column_rows, stage = columns.stage;
                 barrier_wait(&shared.columns_full[stage], columns.phase);
                 float s[32], g[32];
-                if (has_column_scores) load_starts(s, shared.score_start[stage]);
-                if (ROWS_ARE_KEYS) load_starts(g, shared.gradient_start[stage]);
-                else
-                {
-#pragma unroll
-                    for (int j = 0; j < 32; j++) g[j] = rows.start[j / 2 % 2];
-                }
+                if (has_column_terms) load_starts(s, shared.column_bias[stage]);
                 product_fence();
-                multiply_rows(s, x_tile, shared.cx[stage], has_column_scores);
+                multiply_rows(s, x_tile, shared.cx[stage], has_column_terms);
                 product_commit();
-                multiply_rows(g, y_tile, shared.cy[stage], true);
+                multiply_rows(g, y_tile, shared.cy[stage], false);
                 product_commit();
                 product_wait<1>();
                 settle(s);
@@ -456,12 +451,18 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 }
                 else product_wait<0>();
                 settle(g);
+                const float2 *delta = reinterpret_cast<const float2 *>(shared.column_delta[ROWS_ARE_KEYS ? stage : 0]) + lane % 4;
 #pragma unroll
-                for (int j = 0; j < 32; j++)
+                for (int c = 0; c < 8; c++)
                 {
-                    g[j] *= s[j];
-                    rows.sum[j / 2 % 2] += g[j];
-                    if (!ROWS_ARE_KEYS) rows.size[j / 2 % 2] += fabsf(g[j]);
+                    float2 two = ROWS_ARE_KEYS ? delta[4 * c] : float2();
+#pragma unroll
+                    for (int j = 4 * c; j < 4 * c + 4; j++)
+                    {
+                        g[j] = (g[j] - (!ROWS_ARE_KEYS ? rows.delta[j / 2 % 2] : j % 2 ? two.y : two.x)) * s[j];
+                        rows.sum[j / 2 % 2] += g[j];
+                        if (!ROWS_ARE_KEYS) rows.size[j / 2 % 2] += fabsf(g[j]);
+                    }
                 }
                 pack(gradients, g);
                 product_fence();
@@ -521,11 +522,11 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
         }
         for (int i = 0; i < STAGES; i++)
         {
-            barrier_init(&shared.columns_full[i], has_column_scores ? 33 : 1);
+            barrier_init(&shared.columns_full[i], has_column_terms ? 33 : 1);
             barrier_init(&shared.columns_empty[i], groups * 128);
         }
-        barrier_init(&shared.starts_full, 32);
-        barrier_init(&shared.starts_empty, groups * 128);
+        barrier_init(&shared.terms_full, 32);
+        barrier_init(&shared.terms_empty, groups * 128);
         barrier_init_fence();
     }
     __syncthreads();
@@ -533,8 +534,8 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
     {
         give_registers<groups == 2 ? 24 : 32>();
         if (threadIdx.x == 0) bring_tiles(shared, p, x, y, cx, cy);
-        if (has_column_scores && threadIdx.x / 32 == 1) bring_column_starts(shared, p);
-        if (has_row_starts && threadIdx.x / 32 == 2) bring_row_starts(shared, p);
+        if (has_column_terms && threadIdx.x / 32 == 1) bring_column_terms(shared, p);
+        if (has_row_terms && threadIdx.x / 32 == 2) bring_row_terms(shared, p);
     }
     else
     {

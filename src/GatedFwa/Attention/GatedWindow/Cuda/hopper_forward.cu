@@ -198,13 +198,18 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
     }
 }
 
-template <Seen seen> __device__ __forceinline__ void load_bias(float (&s)[64], const float *bias)
+// Where accumulators of scores begin: at the bias. Without a gate the first step of a product overwrites what was there, but for half a
+// block the compiler wants to know what it was, all of it: else it starts products one by one (C7511).
+template <Seen seen> constexpr bool begins_at_something = HAS_GATE || seen != whole;
+template <Seen seen> __device__ __forceinline__ void begin_scores(float (&s)[64], const float *bias)
 {
+    if constexpr (!begins_at_something<seen>) return;
+    constexpr Seen wanted = HAS_GATE ? seen : whole;
     const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
 #pragma unroll
-    for (int c = Part<seen>::first_column; c < Part<seen>::end_column; c++)
+    for (int c = Part<wanted>::first_column; c < Part<wanted>::end_column; c++)
     {
-        float2 b = own[4 * c];
+        float2 b = HAS_GATE ? own[4 * c] : float2();
         s[4 * c] = s[4 * c + 2] = b.x;
         s[4 * c + 1] = s[4 * c + 3] = b.y;
     }
@@ -215,20 +220,22 @@ __device__ __forceinline__ void wait_turn(int group) { group_sync(4 + group, 256
 __device__ __forceinline__ void give_turn(int group) { group_arrive(4 + (group + 1) % GROUPS, 256); }
 
 template <int columns>
-__device__ __forceinline__ void multiply_scores(float (&s)[columns / 2], const unsigned char *queries, const unsigned char *keys)
+__device__ __forceinline__ void multiply_scores(float (&s)[columns / 2], const unsigned char *queries, const unsigned char *keys, bool accumulate)
 {
 #pragma unroll
     for (int step = 0; step < 4 * PANELS; step++)
         product<ELEMENT, columns, 0, 0>(
-            s, operand(queries + step / 4 * query_panel_bytes + step % 4 * 32), operand(keys + step / 4 * key_panel_bytes + step % 4 * 32), HAS_GATE || step > 0);
+            s,
+            operand(queries + step / 4 * query_panel_bytes + step % 4 * 32),
+            operand(keys + step / 4 * key_panel_bytes + step % 4 * 32),
+            accumulate || step > 0);
 }
 
 template <Seen seen> __device__ __forceinline__ void start_scores(float (&s)[64], const unsigned char *queries, const unsigned char *keys)
 {
+    constexpr int from = seen == upper_half ? half_rows : 0, columns = seen == whole ? key_rows : half_rows;
     product_fence();
-    if constexpr (seen == lower_half) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[0]), queries, keys);
-    else if constexpr (seen == upper_half) multiply_scores<half_rows>(reinterpret_cast<float (&)[32]>(s[32]), queries, keys + half_rows * row_bytes);
-    else multiply_scores<key_rows>(s, queries, keys);
+    multiply_scores<columns>(reinterpret_cast<float (&)[columns / 2]>(s[from / 2]), queries, keys + from * row_bytes, begins_at_something<seen>);
     product_commit();
 }
 
@@ -289,7 +296,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
     {
         QueryTile at(tile, e, segment_start);
         unsigned char *queries = shared.queries[turn % 2][group];
-        float o[head_columns / 2], s[64];
+        float o[head_columns / 2];
         unsigned p[8][4];
         Rows rows;
         float decay[2] = {}; // asked for long before lse needs them
@@ -325,15 +332,16 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
         if (sees)
         {
             float shrink[2];
-            const auto weigh = [&](auto seen) { // scores of `block` to weights
+            const auto weigh = [&](auto seen, float (&s)[64]) { // scores of `block` to weights
                 int first_key = block * key_rows;
                 if (first_key + key_rows - 1 > first) hide_later<seen.value>(s, rows, first_key);
                 if (first_key < latest_first) hide_earlier<seen.value>(s, rows, first_key);
                 online_softmax<seen.value>(s, scale_log2, rows, shrink);
             };
             const auto first_scores = [&](auto seen) {
+                float s[64];
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
-                if (HAS_GATE) load_bias<seen.value>(s, shared.bias[key_ring.stage]);
+                begin_scores<seen.value>(s, shared.bias[key_ring.stage]);
                 wait_turn(group);
                 start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
                 give_turn(group);
@@ -341,13 +349,14 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
                 settle(s);
                 release(&shared.keys_empty[key_ring.stage]);
                 key_ring.next();
-                weigh(seen);
+                weigh(seen, s);
                 pack<seen.value>(p, s);
             };
             // Scores of `block` beside the outputs of the block before it.
             const auto next_scores = [&](auto seen, auto seen_before) {
+                float s[64];
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
-                if (HAS_GATE) load_bias<seen.value>(s, shared.bias[key_ring.stage]);
+                begin_scores<seen.value>(s, shared.bias[key_ring.stage]);
                 wait_turn(group);
                 start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
                 barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
@@ -357,7 +366,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
                 settle(s);
                 release(&shared.keys_empty[key_ring.stage]);
                 key_ring.next();
-                weigh(seen);
+                weigh(seen, s);
                 product_wait<0>();
                 settle(o);
                 settle(p);
