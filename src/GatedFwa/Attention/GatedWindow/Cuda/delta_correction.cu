@@ -42,11 +42,15 @@ extern "C" __global__ void __launch_bounds__(threads) delta_correction(
         all = fmaf(size[i], size[i], all);
     }
     if (aligned && count >= rows_per_lane)
+    {
         store(corrected, delta + row);
+    }
     else
+    {
 #pragma unroll
         for (int i = 0; i < rows_per_lane; i++)
             if (i < count) delta[row + i] = corrected[i];
+    }
     errors = warp_sum(errors);
     all = warp_sum(all);
     if (lane == 0) repeat[(long long)blockIdx.y * tiles + tile] = errors > negligible * negligible * all;
