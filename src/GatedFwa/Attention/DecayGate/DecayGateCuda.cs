@@ -4,12 +4,13 @@ using GatedFwa.Tensors.Cuda;
 namespace GatedFwa.Attention;
 
 /// <summary>
-/// One matrix product gives both projections of all heads, [N, 2H] with N = B·T, in float32 whatever the features are. One kernel
-/// then reads each of them once; backward one kernel writes their gradient in the features' type, for the products.
+/// One product gives both projections of all heads, [N, 2H] with N = B·T, in float32 whatever the features are. One kernel then reads
+/// each of them once; backward one kernel writes their gradient in the features' type, for the products. Those are bound by reading x:
+/// the gate's own kernels, where heads and width allow them, read it once in each direction; a library's would twice backwards.
 /// </summary>
 /// <remarks>
 /// Products of bfloat16 would round the weights to 8 bits, and a decay off by that share of itself is off at every key. There the
-/// weights are two parts, rounded and remainder, in one product of twice the columns: it costs no second reading of x.
+/// weights are two parts, rounded and remainder, and both meet x as it is read.
 /// </remarks>
 internal static class DecayGateCuda
 {
@@ -17,32 +18,43 @@ internal static class DecayGateCuda
     private const int TileHeads = 16;
     private const int Threads = 256;
 
-    // Of decay_gate_products in decay_gate_gradient.cu.
-    private const int ProductFeatures = 128, ProductTokens = 32, ProductThreads = 128, ProductStages = 4, RowPadding = 8;
-    private const int ProductBlocks = 4, MostFusedHeads = 32;
+    // Of decay_gate_project.cu, and of decay_gate_products in decay_gate_gradient.cu.
+    private const int ProjectFeatures = 64, ProjectTokens = 128, ProjectThreads = 128, ProjectStages = 4;
+    private const int ProductFeatures = 128, ProductTokens = 32, ProductThreads = 128, ProductStages = 4, ProductBlocks = 4;
+    private const int MostHeads = 32, RowPadding = 8;
 
     private static readonly KernelSource Source = new(typeof(DecayGateCuda), "decay_gate.cu");
+    private static readonly KernelSource StackSource = new(typeof(DecayGateCuda), "decay_gate_stack.cu");
+    private static readonly KernelSource ProjectSource = new(typeof(DecayGateCuda), "decay_gate_project.cu");
     private static readonly KernelSource GradientSource = new(typeof(DecayGateCuda), "decay_gate_gradient.cu");
 
-    /// <summary>[gateWeight; amplitudeWeight] in the features' type, [parts · 2H, C], for the caller to dispose.</summary>
-    public static Tensor Stack(Tensor gateWeight, Tensor amplitudeWeight, DType type)
+    /// <summary>x times both weights, without the bias: F32 [N, parts · 2H], for the caller to dispose.</summary>
+    public static Tensor Project(Tensor x, Tensor gateWeight, Tensor amplitudeWeight)
     {
-        int count = checked((int)gateWeight.Count);
-        Tensor weights = Tensor.Empty([Parts(type) * 2 * gateWeight.Shape[0], gateWeight.Shape[1]], type, gateWeight.Device);
-        Kernel(weights, "decay_gate_stack", 1, type).Launch(Elements(count), gateWeight, amplitudeWeight, weights, count);
-        return weights;
-    }
+        (int tokens, int width, int heads) = (x.Shape[0] * x.Shape[1], x.Shape[2], gateWeight.Shape[0]);
+        if (!HasProducts(x.Type, heads, width))
+        {
+            using Tensor weights = Stack(gateWeight, amplitudeWeight, x.Type);
+            Tensor parts = Tensor.Empty([tokens, weights.Shape[0]], DType.F32, x.Device);
+            CudaMatrixProduct.Multiply(x.Cuda, CudaMatrix.Of(x), CudaMatrix.Of(weights).Transposed, CudaMatrix.Of(parts));
+            return parts;
+        }
 
-    /// <summary>x · weightsᵀ, without the bias: F32 [N, parts · 2H], for the caller to dispose.</summary>
-    public static Tensor Project(Tensor x, Tensor weights)
-    {
-        Tensor projections = Tensor.Empty([x.Shape[0] * x.Shape[1], weights.Shape[0]], DType.F32, x.Device);
-        CudaMatrixProduct.Multiply(x.Cuda, CudaMatrix.Of(x), CudaMatrix.Of(weights).Transposed, CudaMatrix.Of(projections));
+        int stageBytes = (ProjectFeatures + RowPadding) * ((ProjectTokens * x.Type.Bytes()) + (2 * heads * sizeof(float)));
+        Tensor projections = Tensor.Empty([tokens, 2 * heads], DType.F32, x.Device);
+        x.Cuda.Kernel(ProjectSource, "decay_gate_project", KernelDefine.Element(x.Type), ("PROJECTIONS", 2 * heads)).Launch(
+            new LaunchShape(RowLaunch.Quotient(tokens, ProjectTokens), ProjectThreads, ProjectStages * stageBytes),
+            x,
+            gateWeight,
+            amplitudeWeight,
+            projections,
+            tokens,
+            width);
         return projections;
     }
 
     /// <summary>ELU, softplus, division and, where asked for, the prefix sums.</summary>
-    /// <param name="features">The type of x, which decides of what parts the projections are.</param>
+    /// <param name="features">The type of x.</param>
     /// <param name="projections">What <see cref="Project"/> gave.</param>
     /// <param name="gateBias">F32 [H].</param>
     /// <param name="epsilon">ε.</param>
@@ -51,8 +63,8 @@ internal static class DecayGateCuda
     public static void Forward(DType features, Tensor projections, Tensor gateBias, float epsilon, Tensor alpha, DecayGatePrefix? prefix)
     {
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
-        var shape = new LaunchShape(Tiles(positions), Threads, BlocksY: HeadTiles(heads), BlocksZ: batch);
-        Kernel(alpha, "decay_gate_forward", Lanes(heads), features).Launch(
+        var shape = new LaunchShape(Tiles(positions), Threads, BlocksY: HeadTiles(heads), BlocksZ: batch, Overlaps: true);
+        Kernel(projections, "decay_gate_forward", Lanes(heads), features, heads).Launch(
             shape, projections, gateBias, epsilon, alpha, prefix?.Local, prefix?.Totals, positions, heads);
     }
 
@@ -71,26 +83,52 @@ internal static class DecayGateCuda
 
     /// <summary>All gradients that are wanted.</summary>
     /// <param name="x">[B, T, C].</param>
-    /// <param name="weights">What <see cref="Stack"/> gave.</param>
+    /// <param name="gateWeight">F32 [H, C].</param>
+    /// <param name="amplitudeWeight">F32 [H, C].</param>
     /// <param name="projections">What <see cref="Project"/> gave.</param>
     /// <param name="gateBias">F32 [H].</param>
     /// <param name="epsilon">ε.</param>
     /// <param name="dalpha">F32 [B, T, H].</param>
     /// <param name="gradients">Where they go.</param>
     public static void Backward(
-        Tensor x, Tensor weights, Tensor projections, Tensor gateBias, float epsilon, Tensor dalpha, DecayGateTargets gradients)
+        Tensor x,
+        Tensor gateWeight,
+        Tensor amplitudeWeight,
+        Tensor projections,
+        Tensor gateBias,
+        float epsilon,
+        Tensor dalpha,
+        DecayGateTargets gradients)
     {
         (int tokens, int width, int heads) = (projections.Shape[0], x.Shape[2], gateBias.Shape[0]);
         using Tensor dprojections = Tensor.Empty([tokens, 2 * heads], x.Type, x.Device);
         using CudaStorage biasSums = Differentiate(projections, gateBias, epsilon, dalpha, dprojections);
         (GradientTarget dx, GradientTarget gate, GradientTarget bias, GradientTarget amplitude) = gradients;
         bool wantsWeights = gate.Tensor is not null || amplitude.Tensor is not null;
-        bool isFused = wantsWeights && dx.Tensor is not null && TakesBothProducts(x.Type, heads, width);
-        int strips = isFused ? Strips(x.Cuda, tokens, width) : 1;
+        bool isOneProduct = wantsWeights && dx.Tensor is not null && HasProducts(x.Type, heads, width);
+        int strips = isOneProduct ? Strips(x.Cuda, tokens, width) : 1;
         using CudaStorage? parts = wantsWeights ? x.Cuda.Memory.Rent((long)strips * 2 * heads * width * sizeof(float)) : null;
-        if (isFused) MultiplyBoth(x, weights, dprojections, dx, parts!, strips);
-        else Multiply(x, weights, dprojections, dx, parts);
+        if (isOneProduct)
+        {
+            MultiplyBoth(x, gateWeight, amplitudeWeight, dprojections, dx, parts!, strips);
+        }
+        else
+        {
+            using Tensor weights = Stack(gateWeight, amplitudeWeight, x.Type);
+            Multiply(x, weights, dprojections, dx, parts);
+        }
+
         Sum(parts, strips, [heads, width], biasSums, Tiles(tokens), gate, amplitude, bias);
+    }
+
+    /// <summary>[gateWeight; amplitudeWeight] in the features' type, [parts · 2H, C], for the caller to dispose.</summary>
+    private static Tensor Stack(Tensor gateWeight, Tensor amplitudeWeight, DType type)
+    {
+        (int count, int heads, int parts) = (checked((int)gateWeight.Count), gateWeight.Shape[0], type == DType.BF16 ? 2 : 1);
+        Tensor weights = Tensor.Empty([parts * 2 * heads, gateWeight.Shape[1]], type, gateWeight.Device);
+        weights.Cuda.Kernel(StackSource, "decay_gate_stack", KernelDefine.Element(type), ("PARTS", parts)).Launch(
+            RowLaunch.Over(count), gateWeight, amplitudeWeight, weights, count);
+        return weights;
     }
 
     /// <summary>Stores the gradient of the projections and gives what each tile of tokens adds to that of the bias.</summary>
@@ -99,15 +137,15 @@ internal static class DecayGateCuda
         (int tokens, int heads) = (projections.Shape[0], gateBias.Shape[0]);
         CudaStorage biasSums = dalpha.Cuda.Memory.Rent((long)Tiles(tokens) * heads * sizeof(float));
         int lanes = Lanes(heads | dprojections.RowStride(2 * heads) | (dprojections.Part?.First ?? 0));
-        Kernel(dprojections, "decay_gate_backward", lanes, dprojections.Type).Launch(
+        Kernel(projections, "decay_gate_backward", lanes, dprojections.Type, heads).Launch(
             new LaunchShape(Tiles(tokens), Threads, BlocksY: HeadTiles(heads)),
             projections, gateBias, epsilon, dalpha, dprojections.Origin, dprojections.RowStride(2 * heads), biasSums, tokens, heads);
         return biasSums;
     }
 
-    /// <summary>Whether one kernel can make both the gradient of x and that of the weights.</summary>
-    private static bool TakesBothProducts(DType type, int heads, int width) =>
-        type != DType.F32 && heads % 4 == 0 && heads <= MostFusedHeads && width % 8 == 0;
+    /// <summary>Whether the gate has kernels of its own for its products, which read x once in each direction.</summary>
+    private static bool HasProducts(DType type, int heads, int width) =>
+        type != DType.F32 && heads % 4 == 0 && heads <= MostHeads && width % 8 == 0;
 
     /// <summary>Into how many parts the tokens are dealt: about four blocks a multiprocessor.</summary>
     private static int Strips(CudaDevice device, int tokens, int width)
@@ -116,7 +154,8 @@ internal static class DecayGateCuda
         return Math.Clamp(ProductBlocks * device.Multiprocessors / slabs, 1, RowLaunch.Quotient(tokens, ProductTokens));
     }
 
-    private static void MultiplyBoth(Tensor x, Tensor weights, Tensor dprojections, GradientTarget dx, CudaStorage parts, int strips)
+    private static void MultiplyBoth(
+        Tensor x, Tensor gateWeight, Tensor amplitudeWeight, Tensor dprojections, GradientTarget dx, CudaStorage parts, int strips)
     {
         (int projected, int width) = (dprojections.Shape[1], x.Shape[2]);
         int rowElements = ProductFeatures + RowPadding + (RowLaunch.Quotient(projected, 16) * 16) + RowPadding;
@@ -125,7 +164,8 @@ internal static class DecayGateCuda
             new LaunchShape(slabs, ProductThreads, ProductStages * stageBytes, BlocksY: strips, Overlaps: true),
             x,
             dprojections,
-            weights,
+            gateWeight,
+            amplitudeWeight,
             dx.Tensor,
             parts,
             !dx.IsFresh,
@@ -182,15 +222,21 @@ internal static class DecayGateCuda
 
     private static int HeadTiles(int heads) => (heads + TileHeads - 1) / TileHeads;
 
-    private static LaunchShape Elements(int count) => new((count + Threads - 1) / Threads, Threads);
-
     /// <summary>Heads in one access of a thread: four where rows of heads begin at multiples of four.</summary>
     private static int Lanes(int heads) => heads % 4 == 0 ? 4 : 1;
 
-    private static int Parts(DType type) => type == DType.BF16 ? 2 : 1;
-
-    private static CudaKernel Kernel(Tensor tensor, string function, int lanes, DType type) =>
-        tensor.Cuda.Kernel(Source, function, KernelDefine.Element(type), ("PARTS", Parts(type)), ("LANES", lanes), CudaDecayPrefix.Most(type));
+    /// <param name="projections">[N, parts · 2H].</param>
+    /// <param name="function">The kernel.</param>
+    /// <param name="lanes">Heads in one access of a thread.</param>
+    /// <param name="features">The type of x.</param>
+    /// <param name="heads">H.</param>
+    private static CudaKernel Kernel(Tensor projections, string function, int lanes, DType features, int heads) => projections.Cuda.Kernel(
+        Source,
+        function,
+        KernelDefine.Element(features),
+        ("PARTS", projections.Shape[1] / (2 * heads)),
+        ("LANES", lanes),
+        CudaDecayPrefix.Most(features));
 }
 
 /// <summary>Where the gradients of a gate on a GPU go.</summary>

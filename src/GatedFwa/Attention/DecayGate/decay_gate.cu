@@ -1,8 +1,8 @@
 // The gate from its projections on (docs/operator.md, "The gate"): one kernel reads each pre-activation once and writes alpha and,
 // where asked for, its two-level prefix; one kernel writes the gradient of the projections. Projections are [tokens, PARTS, 2 heads]:
-// h without its bias, then the amplitude's pre-activation, so that what a block reads and what it writes are both one stretch. Where
-// the product's factors are bf16 there are two parts to add up: what the weights rounded to bf16 give, and what the remainders give.
-// LANES heads, 1 or 4, are one access of a thread.
+// h without its bias, then the amplitude's pre-activation, so that what a block reads and what it writes are both one stretch. Where a
+// library has multiplied factors of bf16 there are two parts to add up: what the weights rounded to bf16 give, and what the remainders
+// give. LANES heads, 1 or 4, are one access of a thread.
 #include "decay_chunk.cuh"
 #include "programmatic.cuh"
 
@@ -49,6 +49,7 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
 {
     __shared__ float tile[tile_heads][tile_stride];
     const DecayChunk chunk(positions, heads);
+    wait_for_earlier_kernels();
     const int accesses = chunk.head_count / LANES;
     for (int i = threadIdx.x; i < chunk.count * accesses; i += tile_threads)
     {
@@ -123,19 +124,4 @@ decay_gate_backward(const float *projections, const float *bias, float epsilon, 
 #pragma unroll
     for (int step = lanes_per_head / 2; step > 0; step >>= 1) sum += __shfl_xor_sync(all_lanes, sum, step);
     if (lane == 0 && head < head_count) bias_sums[(long long)blockIdx.x * heads + first_head + head] = sum;
-}
-
-// [gate; amplitude], each of `count` elements, in the type of the features; where that is bf16, then the same of the remainders.
-extern "C" __global__ void decay_gate_stack(const float *gate, const float *amplitude, ELEMENT *stacked, int count)
-{
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count) return;
-    const ELEMENT g = from_float<ELEMENT>(gate[i]), a = from_float<ELEMENT>(amplitude[i]);
-    stacked[i] = g;
-    stacked[count + i] = a;
-    if constexpr (PARTS == 2)
-    {
-        stacked[2ll * count + i] = from_float<ELEMENT>(gate[i] - to_float(g));
-        stacked[3ll * count + i] = from_float<ELEMENT>(amplitude[i] - to_float(a));
-    }
 }

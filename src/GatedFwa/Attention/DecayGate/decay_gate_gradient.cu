@@ -23,8 +23,6 @@ struct Stage
     ELEMENT upstream[tile_tokens][upstream_stride];
 };
 
-__device__ __forceinline__ unsigned pair_of(ELEMENT first, ELEMENT second) { return (unsigned)first.bits | (unsigned)second.bits << 16; }
-
 struct Operands
 {
     const ELEMENT *x, *upstream;
@@ -57,11 +55,12 @@ struct Operands
     }
 };
 
-// x, dx [tokens, features], weights [PROJECTIONS, features]; parts [gridDim.y, PROJECTIONS, features] in float. Blocks: 128 features,
-// and every gridDim.y-th tile. Follows decay_gate_backward and may overlap it: x and the weights were there before that.
+// x, dx [tokens, features], gate, amplitude [PROJECTIONS / 2, features]; parts [gridDim.y, PROJECTIONS, features] in float. Blocks:
+// 128 features, and every gridDim.y-th tile. Follows decay_gate_backward and may overlap it: x and the weights were there before that.
 extern "C" __global__ void __launch_bounds__(threads, 4)
-decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ upstream, const ELEMENT *__restrict__ weights,
-                    ELEMENT *__restrict__ dx, float *__restrict__ parts, int add, int tokens, int features)
+decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ upstream, const float *__restrict__ gate,
+                    const float *__restrict__ amplitude, ELEMENT *__restrict__ dx, float *__restrict__ parts, int add, int tokens,
+                    int features)
 {
     DYNAMIC_SHARED(shared);
     Stage *ring = reinterpret_cast<Stage *>(shared);
@@ -86,10 +85,11 @@ decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ u
             for (int half = 0; half < 2; half++)
             {
                 const int feature = first_feature + warp_first + 8 * (row / 2) + 2 * j + row % 2;
-                const int projection = 16 * s + 8 * half + 2 * quad; // PROJECTIONS is even.
+                const int projection = 16 * s + 8 * half + 2 * quad; // It and the next are of one weight: heads are a multiple of 4.
                 const bool valid = projection < PROJECTIONS && feature < features;
-                const ELEMENT *source = weights + (valid ? (long long)projection * features + feature : 0);
-                const unsigned pair = pair_of(source[0], source[features]);
+                const float *weight = projection < PROJECTIONS / 2 ? gate : amplitude;
+                const float *source = weight + (valid ? (long long)(projection % (PROJECTIONS / 2)) * features + feature : 0);
+                const unsigned pair = pack2<ELEMENT>(source[0], source[features]);
                 w[s][j][half] = valid ? pair : 0;
             }
 
