@@ -7,8 +7,10 @@
 // NORM: x is the residual stream with the norm's factors, its squares summed in SQUARES parts, both left by the kernel that added to the
 // stream last; the scale of a row is a factor of the sums.
 // EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream, and may leave it as the next NORM wants it; 2 is SwiGLU, whose
-// first weight is the gate and second the value; along with it the layer's keys and values become those of the token before.
+// first weight is the gate and second the value; along with it the layer's keys and values become those of the token before, and what
+// comes after is sent for: this kernel waits longest for the one ahead.
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself.
+#include "decode_ahead.cuh"
 #include "decode_weights.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
@@ -148,7 +150,9 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
                      const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth,
                      int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept,
                      int kept_stride, int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle,
-                     const float *next_norm, ELEMENT *next_x, float *next_squares)
+                     const float *next_norm, ELEMENT *next_x, float *next_squares, const char *ahead_first, int ahead_first_bytes,
+                     const char *ahead_second, int ahead_second_bytes, const char *ahead_keys, const char *ahead_values,
+                     const int2 *ahead_cursors, int capacity, int key_heads, int key_bytes, int ahead_stretches)
 {
     DYNAMIC_SHARED(shared);
     ELEMENT *shared_weights = reinterpret_cast<ELEMENT *>(shared);            // [stages, COLUMNS, chunk]
@@ -200,7 +204,11 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
     };
 #pragma unroll
     for (int c = 0; c < stages; c++) send_weights(c);
-#if EPILOGUE == 1
+#if EPILOGUE == 2
+    const Ahead ahead = {{ahead_first, ahead_second}, {ahead_first_bytes, ahead_second_bytes}, ahead_keys, ahead_values, ahead_cursors,
+                         capacity, key_heads, key_bytes, ahead_stretches};
+    ahead.bring(ROWS, blockIdx.x * threads + threadIdx.x, gridDim.x * threads);
+#elif EPILOGUE == 1
     float before[warp_rows][lane_columns], next_norms[lane_columns];
 #pragma unroll
     for (int p = 0; p < lane_columns; p++)
