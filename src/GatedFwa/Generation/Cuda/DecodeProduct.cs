@@ -165,7 +165,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         if (NormedStream.IsFor(rows, type))
         {
             int decayBlocks = DecodeTile.DecayBlocks(rows, heads);
-            DecodeTile tile = DecodeTile.For(y.Cuda, rows, end, width, decayBlocks);
+            DecodeTile tile = DecodeTile.For(y.Cuda, rows, end, width, decayBlocks, x.Parts is not null);
             int sharedBytes = Math.Max(tile.SharedBytes, heads == 0 ? 0 : DecodeTile.DecayBytes(width));
             y.Cuda.Kernel(
                 BatchSource,

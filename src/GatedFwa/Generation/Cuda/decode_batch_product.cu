@@ -8,7 +8,7 @@
 // stream last; the scale of a row is a factor of the sums.
 // EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream, and may leave it as the next NORM wants it; 2 is SwiGLU, whose
 // first weight is the gate and second the value; along with it the layer's keys and values become those of the token before, and what
-// comes after is sent for: this kernel waits longest for the one ahead.
+// comes after is sent for: memory has little to do from here to the next layer's attention.
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself.
 #include "decode_ahead.cuh"
 #include "decode_weights.cuh"
@@ -26,6 +26,8 @@ constexpr int chunk_packs = chunk / pack, pass_rows = threads / chunk_packs; // 
 constexpr int chunks = (WIDTH + chunk - 1) / chunk, stages = STAGES;        // Stages: chunks in shared memory at once.
 constexpr int pending_chunks = stages == chunks ? stages - 1 : stages - 2;  // A stage is filled again one chunk later than it could be.
 constexpr int row_tiles = BLOCK_ROWS / 16, column_tiles = COLUMNS / COLUMN_GROUPS / 8;   // Of a warp.
+// Of a multiprocessor, as far as registers are concerned: kernels overlap.
+constexpr int least_blocks = SPLITS ? 1 : row_tiles * column_tiles <= 6 ? 3 : 2;
 constexpr int row_blocks = (ROWS + BLOCK_ROWS - 1) / BLOCK_ROWS;
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
 constexpr int lane_columns = (output_columns + 31) / 32;
@@ -144,7 +146,7 @@ __device__ __forceinline__ void decays(const float *x, const float *norm, float 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any, of `stream` and `norm` in float.
 // `kept`, if any: rows of kept_width keys and as many values, but for texts that are `idle`. `next_x`, if any, and `next_squares`
 // [blocks of columns, ROWS] are for a NORM. Blocks: those of rows are neighbours, so that they share their columns' weights.
-extern "C" __global__ void __launch_bounds__(threads, 2)
+extern "C" __global__ void __launch_bounds__(threads, least_blocks)
 decode_batch_product(const ELEMENT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
                      const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
                      const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth,
@@ -204,11 +206,7 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
     };
 #pragma unroll
     for (int c = 0; c < stages; c++) send_weights(c);
-#if EPILOGUE == 2
-    const Ahead ahead = {{ahead_first, ahead_second}, {ahead_first_bytes, ahead_second_bytes}, ahead_keys, ahead_values, ahead_cursors,
-                         capacity, key_heads, key_bytes, ahead_stretches};
-    ahead.bring(ROWS, blockIdx.x * threads + threadIdx.x, gridDim.x * threads);
-#elif EPILOGUE == 1
+#if EPILOGUE == 1
     float before[warp_rows][lane_columns], next_norms[lane_columns];
 #pragma unroll
     for (int p = 0; p < lane_columns; p++)
@@ -256,6 +254,9 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
             stays[j] = stays_at(i);
         }
     }
+    const Ahead ahead = {{ahead_first, ahead_second}, {ahead_first_bytes, ahead_second_bytes}, ahead_keys, ahead_values, ahead_cursors,
+                         capacity, key_heads, key_bytes, ahead_stretches};
+    ahead.bring(ROWS, first_kept, all_threads);
 #endif
 #if NORM
     {
