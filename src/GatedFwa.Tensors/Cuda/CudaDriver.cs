@@ -11,7 +11,7 @@ internal static unsafe partial class CudaDriver
     public const int MultiprocessorCount = 16, L2CacheSize = 38, MajorVersion = 75, MinorVersion = 76, MaxSharedMemory = 97;
 
     // CUfunction_attribute
-    public const int MaxDynamicSharedMemory = 8;
+    public const int MaxDynamicSharedMemory = 8, PreferredSharedMemoryCarveout = 9;
 
     // CUevent_flags
     public const uint EventDefault = 0, EventWithoutTiming = 2;

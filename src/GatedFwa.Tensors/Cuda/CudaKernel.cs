@@ -9,8 +9,10 @@ namespace GatedFwa.Tensors.Cuda;
 /// <param name="BlocksY">Blocks along y.</param>
 /// <param name="BlocksZ">Blocks along z.</param>
 /// <param name="Overlaps">May begin while the kernel before it runs; then it waits for that kernel itself (<c>programmatic.cuh</c>).</param>
+/// <param name="MostShared">Multiprocessors have as much shared memory as they can, whatever this kernel needs. They are divided anew
+/// only when nothing runs there: kernels that want to overlap agree.</param>
 internal readonly record struct LaunchShape(
-    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false);
+    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false, bool MostShared = false);
 
 /// <summary>A compiled kernel of one GPU.</summary>
 internal sealed unsafe class CudaKernel
@@ -27,6 +29,7 @@ internal sealed unsafe class CudaKernel
     private readonly nint _function;
     private readonly string _name;
     private int _sharedBytes = FreeSharedBytes;
+    private bool _hasMostShared;
 
     internal CudaKernel(CudaDevice device, nint function, string name) => (_device, _function, _name) = (device, function, name);
 
@@ -42,6 +45,12 @@ internal sealed unsafe class CudaKernel
         {
             Check(cuFuncSetAttribute(_function, MaxDynamicSharedMemory, shape.SharedBytes), $"Asking for {shape.SharedBytes} bytes of shared memory for {_name}");
             _sharedBytes = shape.SharedBytes;
+        }
+
+        if (shape.MostShared && !_hasMostShared)
+        {
+            Check(cuFuncSetAttribute(_function, PreferredSharedMemoryCarveout, 100), $"Asking for much shared memory for {_name}");
+            _hasMostShared = true;
         }
 
         byte* values = stackalloc byte[(arguments.Length + 1) * KernelArgument.MaxBytes];

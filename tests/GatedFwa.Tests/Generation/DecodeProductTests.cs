@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using GatedFwa.Attention;
 using GatedFwa.Generation;
 using GatedFwa.Tensors;
 using GatedFwa.Testing;
@@ -61,6 +63,42 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         new DecodeProduct(Backend.Activations, Epsilon).Add(xs, weights, sums);
         double[] expected = [.. Product(Samples.Widen(x), rows, weight).Zip(sum, (product, before) => product + before)];
         ErrorNorm.Require(sums.ToArray(), expected, 1e-6);
+    }
+
+    [Theory]
+    [InlineData(3, 2, 16, 4)]
+    [InlineData(20, 5, 24, 3)]
+    [InlineData(64, 2, 128, 2)]
+    public void Parts_of_a_window_are_joined_on_the_way(int rows, int heads, int size, int splits)
+    {
+        const int Outputs = 21;
+        int width = heads * size, parts = rows * heads * splits;
+        float[] gathered = Samples.Normal(parts * size, 1), weight = Backend.Round(Samples.Normal(Outputs * width, 2));
+        double[] decay = [.. Samples.Normal(parts, 3).Select(x => Math.Round(Math.Abs(x), 2))];
+        float[] highest = Samples.Normal(parts, 4), weights = [.. Samples.Normal(parts, 5).Select(x => 1 + Math.Abs(x))];
+        var stretches = new float[4 * parts]; // As stretch.cuh has them: a double and two floats.
+        var x = new double[rows * width];
+        for (int head = 0; head < rows * heads; head++)
+        {
+            double newer = 0, sum = 0;
+            for (int part = head * splits; part < (head + 1) * splits; part++)
+            {
+                MemoryMarshal.Cast<float, double>(stretches.AsSpan(4 * part, 2))[0] = decay[part];
+                (stretches[(4 * part) + 2], stretches[(4 * part) + 3]) = (highest[part], weights[part]);
+                double factor = Math.Pow(2, highest[part] - (newer / Math.Log(2)));
+                newer += decay[part];
+                sum += factor * weights[part];
+                for (int d = 0; d < size; d++) x[(head * size) + d] += factor * gathered[(part * size) + d];
+            }
+
+            for (int d = 0; d < size; d++) x[(head * size) + d] /= sum;
+        }
+
+        using Tensor outputs = F32(gathered, parts), stretch = F32(stretches, parts), matrix = F32(weight, Outputs);
+        using Tensor sums = F32(new float[rows * Outputs], rows);
+        var there = new RingDecodeCuda.Parts(outputs.Address, stretch.Address, splits, size);
+        new DecodeProduct(Backend.Activations, Epsilon).Add(there, matrix, sums);
+        ErrorNorm.Require(sums.ToArray(), Product(x, rows, weight), Backend.Forward(1e-6));
     }
 
     [Theory]

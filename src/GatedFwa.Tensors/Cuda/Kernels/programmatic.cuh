@@ -25,3 +25,14 @@ __device__ __forceinline__ void prefetch(const void *address, int bytes)
 #pragma unroll
     for (int i = 0; i < bytes; i += 128) asm volatile("prefetch.global.L2 [%0];" ::"l"((const char *)address + i));
 }
+
+// 16 bytes that nobody reads again soon: the first that caches give up.
+__device__ __forceinline__ uint4 load_once(const void *address)
+{
+    uint4 words;
+    asm volatile("ld.global.cs.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+                 : "l"(address)
+                 : "memory");
+    return words;
+}

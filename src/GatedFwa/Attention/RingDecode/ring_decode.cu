@@ -7,6 +7,7 @@
 // hands its own sum on, and whoever joins stretches subtracts what lies between.
 #include "elements.cuh"
 #include "programmatic.cuh"
+#include "ring_walk.cuh"
 #include "stretch.cuh"
 #include "warp.cuh"
 #if PREPARES
@@ -15,7 +16,6 @@
 
 constexpr int warps = WARPS;
 constexpr int join_warps = 4;
-constexpr int tile_keys = 32;
 
 constexpr int pack = Pack16<ELEMENT>::count;
 constexpr int head_packs = HEAD_SIZE / pack;
@@ -39,6 +39,11 @@ struct Reads
 {
     uint4 words[reads_at_once][packs_per_lane];
 
+    static __device__ __forceinline__ uint4 load(const ELEMENT *source)
+    {
+        return STREAMS ? load_once(source) : *reinterpret_cast<const uint4 *>(source);
+    }
+
     // `slot_of`: the slot of a read.
     template <class Slot> __device__ __forceinline__ void load(const ELEMENT *source, Slot slot_of)
     {
@@ -50,7 +55,7 @@ struct Reads
             for (int p = 0; p < packs_per_lane; p++)
             {
                 const int feature = (p * key_lanes + (int)threadIdx.x % key_lanes) * pack;
-                words[r][p] = feature < HEAD_SIZE ? *reinterpret_cast<const uint4 *>(row + feature) : make_uint4(0, 0, 0, 0);
+                words[r][p] = feature < HEAD_SIZE ? load(row + feature) : make_uint4(0, 0, 0, 0);
             }
         }
     }
@@ -81,6 +86,7 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 // stretches [B * heads, splits], newest first, which whoever reads them joins; one: o. Blocks: split, slice of a group's heads, row
 // and key head.
 // PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
+// STREAMS: the ring is more than caches hold, so that nothing which has been read is kept there.
 extern "C" __global__ void __launch_bounds__(32 * warps, least_blocks)
 #if PREPARES
 ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
@@ -108,15 +114,11 @@ ring_decode(const ELEMENT *q,
     }
     keys += (long long)blockIdx.z * capacity * HEAD_SIZE;
     values += (long long)blockIdx.z * capacity * HEAD_SIZE;
-    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = (tiles + splits * warps - 1) / (splits * warps);
+    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = tiles_of_stretch(count, splits * warps);
     const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
-    // Ages past the oldest read its slot and weigh nothing.
-    const auto slot_of = [&](int age) {
-        const int slot = next - 1 - min(age, count - 1);
-        return slot < 0 ? slot + capacity : slot;
-    };
-    // A tile's keys and values are sent for by turns, never both ahead: all warps' tiles together would not stay in the second-level
-    // cache until they are read.
+    const auto slot_of = [&](int age) { return slot_of_age(age, next, count, capacity); };   // Those past the oldest weigh nothing.
+    // Keys and values of a tile come by turns, AHEAD turns before they are read to the second-level cache, where all warps' together
+    // must stay until then.
     const auto prefetch_tile = [&](const ELEMENT *source, int tile) {
         if (tile < end_tile) prefetch(source + (long long)slot_of(tile * tile_keys + lane) * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
     };
@@ -125,7 +127,8 @@ ring_decode(const ELEMENT *q,
         fetched.load(source, [&](int read) { return slot_of(tile * tile_keys + (first_read + read) * keys_per_read + key_in_read); });
     };
     if (first_tile < end_tile) fetch(keys, first_tile, 0);
-    prefetch_tile(values, first_tile);
+#pragma unroll
+    for (int turn = 1; turn <= AHEAD; turn++) prefetch_tile(turn % 2 ? values : keys, first_tile + turn / 2);
 #if PREPARES
     // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
     const int key_head = blockIdx.z % key_heads;
@@ -225,7 +228,7 @@ ring_decode(const ELEMENT *q,
         }
 
         fetch(values, tile, 0);
-        prefetch_tile(keys, tile + 1);
+        prefetch_tile((1 + AHEAD) % 2 ? values : keys, tile + (1 + AHEAD) / 2);
         float rescale[HEADS];
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
@@ -283,7 +286,7 @@ ring_decode(const ELEMENT *q,
             for (int i = 0; i < lane_features; i++) sum_o[h][i] = fmaf(sum_o[h][i], rescale[h], tile_o[h][i]);
         }
         if (tile + 1 < end_tile) fetch(keys, tile + 1, 0);
-        prefetch_tile(values, tile + 1);
+        prefetch_tile(AHEAD % 2 ? values : keys, tile + 1 + AHEAD / 2);
     }
 
 #pragma unroll

@@ -87,9 +87,17 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="y">[B, N] in the weights' type.</param>
     /// <param name="memory">Keys and values to keep in the same launch, or none.</param>
     /// <param name="normed">x with the factors of this norm, where x is kept so.</param>
+    /// <param name="ahead">With many texts of 16 bits: what to bring nearer.</param>
     public void SwiGlu(
-        Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y, KeptToken? memory = null, NormedStream? normed = null) =>
-        Launch(Epilogue.SwiGlu, Input.Of(x, normed), norm, [gate, value], null, y, memory);
+        Tensor x,
+        Tensor norm,
+        Tensor gate,
+        Tensor value,
+        Tensor y,
+        KeptToken? memory = null,
+        NormedStream? normed = null,
+        Ahead ahead = default) =>
+        Launch(Epilogue.SwiGlu, Input.Of(x, normed), norm, [gate, value], null, y, memory, ahead: ahead);
 
     /// <summary>y = norm(x) · weightᵀ for the many columns of a vocabulary.</summary>
     /// <param name="x">F32 [B, C], at most <see cref="FewRows"/>.</param>
@@ -125,7 +133,8 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         KeptToken? memory = null,
         bool overlaps = true,
         NormedStream? leaves = null,
-        Tensor? nextNorm = null)
+        Tensor? nextNorm = null,
+        Ahead ahead = default)
     {
         (int rows, int width) = (y.Shape[0], weights[0].Shape[1]);
         Span<nint> addresses = stackalloc nint[MostWeights];
@@ -156,7 +165,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         if (NormedStream.IsFor(rows, type))
         {
             int decayBlocks = DecodeTile.DecayBlocks(rows, heads);
-            DecodeTile tile = DecodeTile.For(y.Cuda, rows, end, width, decayBlocks);
+            DecodeTile tile = DecodeTile.For(y.Cuda, rows, end, width, decayBlocks, x.Parts is not null);
             int sharedBytes = Math.Max(tile.SharedBytes, heads == 0 ? 0 : DecodeTile.DecayBytes(width));
             y.Cuda.Kernel(
                 BatchSource,
@@ -165,8 +174,12 @@ internal sealed class DecodeProduct(DType type, float epsilon)
                     .. defines, ("BLOCK_ROWS", tile.Rows), ("COLUMNS", tile.Columns), ("COLUMN_GROUPS", tile.ColumnGroups),
                     ("STAGES", tile.Stages), ("SQUARES", x.Normed?.SquareParts ?? 1),
                 ]).Launch(
-                new LaunchShape(tile.Blocks(rows, end) + decayBlocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
-                [x.Address, x.Stream, x.Normed?.Squares, parts, stretches, .. matrices, nextNorm, leaves?.Values, leaves?.Squares]);
+                new LaunchShape(tile.Blocks(rows, end) + decayBlocks, 32 * Warps, sharedBytes, Overlaps: overlaps, MostShared: true),
+                [
+                    x.Address, x.Stream, x.Normed?.Squares, parts, stretches, .. matrices, nextNorm, leaves?.Values, leaves?.Squares,
+                    ahead.Next.Address, ahead.Next.Bytes, ahead.AfterNext.Address, ahead.AfterNext.Bytes, ahead.Keys, ahead.Values,
+                    ahead.Cursors, ahead.Capacity, ahead.KeyHeads, ahead.KeyBytes, ahead.Stretches,
+                ]);
             if (leaves is not null) leaves.SquareParts = RowLaunch.Quotient(end, tile.Columns);
             return;
         }
@@ -221,4 +234,36 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="Values">[B, Hkv, D] in the weights' type.</param>
     /// <param name="Idle">Address of int32 [B]: not 0 for texts whose token before stays.</param>
     internal sealed record KeptToken(nint Projections, int Stride, int Width, Tensor Keys, Tensor Values, nint Idle);
+
+    /// <summary>What kernels after the next will read (<c>decode_ahead.cuh</c>).</summary>
+    /// <param name="Next">Weights.</param>
+    /// <param name="AfterNext">Weights.</param>
+    /// <param name="Keys">Address of a ring's keys, or 0.</param>
+    /// <param name="Values">Address of its values.</param>
+    /// <param name="Cursors">Address of each text's (next slot, count).</param>
+    /// <param name="Capacity">Slots of a head.</param>
+    /// <param name="KeyHeads">Heads of a text.</param>
+    /// <param name="KeyBytes">Of a key.</param>
+    /// <param name="Stretches">Warps that share a head's window: the first tile of each is sent for.</param>
+    internal readonly record struct Ahead(
+        Region Next, Region AfterNext, nint Keys, nint Values, nint Cursors, int Capacity, int KeyHeads, int KeyBytes, int Stretches);
+
+    /// <summary>Some memory.</summary>
+    /// <param name="Address">Where it begins.</param>
+    /// <param name="Bytes">How much.</param>
+    internal readonly record struct Region(nint Address, int Bytes)
+    {
+        /// <summary>The tensors as far as they lie one behind the other.</summary>
+        public static Region Of(ReadOnlySpan<Tensor> tensors, DType type)
+        {
+            var region = new Region(tensors[0].As(type).Address, 0);
+            foreach (Tensor tensor in tensors)
+            {
+                if (tensor.As(type).Address != region.Address + region.Bytes) break;
+                region = region with { Bytes = checked(region.Bytes + (int)(tensor.Shape.Count * type.Bytes())) };
+            }
+
+            return region;
+        }
+    }
 }

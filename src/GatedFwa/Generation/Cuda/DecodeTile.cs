@@ -13,8 +13,12 @@ internal readonly record struct DecodeTile(int Rows, int Columns, int ColumnGrou
 {
     private const int Warps = 8, TileColumns = 8, WarpFeatures = 32, ElementBytes = 2;
 
-    /// <summary>Features from which on a block has fewer texts, so that all of their features fit beside its weights.</summary>
+    /// <summary>Features from which on a block has fewer texts, so that the next kernel's weights find room beside it.</summary>
     private const int ManyFeatures = 1024;
+
+    /// <summary>Chunks of many features in shared memory at once: so many that the kernels before and after, which keep all they
+    /// read, find room beside it.</summary>
+    private const int MostStages = 4;
 
     /// <summary>Beyond these columns, the sums of a warp take too many registers.</summary>
     private const int MostColumns = 64;
@@ -34,15 +38,18 @@ internal readonly record struct DecodeTile(int Rows, int Columns, int ColumnGrou
     /// <param name="columns">Rows of all weights.</param>
     /// <param name="width">Features.</param>
     /// <param name="decayBlocks">Blocks that multiply by a decay's weights.</param>
-    public static DecodeTile For(CudaDevice device, int rows, int columns, int width, int decayBlocks)
+    /// <param name="joins">Whether x is joined from parts, which are never many features: all of them are in shared memory then.</param>
+    public static DecodeTile For(CudaDevice device, int rows, int columns, int width, int decayBlocks, bool joins)
     {
         (int blockRows, int groups) = width < ManyFeatures ? (32, 2) : (16, 1);
         int columnBlocks = Math.Max(1, (device.Multiprocessors - decayBlocks) / RowLaunch.Quotient(rows, blockRows));
         int step = groups * TileColumns;
         int blockColumns = Math.Clamp(RowLaunch.Quotient(RowLaunch.Quotient(columns, columnBlocks), step) * step, step, MostColumns);
         var tile = new DecodeTile(blockRows, blockColumns, groups, WarpFeatures * Warps / groups, 1);
+        int chunks = RowLaunch.Quotient(width, tile.Chunk), wanted = width < ManyFeatures ? chunks : Math.Min(MostStages, chunks);
         int most = (device.MaxSharedBytes - (blockRows * sizeof(float))) / tile.StageBytes;
-        return tile with { Stages = Math.Min(most, RowLaunch.Quotient(width, tile.Chunk)) };
+        if (joins && most < wanted) return tile with { Columns = step, Stages = wanted };
+        return tile with { Stages = Math.Min(most, wanted) };
     }
 
     /// <summary>Blocks that multiply so many texts by the weights of a decay's heads.</summary>

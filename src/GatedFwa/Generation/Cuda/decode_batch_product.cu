@@ -7,8 +7,10 @@
 // NORM: x is the residual stream with the norm's factors, its squares summed in SQUARES parts, both left by the kernel that added to the
 // stream last; the scale of a row is a factor of the sums.
 // EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream, and may leave it as the next NORM wants it; 2 is SwiGLU, whose
-// first weight is the gate and second the value; along with it the layer's keys and values become those of the token before.
+// first weight is the gate and second the value; along with it the layer's keys and values become those of the token before, and what
+// comes after is sent for: memory has little to do from here to the next layer's attention.
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself.
+#include "decode_ahead.cuh"
 #include "decode_weights.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
@@ -24,6 +26,8 @@ constexpr int chunk_packs = chunk / pack, pass_rows = threads / chunk_packs; // 
 constexpr int chunks = (WIDTH + chunk - 1) / chunk, stages = STAGES;        // Stages: chunks in shared memory at once.
 constexpr int pending_chunks = stages == chunks ? stages - 1 : stages - 2;  // A stage is filled again one chunk later than it could be.
 constexpr int row_tiles = BLOCK_ROWS / 16, column_tiles = COLUMNS / COLUMN_GROUPS / 8;   // Of a warp.
+// Of a multiprocessor, as far as registers are concerned: kernels overlap.
+constexpr int least_blocks = SPLITS ? 1 : row_tiles * column_tiles <= 6 ? 3 : 2;
 constexpr int row_blocks = (ROWS + BLOCK_ROWS - 1) / BLOCK_ROWS;
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
 constexpr int lane_columns = (output_columns + 31) / 32;
@@ -142,13 +146,15 @@ __device__ __forceinline__ void decays(const float *x, const float *norm, float 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any, of `stream` and `norm` in float.
 // `kept`, if any: rows of kept_width keys and as many values, but for texts that are `idle`. `next_x`, if any, and `next_squares`
 // [blocks of columns, ROWS] are for a NORM. Blocks: those of rows are neighbours, so that they share their columns' weights.
-extern "C" __global__ void __launch_bounds__(threads, 2)
+extern "C" __global__ void __launch_bounds__(threads, least_blocks)
 decode_batch_product(const ELEMENT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
                      const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
                      const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth,
                      int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept,
                      int kept_stride, int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle,
-                     const float *next_norm, ELEMENT *next_x, float *next_squares)
+                     const float *next_norm, ELEMENT *next_x, float *next_squares, const char *ahead_first, int ahead_first_bytes,
+                     const char *ahead_second, int ahead_second_bytes, const char *ahead_keys, const char *ahead_values,
+                     const int2 *ahead_cursors, int capacity, int key_heads, int key_bytes, int ahead_stretches)
 {
     DYNAMIC_SHARED(shared);
     ELEMENT *shared_weights = reinterpret_cast<ELEMENT *>(shared);            // [stages, COLUMNS, chunk]
@@ -248,6 +254,9 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
             stays[j] = stays_at(i);
         }
     }
+    const Ahead ahead = {{ahead_first, ahead_second}, {ahead_first_bytes, ahead_second_bytes}, ahead_keys, ahead_values, ahead_cursors,
+                         capacity, key_heads, key_bytes, ahead_stretches};
+    ahead.bring(ROWS, first_kept, all_threads);
 #endif
 #if NORM
     {
