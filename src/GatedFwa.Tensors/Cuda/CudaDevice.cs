@@ -117,6 +117,7 @@ internal sealed unsafe class CudaDevice
             if (index < 0 || index >= count)
                 throw new CudaException($"There is no GPU {index} here: {(count == 0 ? "the driver finds none" : $"they are numbered 0 to {count - 1}")}; name another --device.");
             Check(cuDeviceGet(&ordinal, index), nameof(cuDeviceGet));
+            NativeLibraries.LoadAhead();
             return Opened[index] = new CudaDevice(index, ordinal);
         }
     }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using GatedFwa.Tensors.Cpu;
 
 namespace GatedFwa.Tensors.Memory;
 
@@ -7,6 +8,8 @@ namespace GatedFwa.Tensors.Memory;
 /// </summary>
 internal sealed unsafe class CpuStorage : Storage, IDisposable
 {
+    private const long PageBytes = 2 << 20; // The largest that the system hands out, whole to whoever touches it first.
+
     private readonly CpuMemory _pool;
 
     internal CpuStorage(CpuMemory pool, byte* pointer, long bytes)
@@ -27,7 +30,11 @@ internal sealed unsafe class CpuStorage : Storage, IDisposable
 
     internal override void CopyFrom(Storage source) => NativeMemory.Copy(((CpuStorage)source).Pointer, Pointer, (nuint)Bytes);
 
-    internal override void Clear() => NativeMemory.Clear(Pointer, (nuint)Bytes);
+    internal override void Clear() => WorkerPool.Shared.For((int)((Bytes + PageBytes - 1) / PageBytes), page =>
+    {
+        long start = page * PageBytes;
+        NativeMemory.Clear(Pointer + start, (nuint)Math.Min(PageBytes, Bytes - start));
+    });
 
     internal override Storage Window(long start, long bytes) => new CpuStorage(_pool, Pointer + start, bytes);
 

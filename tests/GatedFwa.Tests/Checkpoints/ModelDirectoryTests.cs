@@ -65,7 +65,7 @@ public sealed class ModelDirectoryTests : TensorTest
 
     [Theory]
     [InlineData("config.json", "holds no config.json, so it is no model")]
-    [InlineData("model.safetensors", "There is no file")]
+    [InlineData("model.safetensors", "holds no model.safetensors; wait for the first checkpoint")]
     [InlineData("tokenizer.json", "name a model of text, or restore the file")]
     public void A_missing_file_is_named(string file, string part)
     {

@@ -5,11 +5,23 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Models;
 
+public sealed class ParameterCudaTests() : TensorTest(TestBackend.CudaFloat32)
+{
+    [Fact]
+    public void Weights_are_those_on_the_processor()
+    {
+        // A matrix of more than one piece on its way, and the last of them is odd.
+        ModelConfig config = TinyModels.GatedFwa with { Layers = 1, FeedForwardWidth = 100_001 };
+        Dictionary<string, float[]> expected = ParameterTests.Values(config, 1);
+        foreach ((string name, float[] values) in ParameterTests.Values(config, 1, Backend.Device)) Assert.Equal(expected[name], values);
+    }
+}
+
 public sealed class ParameterTests : TensorTest
 {
-    private static Dictionary<string, float[]> Values(ModelConfig config, ulong seed)
+    internal static Dictionary<string, float[]> Values(ModelConfig config, ulong seed, Device device = default)
     {
-        using var model = new LanguageModel(config, seed);
+        using var model = new LanguageModel(config, seed, device);
         return model.Parameters.ToDictionary(parameter => parameter.Name, parameter => parameter.Value.ToArray());
     }
 
@@ -95,6 +107,15 @@ public sealed class ParameterTests : TensorTest
         Assert.NotEqual(all["embedding.weight"], other["embedding.weight"]);
         Assert.NotEqual(all["layers.0.attention.query.weight"], all["layers.1.attention.query.weight"]);
         Assert.NotEqual(all["layers.0.feed_forward.gate.weight"], all["layers.0.feed_forward.value.weight"]);
+    }
+
+    [Fact]
+    public void The_weights_of_a_seed_never_change_because_runs_resume_from_them()
+    {
+        float[] values = Values(ModelConfig.Preset("nano"), 1)["embedding.weight"];
+        int[] positions = [0, 1, 8191, 8192, 20_000, 24_671];
+        uint[] pinned = [1008316086, 955865339, 982370260, 3173583899, 3159884622, 3171632216];
+        Assert.Equal(pinned, positions.Select(position => BitConverter.SingleToUInt32Bits(values[position])));
     }
 
     [Fact]

@@ -103,6 +103,21 @@ public sealed class ResumeTests : TensorTest
     }
 
     [Fact]
+    public void A_run_that_has_only_begun_keeps_no_numbers_and_resumes_exactly()
+    {
+        string expected = Uninterrupted();
+        TrainerOptions options = TinyRun.Options(_folder["run"]);
+        Trainer.Start(TinyRun.Model, options, TinyRun.Data).Dispose();
+        Trainer.Resume(TinyRun.Model, options, TinyRun.Data).Dispose();
+        Assert.Equal(
+            ["config.json", "metrics.jsonl", "tokenizer.json", "training_state.json", "training_state.safetensors"],
+            Directory.GetFiles(_folder["run"]).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.InRange(new FileInfo(_folder["run/training_state.safetensors"]).Length, 0, 4000);
+        TinyRun.Finish(options, resume: true);
+        Assert.Equal(expected, TinyRun.Signature(_folder["run"]));
+    }
+
+    [Fact]
     public void A_finished_run_has_nothing_left_to_do()
     {
         string expected = Uninterrupted();
