@@ -35,7 +35,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
 
     // What only Hopper has is in sm_90a; no other architecture runs that.
     private string[] Options() =>
-        [$"--gpu-architecture=sm_{device.Architecture}{(device.Architecture == 90 ? "a" : "")}", "--std=c++17", "--device-as-default-execution-space", "-lineinfo", .. (Environment.GetEnvironmentVariable("GATEDFWA_DEFINES") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+        [$"--gpu-architecture=sm_{device.Architecture}{(device.Architecture == 90 ? "a" : "")}", "--std=c++17", "--device-as-default-execution-space", "-lineinfo"];
 
     private nint Load(KernelSource source, string[] options)
     {

@@ -36,7 +36,6 @@ internal static unsafe partial class Nvrtc
         {
             int code = nvrtcCompileProgram(program, options.Length, options);
             if (code != 0) throw new CudaException($"The kernel {name} does not compile with {string.Join(' ', options)}:\n{Log(program)}");
-            if (Environment.GetEnvironmentVariable("GATEDFWA_NVRTC_LOG") is { } logFile) lock (typeof(Nvrtc)) File.AppendAllText(logFile, $"== {name} {string.Join(' ', options)}\n{Log(program)}\n");
             nuint bytes;
             Check(nvrtcGetCUBINSize(program, &bytes), nameof(nvrtcGetCUBINSize));
             var image = new byte[bytes];
