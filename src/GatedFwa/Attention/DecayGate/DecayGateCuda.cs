@@ -19,7 +19,7 @@ internal static class DecayGateCuda
     private const int Threads = 256;
 
     // Of decay_gate_project.cu, and of decay_gate_products in decay_gate_gradient.cu.
-    private const int ProjectFeatures = 64, ProjectTokens = 128, ProjectThreads = 128, ProjectStages = 4;
+    private const int ProjectFeatures = 64, MostProjectStages = 4;
     private const int ProductFeatures = 128, ProductTokens = 32, ProductThreads = 128, ProductStages = 4, ProductBlocks = 4;
     private const int MostHeads = 32, RowPadding = 8;
 
@@ -40,10 +40,20 @@ internal static class DecayGateCuda
             return parts;
         }
 
-        int stageBytes = (ProjectFeatures + RowPadding) * ((ProjectTokens * x.Type.Bytes()) + (2 * heads * sizeof(float)));
+        // Tiles of 256 tokens halve what is read of the weights, where there are enough of them and room for each.
+        int StageBytes(int tile) => (ProjectFeatures + RowPadding) * ((tile * x.Type.Bytes()) + (2 * heads * sizeof(float)));
+        bool isMany = tokens > 128 * x.Cuda.Multiprocessors && MostProjectStages * StageBytes(256) <= x.Cuda.MaxSharedBytes;
+        int tile = isMany ? 256 : 128, stages = Math.Min(MostProjectStages, x.Cuda.MaxSharedBytes / StageBytes(tile));
         Tensor projections = Tensor.Empty([tokens, 2 * heads], DType.F32, x.Device);
-        x.Cuda.Kernel(ProjectSource, "decay_gate_project", KernelDefine.Element(x.Type), ("PROJECTIONS", 2 * heads)).Launch(
-            new LaunchShape(RowLaunch.Quotient(tokens, ProjectTokens), ProjectThreads, ProjectStages * stageBytes),
+        CudaKernel project = x.Cuda.Kernel(
+            ProjectSource,
+            "decay_gate_project",
+            KernelDefine.Element(x.Type),
+            ("PROJECTIONS", 2 * heads),
+            ("TILE_TOKENS", tile),
+            ("STAGES", stages));
+        project.Launch(
+            new LaunchShape(RowLaunch.Quotient(tokens, tile), tile, stages * StageBytes(tile)),
             x,
             gateWeight,
             amplitudeWeight,

@@ -1,12 +1,13 @@
 // The gate's projections (docs/operator.md, "The gate"): x times both weights, in float. The weights stay float32: where x is bf16
-// they come to the product in two parts, rounded and remainder, which a warp makes as it reads them. Bound by memory: of tiles of
-// 128 tokens and 64 features three are on their way. Fewer tokens, and blocks would read more of the weights than of x.
+// they come to the product in two parts, rounded and remainder, which a warp makes as it reads them. Bound by memory: all but one of
+// the stages, each a tile's 64 features, are on their way. Fewer tokens a tile, and blocks would read more of the weights than of x.
 //
-// Defines: ELEMENT (bf16 or f16), PROJECTIONS (2 heads, a multiple of 8).
+// Defines: ELEMENT (bf16 or f16), PROJECTIONS (2 heads, a multiple of 8), TILE_TOKENS (a multiple of 32), STAGES.
 #include "programmatic.cuh"
 #include "tensor_cores.cuh"
 
-constexpr int threads = 128, warp_tokens = 32, tile_tokens = 128, tile_features = 64, stages = 4, columns = PROJECTIONS / 8;
+constexpr int tile_tokens = TILE_TOKENS, warp_tokens = 32, threads = tile_tokens / warp_tokens * 32, tile_features = 64, stages = STAGES;
+constexpr int columns = PROJECTIONS / 8;
 // Eight elements more a row: what a warp reads at once lies in different banks.
 constexpr int stride = tile_features + 8;
 
@@ -38,9 +39,10 @@ struct Operands
             copy_async_16(&stage.x[row][column], valid ? x + (long long)token * features + feature : x, valid);
         }
 #pragma unroll
-        for (int k = 0; k < PROJECTIONS * weight_packs / threads; k++)
+        for (int k = 0; k < (PROJECTIONS * weight_packs + threads - 1) / threads; k++)
         {
             const int i = k * threads + threadIdx.x, row = i / weight_packs, column = (i % weight_packs) * 4;
+            if (row >= PROJECTIONS) break;
             const int feature = turn * tile_features + column;
             const float *weight = row < PROJECTIONS / 2 ? gate : amplitude;
             const long long first = (long long)(row % (PROJECTIONS / 2)) * features;
