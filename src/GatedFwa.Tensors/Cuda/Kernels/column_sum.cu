@@ -1,5 +1,6 @@
 // y (+)= the column sums of parts [rows, width]: what blocks left side by side, added in a fixed order. A block has 32 columns and 32
 // threads for each, whose loads are under way together.
+#include "programmatic.cuh"
 #include "warp.cuh"
 
 constexpr int loads_at_once = 8;
@@ -9,6 +10,7 @@ extern "C" __global__ void __launch_bounds__(1024) column_sum(const float *__res
     __shared__ float sums[32][33];
     const int lane = threadIdx.x % 32, share = threadIdx.x / 32, column = blockIdx.x * 32 + lane, read = min(column, width - 1);
     float sum = 0;
+    wait_for_earlier_kernels();
     for (int first = share; first < rows; first += 32 * loads_at_once)
     {
         float part[loads_at_once];

@@ -2,6 +2,7 @@
 // THREADS several), or a block.
 #pragma once
 #include "packs.cuh"
+#include "programmatic.cuh"
 #include "tensor_cores.cuh"
 #include "warp.cuh"
 
@@ -121,6 +122,7 @@ struct Turn
 // and their sum, in a fixed order, in `part` [WIDTH].
 __device__ __forceinline__ void leave_share(const float (&sums)[packs][PACK], float *share, float *part)
 {
+    let_next_kernel_begin(); // column_sum, which waits for all blocks.
     if constexpr (rows_per_block == 1)
     {
 #pragma unroll

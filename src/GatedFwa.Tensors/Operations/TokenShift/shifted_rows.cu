@@ -1,10 +1,12 @@
-// s_t = a_t x_t + (1 − a_t) x_{t−1}, a = σ(mix) of each head, and where ROTATES the norm of s (rms_norm.cu) and the turn of its heads. Rows
-// are tokens. A warp (or a block, where a row is wide) walks `run` neighbouring tokens, so that x is read from memory once for both its
-// terms, and the token after hands its share of a gradient on in registers. Tokens of x begin x_stride elements apart, those of mix
-// mix_stride, and so do those of their gradients: they may be columns of a wider matrix.
+// s_t = a_t x_t + (1 − a_t) x_{t−1}, a = σ(mix) of each head; where ROTATES then the norm of s (rms_norm.cu) and the turn of its heads.
+// Rows are tokens. A warp (or a block, where a row is wide) walks `run` neighbouring tokens, so that x is read from memory once for both
+// its terms, and the token after hands its share of a gradient on in registers. Tokens of x begin x_stride elements apart, those of mix
+// mix_stride, and so do those of their gradients: they may be columns of a wider matrix. `angles` has a row for each position, if all
+// texts begin at one, or else for each token.
 #include "norm_row.cuh"
 #include "token_place.cuh"
 
+constexpr bool rotates = ROTATES;
 constexpr int slots = 4, ahead = 2; // A row, its neighbour, and two on their way.
 constexpr int head_lanes = HEAD_SIZE / PACK;
 
@@ -40,7 +42,7 @@ __device__ __forceinline__ void read_before(
 
 extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_rows_forward(
     const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ mix, const ELEMENT *__restrict__ previous, const int *__restrict__ starts,
-    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int table_rows, ELEMENT *__restrict__ y, int rows,
+    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int one_position, ELEMENT *__restrict__ y, int rows,
     int tokens, int run, float epsilon, int x_stride, int mix_stride)
 {
     DYNAMIC_SHARED(shared);
@@ -56,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
         if (row < end) xs.send(row, row);
         copy_async_commit();
     }
-    if constexpr (ROTATES) load_row(weight, w);
+    if constexpr (rotates) load_row(weight, w);
     load_mix(mix + (long long)first * mix_stride, coming);
 
     for (int row = first; row < end; row++)
@@ -64,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
         if (row + ahead < end) xs.send(row + ahead, row + ahead);
         copy_async_commit();
         Place place = place_of(row, tokens, starts, segments);
-        Turn turn(angles, row % table_rows, 1);
+        Turn turn(angles, one_position ? place.t : row, 1);
         float gates[packs], values[packs][PACK], squares = 0;
 #pragma unroll
         for (int p = 0; p < packs; p++) gates[p] = sigmoid(to_float(coming[p]));
@@ -83,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
                 squares += values[p][i] * values[p][i];
             }
         }
-        if constexpr (ROTATES)
+        if constexpr (rotates)
         {
             float scale = 1.f / sqrtf(row_sum(squares, scratch) / WIDTH + epsilon);
 #pragma unroll
@@ -103,7 +105,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
 // dweight in a row of `parts` [blocks, WIDTH]. dx, dmix and parts may be absent.
 extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_rows_backward(
     const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ mix, const ELEMENT *__restrict__ previous, const int *__restrict__ starts,
-    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int table_rows, const ELEMENT *__restrict__ dy,
+    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int one_position, const ELEMENT *__restrict__ dy,
     ELEMENT *dx, int fresh_dx, ELEMENT *dmix, int fresh_dmix, float *parts, int rows, int tokens, int run, float epsilon, int x_stride,
     int mix_stride)
 {
@@ -127,14 +129,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
     };
     if (first < end) xs.send(row, row);
     for (int i = 0; i < ahead; i++) send(row - i);
-    if constexpr (ROTATES) load_row(weight, w);
+    if constexpr (rotates) load_row(weight, w);
     if (first < end) load_mix(mix + (long long)row * mix_stride, coming);
 
     for (; row >= first; row--)
     {
         send(row - ahead);
         Place place = place_of(row, tokens, starts, segments);
-        Turn turn(angles, row % table_rows, -1);
+        Turn turn(angles, one_position ? place.t : row, -1);
         bool own = row < end;
         float gates[packs], upstream[packs][PACK], shifted[packs][PACK], along[packs], across[packs], squares = 0, products = 0;
 #pragma unroll
@@ -155,7 +157,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
             for (int i = 0; i < PACK; i++)
             {
                 float before = shifted[p][i], s = gates[p] * now[i] + (1.f - gates[p]) * before, step = now[i] - before;
-                if constexpr (ROTATES)
+                if constexpr (rotates)
                 {
                     float weighted = upstream[p][i] * w[p][i];
                     squares += s * s;
@@ -169,7 +171,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
             }
         }
         float scale = 1, projection = 0;
-        if constexpr (ROTATES)
+        if constexpr (rotates)
         {
             scale = 1.f / sqrtf(row_sum(squares, scratch) / WIDTH + epsilon);
             projection = row_sum(products, scratch) / WIDTH * scale * scale * scale;
@@ -182,7 +184,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
             for (int i = 0; i < PACK; i++)
             {
                 float ds = upstream[p][i];
-                if constexpr (ROTATES)
+                if constexpr (rotates)
                 {
                     float scaled = ds * scale;
                     if (own) dweight[p][i] += scaled * shifted[p][i];
@@ -195,7 +197,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
             if (own && dx && has_pack(p)) store_or_add(share, dx + (long long)row * x_stride + column_of(p), fresh_dx);
 
             // Σ ds (x_t − x_{t−1}) over the head.
-            float slope = ROTATES ? scale * along[p] - projection * across[p] : along[p];
+            float slope = rotates ? scale * along[p] - projection * across[p] : along[p];
 #pragma unroll
             for (int step = head_lanes / 2; step > 0; step >>= 1) slope += __shfl_xor_sync(all_lanes, slope, step);
             if (own && dmix && has_pack(p) && threadIdx.x % head_lanes == 0)
@@ -205,5 +207,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
             }
         }
     }
-    if (ROTATES && parts) leave_share(dweight, reinterpret_cast<float *>(xs.shared), parts + (long long)blockIdx.x * WIDTH);
+    if (rotates && parts) leave_share(dweight, reinterpret_cast<float *>(xs.shared), parts + (long long)blockIdx.x * WIDTH);
 }

@@ -4,7 +4,7 @@
 
 struct Place
 {
-    int batch;
+    int batch, t; // The token's row of the batch, and its position there.
     bool inside, first, last; // Of a sequence.
 };
 
@@ -12,7 +12,7 @@ __device__ __forceinline__ Place place_of(int token, int tokens, const int *star
 {
     Place place;
     place.batch = token / tokens;
-    int t = token % tokens;
+    int t = place.t = token - place.batch * tokens;
 #if LAYOUT == 0
     place.inside = true;
     place.first = t == 0;
