@@ -395,6 +395,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
             }
         }
 
+        clear_last -= column_rows - 1; // of a block's first column
+
         barrier_wait(&shared.rows_full[row_ring.stage], row_ring.phase);
         unsigned char *x_tile = shared.x[row_ring.stage][group], *y_tile = shared.y[row_ring.stage][group];
         float dx[head_columns / 2], dy[head_columns / 2];
@@ -420,9 +422,10 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
             unsigned (&gradients)[4][4] = shares_operands ? weights : own_gradients;
             int i = 0, before = -1; // the stage whose products are still running
             for (; i < own_first; i++, columns.next()) pass_by(shared, columns);
-            for (; i < own_end; i++, columns.next())
+            int first_column = at.block(own_first) * column_rows; // counted on: what is computed anew would want registers of running products
+            for (; i < own_end; i++, first_column += ROWS_ARE_KEYS ? column_rows : -column_rows, columns.next())
             {
-                int first_column = at.block(i) * column_rows, stage = columns.stage;
+                int stage = columns.stage;
                 barrier_wait(&shared.columns_full[stage], columns.phase);
                 float s[32], g[32];
                 if (has_column_terms) load_starts(s, shared.column_bias[stage]);
@@ -437,7 +440,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 settle(gradients);
                 if (before >= 0) release(&shared.columns_empty[before]);
                 if (first_column < clear_first) hide_earlier(s, rows, first_column);
-                if (first_column + column_rows - 1 > clear_last) hide_later(s, rows, first_column);
+                if (first_column > clear_last) hide_later(s, rows, first_column);
 #pragma unroll
                 for (int j = 0; j < 32; j++) s[j] = exp2_fast(fmaf(s[j], p.scale_log2, rows.bias[j / 2 % 2]));
                 if constexpr (ROWS_ARE_KEYS)
