@@ -1,9 +1,9 @@
 // Gated window attention on Hopper, backward. One text for two passes, neither of which adds what another block has added:
 //   rows are keys:    dS^T = P^T o (V dO^T - delta), dV += P^T dO, dK += dS^T Q, over the queries that see a tile of keys;
 //   rows are queries: dS   = P o (dO V^T - delta),   dQ += dS K,               over the keys that a tile of queries sees.
-// A row's tile stays; tiles of the others, the columns, stream past. What belongs to a column or a row alone (its bias, lse, delta) is
-// added to the finished products: accumulators that begin at something are written while products run, and compilers then start the
-// products one by one or make each wait for all before it (C7515, C7517).
+// A row's tile stays; tiles of the others, the columns, stream past. What belongs to a column alone (its bias, lse) is where the
+// accumulators of scores begin, so the gate costs no arithmetic here either. delta is taken away afterwards: accumulators of two products
+// at once that begin at something made compilers start the products one by one (C7515, C7517).
 //
 // Defines: ELEMENT, PANELS, GROUPS (computing warpgroups), STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be
 // positive.
@@ -22,7 +22,7 @@ struct Shared
 {
     unsigned char x[ROW_BUFFERS][groups][block_bytes], y[ROW_BUFFERS][groups][block_bytes]; // K, V or Q, dO; then their gradients
     unsigned char cx[STAGES][block_bytes], cy[STAGES][block_bytes];                         // Q, dO or K, V
-    float column_bias[STAGES][column_rows], column_delta[STAGES][column_rows]; // the bias in log2 units
+    float column_bias[STAGES][column_rows], column_delta[STAGES][column_rows]; // accumulators of scores begin at the first
     float row_bias[tile_rows], row_delta[ROWS_ARE_KEYS ? 1 : tile_rows];
     Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], terms_full, terms_empty;
 };
@@ -168,6 +168,7 @@ __device__ void bring_column_terms(Shared &shared, const Problem &p)
 {
     Ring<STAGES> columns;
     int lane = threadIdx.x % 32;
+    float units = log2_e / p.scale_log2; // scores begin in units of q k
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x)
     {
         if (p.skips(p.place(tile))) continue;
@@ -178,7 +179,7 @@ __device__ void bring_column_terms(Shared &shared, const Problem &p)
             ChunkOffset offset(p.totals + row * p.chunks(), at.base(), p.chunks());
             for (int i = 0; i < at.blocks(); i++, columns.next())
             {
-                float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, bias[2], deltas[2];
+                float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], deltas[2];
                 for (int half = 0; half < 2; half++)
                 {
                     int position = at.block(i) * column_rows + half * 32 + lane, token = position - p.prefix();
@@ -188,15 +189,15 @@ __device__ void bring_column_terms(Shared &shared, const Problem &p)
                     {
                         bool inside = token >= 0 && token < p.tokens;
                         float lse = inside ? p.lse[row * p.tokens + token] : 0;
-                        bias[half] = lse > -INFINITY ? -log2_e * (own + lse) : 0;
+                        scores[half] = lse > -INFINITY ? -units * (own + lse) : 0;
                         deltas[half] = inside ? p.delta[row * p.tokens + token] : 0;
                     }
-                    else bias[half] = log2_e * own;
+                    else scores[half] = units * own;
                 }
                 barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
                 for (int half = 0; half < 2; half++)
                 {
-                    shared.column_bias[columns.stage][half * 32 + lane] = bias[half];
+                    shared.column_bias[columns.stage][half * 32 + lane] = scores[half];
                     shared.column_delta[columns.stage][half * 32 + lane] = deltas[half];
                 }
                 barrier_arrive(&shared.columns_full[columns.stage]);
@@ -267,6 +268,18 @@ __device__ __forceinline__ void hide_later(float (&s)[32], const Rows &rows, int
 #pragma unroll
     for (int i = 0; i < 32; i++)
         if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
+}
+
+__device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
+{
+    const float2 *own = reinterpret_cast<const float2 *>(starts) + threadIdx.x % 4;
+#pragma unroll
+    for (int c = 0; c < 8; c++)
+    {
+        float2 start = own[4 * c];
+        d[4 * c] = d[4 * c + 2] = start.x;
+        d[4 * c + 1] = d[4 * c + 3] = start.y;
+    }
 }
 
 // Each thread for itself (hopper_forward.cu says why).
@@ -415,8 +428,9 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 int stage = columns.stage;
                 barrier_wait(&shared.columns_full[stage], columns.phase);
                 float s[32], g[32];
+                if (has_column_terms) load_starts(s, shared.column_bias[stage]);
                 product_fence();
-                multiply_rows(s, x_tile, shared.cx[stage], false);
+                multiply_rows(s, x_tile, shared.cx[stage], has_column_terms);
                 product_commit();
                 multiply_rows(g, y_tile, shared.cy[stage], false);
                 product_commit();
@@ -427,18 +441,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 if (before >= 0) release(&shared.columns_empty[before]);
                 if (first_column < clear_first) hide_earlier(s, rows, first_column);
                 if (first_column > clear_last) hide_later(s, rows, first_column);
-                const float2 *bias = reinterpret_cast<const float2 *>(shared.column_bias[stage]) + lane % 4;
 #pragma unroll
-                for (int c = 0; c < 8; c++)
-                {
-                    float2 two = has_column_terms ? bias[4 * c] : float2();
-#pragma unroll
-                    for (int j = 4 * c; j < 4 * c + 4; j++)
-                    {
-                        float of_row = rows.bias[j / 2 % 2], of_both = has_column_terms ? of_row + (j % 2 ? two.y : two.x) : of_row;
-                        s[j] = exp2_fast(fmaf(s[j], p.scale_log2, of_both));
-                    }
-                }
+                for (int j = 0; j < 32; j++) s[j] = exp2_fast(fmaf(s[j], p.scale_log2, rows.bias[j / 2 % 2]));
                 if constexpr (ROWS_ARE_KEYS)
                 {
                     pack(weights, s);
