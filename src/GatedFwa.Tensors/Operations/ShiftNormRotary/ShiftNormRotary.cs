@@ -46,7 +46,7 @@ public static class ShiftNormRotary
         Tensor? previous)
     {
         layout ??= SequenceLayout.Dense;
-        Segment[] segments = TokenShift.Require(nameof(ShiftNormRotary), x, mix, layout, previous);
+        TokenShift.Require(nameof(ShiftNormRotary), x, mix, layout, previous);
         RmsNormRotary.Require(nameof(ShiftNormRotary), x, weight, firstPositions);
         if (x.Device.IsCpu || !ShiftedRowsCuda.Fits(x))
         {
@@ -54,6 +54,7 @@ public static class ShiftNormRotary
             return RmsNormRotary.Apply(tape, shifted, weight, epsilon, firstPositions, frequencyBase);
         }
 
+        Segment[] segments = layout.Segments(nameof(ShiftNormRotary), x.Shape[0], x.Shape[1]);
         Tensor angles = RotaryTable.Of(tape, x, firstPositions, frequencyBase);
         return ApplyFused(tape, x, mix, weight, new(x, mix, layout, segments, previous, new(weight, angles, epsilon)));
     }

@@ -17,7 +17,8 @@ public static class TokenShift
     public static Tensor Apply(Tape tape, Tensor x, Tensor mix, SequenceLayout? layout = null, Tensor? previous = null)
     {
         layout ??= SequenceLayout.Dense;
-        Segment[] segments = Require(nameof(TokenShift), x, mix, layout, previous);
+        Require(nameof(TokenShift), x, mix, layout, previous);
+        Segment[] segments = layout.Segments(nameof(TokenShift), x.Shape[0], x.Shape[1]);
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
         if (x.Device.IsCpu)
         {
@@ -33,9 +34,8 @@ public static class TokenShift
         return y;
     }
 
-    /// <summary>Refuses what cannot be shifted.</summary>
-    /// <returns>Where sequences lie.</returns>
-    internal static Segment[] Require(string operation, Tensor x, Tensor mix, SequenceLayout layout, Tensor? previous)
+    /// <summary>Refuses what cannot be shifted; whether the layout fits shows when its segments are asked for.</summary>
+    internal static void Require(string operation, Tensor x, Tensor mix, SequenceLayout layout, Tensor? previous)
     {
         Operands.RequireActivations(operation, x, mix, previous);
         if (x.Shape.Rank != 4) throw new OperandException(operation, "x of shape [B, T, H, D]", $"{x.Shape}");
@@ -52,7 +52,6 @@ public static class TokenShift
 
         if (previous is not null && !layout.IsDense)
             throw new OperandException(operation, "a dense layout where a text is continued", "packed or padded rows");
-        return layout.Segments(operation, batch, tokens);
     }
 
     private static void Backward(
