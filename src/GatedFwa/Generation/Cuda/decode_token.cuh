@@ -133,10 +133,27 @@ struct Token
 
         float factors[2] = {1, 1};
 #if NORM
-        // Loops of a known length without branches, so that all is sent for at once.
+        // Loads by themselves: a division has branches, around which loads wait for one another.
+        constexpr int rounds = (QUERY_HEADS * half + threads - 1) / threads, key_rounds = (KEY_HEADS * half + threads - 1) / threads;
+        constexpr int at_once = key_rounds < 4 ? key_rounds : 4;
         float squares[2] = {};
+        const ELEMENT *previous_key = previous_keys + row * key_width;
+        Pair keys_now[at_once], keys_before[at_once];
+        float key_mixes[at_once];
+        const auto load_keys = [&](int done) {
+#pragma unroll
+            for (int r = 0; r < at_once; r++)
+            {
+                const int index = min((done + r) * threads + (int)threadIdx.x, KEY_HEADS * half - 1);
+                keys_now[r] = Pair::of(k, index);
+                if (!SHIFTED) continue;
+                keys_before[r] = Pair::of(previous_key, index);
+                key_mixes[r] = key_mix[index / half];
+            }
+        };
+        load_keys(0);
 #pragma unroll 4
-        for (int round = 0; round < (QUERY_HEADS * half + threads - 1) / threads; round++)
+        for (int round = 0; round < rounds; round++)
         {
             const int i = round * threads + threadIdx.x;
             const bool exists = i < QUERY_HEADS * half;
@@ -145,16 +162,17 @@ struct Token
         }
         if (with_slot)
         {
-            const ELEMENT *previous_key = previous_keys + row * key_width;
-#pragma unroll 4
-            for (int round = 0; round < (KEY_HEADS * half + threads - 1) / threads; round++)
+            for (int done = 0; done < key_rounds; done += at_once)
             {
-                const int i = round * threads + threadIdx.x;
-                const bool exists = i < KEY_HEADS * half;
-                const int index = exists ? i : 0;
-                Pair pair = Pair::of(k, index);
-                if (SHIFTED) pair.shift(key_mix[index / half], Pair::of(previous_key, index));
-                squares[1] += exists ? pair.first * pair.first + pair.second * pair.second : 0.0f;
+                if (done > 0) load_keys(done);
+#pragma unroll
+                for (int r = 0; r < at_once; r++)
+                {
+                    Pair pair = keys_now[r];
+                    if (SHIFTED) pair.shift(key_mixes[r], keys_before[r]);
+                    const bool exists = (done + r) * threads + threadIdx.x < KEY_HEADS * half;
+                    squares[1] += exists ? pair.first * pair.first + pair.second * pair.second : 0.0f;
+                }
             }
         }
 #pragma unroll
