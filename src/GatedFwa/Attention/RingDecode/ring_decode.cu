@@ -60,6 +60,17 @@ struct Reads
         }
     }
 
+    // By the lanes of the first key, in place of what was read of it.
+    __device__ __forceinline__ void put_first(const ELEMENT *row)
+    {
+#pragma unroll
+        for (int p = 0; p < packs_per_lane; p++)
+        {
+            const int feature = (p * key_lanes + (int)threadIdx.x % key_lanes) * pack;
+            if (feature < HEAD_SIZE) words[0][p] = *reinterpret_cast<const uint4 *>(row + feature);
+        }
+    }
+
     __device__ __forceinline__ void values_of(int r, int p, float *values) const
     {
         Pack16<ELEMENT>::load(reinterpret_cast<const ELEMENT *>(&words[r][p]), values);
@@ -133,20 +144,22 @@ ring_decode(const ELEMENT *q,
     // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
     const int key_head = blockIdx.z % key_heads;
     const Token token = {projections, stride, query_norm, key_norm, epsilon, angles, previous_keys, previous_values, bias, decay_epsilon};
-    token.prefetch_parameters<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0);
+    const int first_query = key_head * group + first_in_group;
+    const auto parameters = token.parameters<32 * warps>(row, key_head, first_query, head_count, split == 0);
 #if GATED
     if (first_tile < end_tile)
         for (int h = 0; h < head_count; h++)
             prefetch(alpha + (first_head + h) * capacity + slot_of(first_tile * tile_keys + lane), sizeof(float));
 #endif
     __shared__ float prepared[HEADS][HEAD_SIZE];
+    __shared__ __align__(16) ELEMENT newest_key[HEAD_SIZE];
     __shared__ float scratch[2][warps];
     wait_for_earlier_kernels();
     const int newest_slot = slot_of(0);
-    token.prepare<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0, prepared,
-                              keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
-                              alpha + first_head * capacity + newest_slot, capacity, scratch);
-    if (first_tile == 0 && key_in_read == 0) fetch(keys, 0, 0);
+    token.prepare(parameters, row, key_head, first_query, head_count, split == 0, prepared, newest_key,
+                  keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
+                  alpha + first_head * capacity + newest_slot, capacity, scratch);
+    if (first_tile == 0 && key_in_read == 0) fetched.put_first(newest_key);
 #endif
 
     float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];

@@ -154,12 +154,13 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         [
             KernelDefine.Element(type), Typed("OUTPUT", y.Type), ("ROWS", rows), ("WIDTH", width), ("EPILOGUE", (int)epilogue),
             ("SPLITS", x.Parts?.Splits ?? 0), ("HEAD_SIZE", x.Parts?.HeadSize ?? 0), ("NORM", norm is not null),
+            ("KEPT_WIDTH", memory?.Width ?? 0),
         ];
         KernelArgument[] matrices =
         [
             norm, epsilon, addresses[0], addresses[1], addresses[2], addresses[3], addresses[4],
             ends[0], ends[1], ends[2], ends[3], ends[4], decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
-            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values, memory?.Idle ?? 0,
+            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Keys, memory?.Values, memory?.Idle ?? 0,
         ];
         nint parts = x.Parts?.Outputs ?? 0, stretches = x.Parts?.Stretches ?? 0;
         if (NormedStream.IsFor(rows, type))

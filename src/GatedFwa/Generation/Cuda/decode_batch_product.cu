@@ -36,7 +36,7 @@ constexpr int part_stride = COLUMNS + (COLUMNS / 8 % 2 ? 0 : 8);            // A
 constexpr int tile_bytes = stages * (BLOCK_ROWS + COLUMNS) * chunk * (int)sizeof(ELEMENT);
 constexpr int part_bytes = feature_groups * BLOCK_ROWS * part_stride * (int)sizeof(float);   // In place of the tiles, at the end.
 constexpr int row_lanes = threads / BLOCK_ROWS, lane_squares = (SQUARES + row_lanes - 1) / row_lanes;
-constexpr int lane_kept = 4;                                                // Of the keys and values that are kept.
+constexpr int kept_width = KEPT_WIDTH > 0 ? KEPT_WIDTH : 1, lane_kept = 4;   // Of the keys that are kept; of keys and values.
 constexpr int decay_heads = 4, decay_rows = 2;                              // Of a block, of a warp.
 
 // Where a pack of a chunk lies: packs of one column in eight rows have different banks.
@@ -151,7 +151,7 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
                      const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
                      const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth,
                      int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept,
-                     int kept_stride, int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle,
+                     int kept_stride, ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle,
                      const float *next_norm, ELEMENT *next_x, float *next_squares, const char *ahead_first, int ahead_first_bytes,
                      const char *ahead_second, int ahead_second_bytes, const char *ahead_keys, const char *ahead_values,
                      const int2 *ahead_cursors, int capacity, int key_heads, int key_bytes, int ahead_stretches)
@@ -178,30 +178,35 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
 
     // A thread's pack of a chunk's rows, some of them.
     const int sent_row = threadIdx.x / chunk_packs, sent_pack = threadIdx.x % chunk_packs;
-    constexpr int weight_passes = (COLUMNS + pass_rows - 1) / pass_rows, row_passes = (BLOCK_ROWS + pass_rows - 1) / pass_rows;
-    const ELEMENT *sent_weights[weight_passes];
+    constexpr int weight_passes = (COLUMNS + pass_rows - 1) / pass_rows, row_passes = BLOCK_ROWS / pass_rows;
+    const ELEMENT *sent_weights[weight_passes], *sent_x[row_passes];
 #pragma unroll
-    for (int i = 0; i < weight_passes; i++) sent_weights[i] = weight_row(weights, first_column, min(sent_row + i * pass_rows, COLUMNS - 1));
-    const auto send_weights = [&](int c) {
+    for (int i = 0; i < weight_passes; i++)
+        sent_weights[i] = weight_row(weights, first_column, min(sent_row + i * pass_rows, COLUMNS - 1));
+#pragma unroll
+    for (int i = 0; i < row_passes; i++) sent_x[i] = x + (long long)min(first_row + sent_row + i * pass_rows, ROWS - 1) * WIDTH;
+    // To `tile`, from rows that begin at `source`; zeros past WIDTH and where there is no such row.
+    const auto send = [&](ELEMENT *tile, int row, const ELEMENT *source, int c, bool exists) {
         const int k = c * chunk + sent_pack * pack;
+        const bool is_whole = WIDTH % chunk == 0;
+        copy_async_16(tile + place(row, sent_pack), source + (is_whole ? k : min(k, WIDTH - pack)), exists && (is_whole || k < WIDTH));
+    };
+    const auto send_weights = [&](int c) {
 #pragma unroll
         for (int i = 0; i < weight_passes; i++)
         {
             const int row = sent_row + i * pass_rows;
-            if (row < COLUMNS)
-                copy_async_16(shared_weights + c % stages * (COLUMNS * chunk) + place(row, sent_pack),
-                              sent_weights[i] + min(k, WIDTH - pack), k < WIDTH);
+            if ((i + 1) * pass_rows <= COLUMNS || row < COLUMNS)
+                send(shared_weights + c % stages * (COLUMNS * chunk), row, sent_weights[i], c, true);
         }
     };
     const auto send_x = [&](int c) {
-        const int k = c * chunk + sent_pack * pack;
 #pragma unroll
         for (int i = 0; i < row_passes; i++)
         {
-            const int row = sent_row + i * pass_rows, text = first_row + row;
-            if (row < BLOCK_ROWS)
-                copy_async_16(shared_x + c % stages * (BLOCK_ROWS * chunk) + place(row, sent_pack),
-                              x + (long long)min(text, ROWS - 1) * WIDTH + min(k, WIDTH - pack), text < ROWS && k < WIDTH);
+            const int row = sent_row + i * pass_rows;
+            const bool exists = ROWS % BLOCK_ROWS == 0 || first_row + row < ROWS;
+            send(shared_x + c % stages * (BLOCK_ROWS * chunk), row, sent_x[i], c, exists);
         }
     };
 #pragma unroll
@@ -211,6 +216,10 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
 #pragma unroll
     for (int p = 0; p < lane_columns; p++)
         next_norms[p] = next_x ? next_norm[min(first_column + p * 32 + lane, columns - 1)] : 0.0f;
+#elif EPILOGUE == 2
+    const Ahead ahead = {{ahead_first, ahead_second}, {ahead_first_bytes, ahead_second_bytes}, ahead_keys, ahead_values, ahead_cursors,
+                         capacity, key_heads, key_bytes, ahead_stretches};
+    const Errand errand(ahead, ROWS, threads);
 #endif
 
     wait_for_earlier_kernels();
@@ -254,23 +263,14 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
             stays[j] = stays_at(i);
         }
     }
-    const Ahead ahead = {{ahead_first, ahead_second}, {ahead_first_bytes, ahead_second_bytes}, ahead_keys, ahead_values, ahead_cursors,
-                         capacity, key_heads, key_bytes, ahead_stretches};
-    ahead.bring(ROWS, first_kept, all_threads);
+    errand.run();
 #endif
 #if NORM
-    {
-        const int row = threadIdx.x / row_lanes, part = threadIdx.x % row_lanes;
-        float squares[lane_squares], sum = 0;
+    float squares[lane_squares];   // Of a row, every row_lanes-th part.
+    const int square_row = threadIdx.x / row_lanes, square_part = threadIdx.x % row_lanes;
 #pragma unroll
-        for (int i = 0; i < lane_squares; i++)
-            squares[i] = square_parts[min(i * row_lanes + part, SQUARES - 1) * ROWS + min(first_row + row, ROWS - 1)];
-#pragma unroll
-        for (int i = 0; i < lane_squares; i++) sum += i * row_lanes + part < SQUARES ? squares[i] : 0.0f;
-#pragma unroll
-        for (int step = row_lanes / 2; step > 0; step >>= 1) sum += __shfl_xor_sync(all_lanes, sum, step);
-        if (part == 0) scales[row] = 1.f / sqrtf(sum / WIDTH + epsilon);
-    }
+    for (int i = 0; i < lane_squares; i++)
+        squares[i] = square_parts[min(i * row_lanes + square_part, SQUARES - 1) * ROWS + min(first_row + square_row, ROWS - 1)];
 #endif
 
     float sums[row_tiles][column_tiles][4] = {};
@@ -306,6 +306,14 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
         }
     }
 
+#if NORM
+    float row_squares = 0;
+#pragma unroll
+    for (int i = 0; i < lane_squares; i++) row_squares += i * row_lanes + square_part < SQUARES ? squares[i] : 0.0f;
+#pragma unroll
+    for (int step = row_lanes / 2; step > 0; step >>= 1) row_squares += __shfl_xor_sync(all_lanes, row_squares, step);
+    if (square_part == 0) scales[square_row] = 1.f / sqrtf(row_squares / WIDTH + epsilon);
+#endif
     __syncthreads();   // Where chunks lay come the sums of each group of features.
     {
         const int g = lane / 4, t = lane % 4;
@@ -330,7 +338,9 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
     for (int j = 0; j < warp_rows; j++)
     {
         const int row = j * warps + warp, text = first_row + row;
+#if EPILOGUE == 1
         float square = 0;
+#endif
 #pragma unroll
         for (int p = 0; p < lane_columns; p++)
         {

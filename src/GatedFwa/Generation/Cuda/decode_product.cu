@@ -29,6 +29,7 @@ constexpr int least_blocks = ELEMENT_BYTES == 4 ? 1 : ROWS > 8 ? 2 : 3;   // Of 
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
 constexpr int dot_rows = 8;                        // Of x, that one warp multiplies with a row of a decay's weights.
 constexpr int line = 128 / sizeof(float);          // Of memory, in floats.
+constexpr int kept_width = KEPT_WIDTH > 0 ? KEPT_WIDTH : 1;
 constexpr int outputs = (ROWS * output_columns + threads - 1) / threads; // Of a thread.
 
 // The row of a block's tile that a lane reads; past the end the last, which nobody writes.
@@ -155,7 +156,7 @@ extern "C" __global__ void __launch_bounds__(threads, least_blocks)
 decode_product(const INPUT *x, const float *partial, const Stretch *stretches, const float *norm, float epsilon, const ELEMENT *first,
                const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second,
                int end_third, int end_fourth, int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride,
-               const float *kept, int kept_stride, int kept_width, ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle)
+               const float *kept, int kept_stride, ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]

@@ -10,9 +10,14 @@ struct Weights
     __device__ __forceinline__ const ELEMENT *row(int n) const
     {
         n = min(n, ends[4] - 1);
+        const ELEMENT *matrix = first[0];
+        int begin = 0;
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            if (n < ends[i]) return first[i] + (long long)(n - (i ? ends[i - 1] : 0)) * WIDTH;
-        return first[4] + (long long)(n - ends[3]) * WIDTH;
+        {
+            matrix = n < ends[i] ? matrix : first[i + 1];
+            begin = n < ends[i] ? begin : ends[i];
+        }
+        return matrix + (long long)(n - begin) * WIDTH;
     }
 };
