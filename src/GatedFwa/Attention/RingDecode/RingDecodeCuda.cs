@@ -35,9 +35,6 @@ internal static class RingDecodeCuda
     /// <summary>Blocks of few warps that keep a multiprocessor's memory requests coming.</summary>
     private const int BlocksPerMultiprocessor = 4;
 
-    /// <summary>Turns of keys or values that are on their way to the second-level cache before a warp asks for them.</summary>
-    private const int TurnsAhead = 1, ManyTurnsAhead = 1;
-
     /// <summary>Decay, highest score and sum of weights of a part.</summary>
     private const int StretchBytes = 16;
 
@@ -118,7 +115,7 @@ internal static class RingDecodeCuda
             KernelDefine[] defines =
             [
                 KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
-                ("WARPS", _warps), ("STREAMS", _isMany), ("AHEAD", _isMany ? ManyTurnsAhead : TurnsAhead), .. queryDefines,
+                ("WARPS", _warps), ("STREAMS", _isMany), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
             RingCursor first = _ring.Cursors[0];
