@@ -1,5 +1,5 @@
-// What the kernels after the next will read, brought to the second-level cache while memory has little to do: up to two weights, and what the
-// warps of the next layer's attention begin with.
+// What the kernels that follow will read, brought to the second-level cache while memory has little to do: up to two weights, and what
+// the warps of the next layer's attention begin with.
 #pragma once
 #include "programmatic.cuh"
 #include "ring_walk.cuh"
