@@ -61,8 +61,10 @@ internal static class RingDecodeCuda
         /// <param name="ring">The ring.</param>
         /// <param name="positions">The most that it will hold.</param>
         /// <param name="joins">Whether <see cref="Launch"/> gives a result; else it may leave <see cref="Parts"/>.</param>
-        /// <param name="isMany">Whether the texts are many, so that caches cannot hold what is read of them, and kernels with much shared
-        /// memory come before and after.</param>
+        /// <param name="isMany">
+        /// Whether the texts are many, so that caches cannot hold what is read of them, and kernels with much shared memory come before
+        /// and after.
+        /// </param>
         public Plan(CudaDevice device, KeyValueRing ring, int positions, bool joins, bool isMany = false)
         {
             (_device, _ring, _isMany) = (device, ring, isMany);
