@@ -47,8 +47,10 @@ public readonly struct CounterRandom(ulong seed)
         return (float)(radius * Math.Cos(angle));
     }
 
-    /// <summary>Many at once, the same bits as from <see cref="Normal"/>: vectors compute them to more digits than a float has, and
-    /// those few are asked for one by one of which that leaves open which float is nearest.</summary>
+    /// <summary>
+    /// Many at once, the same bits as from <see cref="Normal"/>: vectors compute them to more digits than a float has. Where those digits
+    /// leave open which float is nearest, which is rare, <see cref="Normal"/> is asked.
+    /// </summary>
     /// <param name="first">The position of the first.</param>
     /// <param name="normals">Receives them.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -52,7 +52,8 @@ public sealed class CounterRandomTests
         var random = new CounterRandom(6);
         var normals = new float[count];
         random.Normals(first, normals);
-        for (int i = 0; i < count; i++) Assert.Equal(BitConverter.SingleToUInt32Bits(random.Normal(first + i)), BitConverter.SingleToUInt32Bits(normals[i]));
+        for (int i = 0; i < count; i++)
+            Assert.Equal(BitConverter.SingleToUInt32Bits(random.Normal(first + i)), BitConverter.SingleToUInt32Bits(normals[i]));
     }
 
     [Fact]

@@ -137,7 +137,8 @@ internal sealed class TrainCommand
             return task;
         }
 
-        DocumentSplit split = TrainingText.Read(options.Data, options.Seed, meanwhile: CheckMemory); // Opens the GPU, which takes a while, too.
+        // The check opens the GPU, which takes a while, too.
+        DocumentSplit split = TrainingText.Read(options.Data, options.Seed, meanwhile: CheckMemory);
         Console.Error.WriteLine(Model(model));
         return split;
     }

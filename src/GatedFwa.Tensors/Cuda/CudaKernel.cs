@@ -8,9 +8,13 @@ namespace GatedFwa.Tensors.Cuda;
 /// <param name="SharedBytes">Dynamic shared memory of a block.</param>
 /// <param name="BlocksY">Blocks along y.</param>
 /// <param name="BlocksZ">Blocks along z.</param>
-/// <param name="Overlaps">May begin while the kernel before it runs; then it waits for that kernel itself (<c>programmatic.cuh</c>).</param>
-/// <param name="MostShared">Multiprocessors have as much shared memory as they can, whatever this kernel needs. They are divided anew
-/// only when nothing runs there: kernels that want to overlap agree.</param>
+/// <param name="Overlaps">
+/// May begin while the kernel before it runs; then it waits for that kernel itself (<c>programmatic.cuh</c>).
+/// </param>
+/// <param name="MostShared">
+/// Multiprocessors have as much shared memory as they can, whatever this kernel needs. They are divided anew only when nothing runs
+/// there: kernels that want to overlap agree.
+/// </param>
 internal readonly record struct LaunchShape(
     int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false, bool MostShared = false);
 
@@ -43,13 +47,15 @@ internal sealed unsafe class CudaKernel
         _device.Activate();
         if (shape.SharedBytes > _sharedBytes)
         {
-            Check(cuFuncSetAttribute(_function, MaxDynamicSharedMemory, shape.SharedBytes), $"Asking for {shape.SharedBytes} bytes of shared memory for {_name}");
+            Check(
+                cuFuncSetAttribute(_function, MaxDynamicSharedMemory, shape.SharedBytes),
+                $"Asking for {shape.SharedBytes} bytes of shared memory for {_name}");
             _sharedBytes = shape.SharedBytes;
         }
 
         if (shape.MostShared && !_hasMostShared)
         {
-            Check(cuFuncSetAttribute(_function, PreferredSharedMemoryCarveout, 100), $"Asking for much shared memory for {_name}");
+            Check(cuFuncSetAttribute(_function, PreferredSharedMemoryCarveout, 100), $"Asking for the most shared memory for {_name}");
             _hasMostShared = true;
         }
 

@@ -35,7 +35,12 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
 
     // What only Hopper has is in sm_90a; no other architecture runs that.
     private string[] Options() =>
-        [$"--gpu-architecture=sm_{device.Architecture}{(device.Architecture == 90 ? "a" : "")}", "--std=c++17", "--device-as-default-execution-space", "-lineinfo"];
+    [
+        $"--gpu-architecture=sm_{device.Architecture}{(device.Architecture == 90 ? "a" : "")}",
+        "--std=c++17",
+        "--device-as-default-execution-space",
+        "-lineinfo",
+    ];
 
     private nint Load(KernelSource source, string[] options)
     {
@@ -43,7 +48,13 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
         string text = Text(source.Owner.Assembly, source.File);
         byte[] image = CubinCache.GetOrAdd(Hash(text, headers, options), () => Nvrtc.Compile(source.File, text, headers, options));
         nint module;
-        fixed (byte* bytes = image) Check(cuModuleLoadData(&module, bytes), $"Loading {source.File} for sm_{device.Architecture} (is the driver older than NVRTC?)");
+        fixed (byte* bytes = image)
+        {
+            Check(
+                cuModuleLoadData(&module, bytes),
+                $"Loading {source.File} for sm_{device.Architecture} (is the driver older than NVRTC?)");
+        }
+
         return module;
     }
 

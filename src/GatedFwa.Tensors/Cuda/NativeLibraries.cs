@@ -80,7 +80,8 @@ internal static class NativeLibraries
         string names = string.Join(" or ", FileNames(library));
         string searched = $"searched: {string.Join(", ", ["the loader's path", .. folders.Where(Directory.Exists)])}";
         return library == Driver
-            ? $"There is no NVIDIA driver here ({names} was not found); install it, or leave --device out to compute on the CPU ({searched})."
+            ? $"There is no NVIDIA driver here ({names} was not found); " +
+              $"install it, or leave --device out to compute on the CPU ({searched})."
             : $"The CUDA toolkit's {names} was not found; install it or name its folder in {PathVariable} ({searched}).";
     }
 

@@ -8,7 +8,7 @@ namespace GatedFwa.Tensors.Memory;
 /// </summary>
 internal sealed unsafe class CpuStorage : Storage, IDisposable
 {
-    private const long PageBytes = 2 << 20; // The largest that the system hands out, whole to whoever touches it first.
+    private const long PageBytes = 2 << 20; // The largest that the system hands out; whoever touches it first clears all of it.
 
     private readonly CpuMemory _pool;
 
@@ -23,13 +23,15 @@ internal sealed unsafe class CpuStorage : Storage, IDisposable
 
     internal float* Floats => (float*)Pointer;
 
-    internal override void CopyFromHost(ReadOnlySpan<byte> source, long start) => source.CopyTo(new Span<byte>(Pointer + start, source.Length));
+    internal override void CopyFromHost(ReadOnlySpan<byte> source, long start) =>
+        source.CopyTo(new Span<byte>(Pointer + start, source.Length));
 
     internal override void CopyToHost(Span<byte> destination, long start) =>
         new ReadOnlySpan<byte>(Pointer + start, destination.Length).CopyTo(destination);
 
     internal override void CopyFrom(Storage source) => NativeMemory.Copy(((CpuStorage)source).Pointer, Pointer, (nuint)Bytes);
 
+    // By all threads: in memory that is touched for the first time the system clears each page before this does.
     internal override void Clear() => WorkerPool.Shared.For((int)((Bytes + PageBytes - 1) / PageBytes), page =>
     {
         long start = page * PageBytes;

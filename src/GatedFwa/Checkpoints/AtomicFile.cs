@@ -14,7 +14,7 @@ internal static class AtomicFile
     // errno ENOSPC and EDQUOT, and the Windows codes for a full disk: what IOException.HResult carries.
     private static readonly int[] DiskFull = [28, 122, unchecked((int)0x80070070), unchecked((int)0x80070027)];
 
-    // What .NET tells without a code of the system's: here, that it cannot take the room.
+    // What .NET gives an exception without a code of the system's: here, that it cannot take the room.
     private const int NoCode = unchecked((int)0x80131620);
 
     /// <summary>Replaces a file, or makes it.</summary>
@@ -139,7 +139,8 @@ internal static class AtomicFile
         {
             IOException when DiskFull.Contains(cause.HResult) => Full(path, cause),
             DirectoryNotFoundException => new($"{name} cannot be written because its folder does not exist; make the folder first.", cause),
-            UnauthorizedAccessException => new($"{name} cannot be written because its folder is read-only for you; write elsewhere.", cause),
+            UnauthorizedAccessException =>
+                new($"{name} cannot be written because its folder is read-only for you; write elsewhere.", cause),
             _ => new($"{name} cannot be written; write elsewhere (the system says: {cause.Message})", cause),
         };
     }

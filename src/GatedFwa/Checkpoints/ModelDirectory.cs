@@ -28,7 +28,9 @@ public static class ModelDirectory
     /// <summary>Writes a model. Each file is replaced in one step, the parameters last.</summary>
     /// <param name="path">The folder; made where it does not exist.</param>
     /// <param name="model">The model.</param>
-    /// <param name="tokenizer">Its tokenizer; null for a model whose tokens are not text, which then cannot be loaded as one of text.</param>
+    /// <param name="tokenizer">
+    /// Its tokenizer; null for a model whose tokens are not text, which then cannot be loaded as one of text.
+    /// </param>
     /// <exception cref="InputException">A file cannot be written.</exception>
     public static void Save(string path, LanguageModel model, ByteTokenizer? tokenizer)
     {

@@ -12,7 +12,7 @@ internal sealed class TransformerBlock(ModelConfig config, ParameterSet paramete
     private readonly Parameter? _feedForwardNorm = config.FeedForwardWidth > 0 ? parameters["feed_forward_norm.weight"] : null;
     private readonly FeedForwardLayer? _feedForward = config.FeedForwardWidth > 0 ? new(parameters.In("feed_forward")) : null;
 
-    /// <summary>[B, T, C] → [B, T, C].</summary>
+    /// <summary>The stream after this block, whose last branch is still to be added.</summary>
     public ResidualStream Apply(Tape tape, ResidualStream stream, ForwardPass pass)
     {
         Tensor attended = _attention.Apply(tape, stream.Norm(tape, _attentionNorm, config.NormEpsilon, out Tensor x), pass);

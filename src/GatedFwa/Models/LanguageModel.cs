@@ -44,7 +44,11 @@ public sealed partial class LanguageModel : IDisposable
         Device = device;
         Activations = activations ?? DefaultActivations(device);
         if (Activations == DType.I32 || (device.IsCpu && Activations != DType.F32))
-            throw new InputException($"A model on {device} cannot compute in {Activations}; use {(device.IsCpu ? "F32" : "BF16, F16 or F32")}.");
+        {
+            string types = device.IsCpu ? "F32" : "BF16, F16 or F32";
+            throw new InputException($"A model on {device} cannot compute in {Activations}; use {types}.");
+        }
+
         _memory = new ParameterMemory([.. ParameterPlan.Of(config)], device);
         var byName = new ParameterSet(Parameters);
         _embedding = byName["embedding.weight"];

@@ -143,7 +143,8 @@ public sealed class TapeTests : TensorTest
         Tensor sum = Add.Apply(tape, a, b);
         tape.Backward(Add.Apply(tape, product, sum), tape.Own(Tensor.From([10f, 20f], [2])));
         Assert.Equal([10f, 20f], tape.Gradient(b)!.ToArray());
-        float[] ofProduct = Differentiated.Run([10f, 20f], (t, inputs) => SwiGlu.Apply(t, inputs[0], inputs[0]), ([1f, 2f], [2])).Gradients[0];
+        float[] ofProduct =
+            Differentiated.Run([10f, 20f], (t, inputs) => SwiGlu.Apply(t, inputs[0], inputs[0]), ([1f, 2f], [2])).Gradients[0];
         Assert.Equal([10f + ofProduct[0], 20f + ofProduct[1]], tape.Gradient(a)!.ToArray());
     }
 

@@ -98,8 +98,10 @@ public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(b
     public void The_prefix_agrees_with_the_golden_file()
     {
         using Golden golden = Golden.Open("gate_basic");
-        using DecayGatePrefix prefix = DecayGatePrefix.Empty(golden.Shape("x")[0], golden.Shape("x")[1], golden.Shape("alpha")[2], Backend.Device);
-        RunGolden(golden, (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix));
+        using DecayGatePrefix prefix = DecayGatePrefix.Empty(
+            golden.Shape("x")[0], golden.Shape("x")[1], golden.Shape("alpha")[2], Backend.Device);
+        RunGolden(
+            golden, (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix));
         ErrorNorm.Require(prefix.ToDecay(SequenceLayout.Dense), Samples.Widen(golden.Floats("u")), Backend.Forward(5e-6));
     }
 
@@ -162,7 +164,11 @@ public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(b
         for (int t = 0; t < Tokens; t++)
         {
             for (int head = 0; head < Heads; head++)
-                expected[(t * Heads) + head] = (t is 0 or 1 or 70 or 128 ? 0 : expected[((t - 1) * Heads) + head]) - Math.Min(DecayGatePrefix.MostDecay(Backend.Activations), alpha[(t * Heads) + head]);
+            {
+                double before = t is 0 or 1 or 70 or 128 ? 0 : expected[((t - 1) * Heads) + head];
+                expected[(t * Heads) + head] =
+                    before - Math.Min(DecayGatePrefix.MostDecay(Backend.Activations), alpha[(t * Heads) + head]);
+            }
         }
 
         ErrorNorm.Require(u, expected, 1e-6);
@@ -309,7 +315,8 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
         Operand.Parameter(golden.Floats("gate_bias"), golden.Shape("gate_bias")),
         Operand.Parameter(golden.Floats("amplitude_weight"), golden.Shape("amplitude_weight")));
 
-    private protected sealed record Case(Shape Shape, float[] X, float[] GateWeight, float[] GateBias, float[] AmplitudeWeight, float[] Dalpha)
+    private protected sealed record Case(
+        Shape Shape, float[] X, float[] GateWeight, float[] GateBias, float[] AmplitudeWeight, float[] Dalpha)
     {
         public int Heads => GateBias.Length;
 

@@ -38,7 +38,9 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     [Theory]
     [MemberData(nameof(Grid))]
     public void Follows_the_reference(int tokens, int window, int headSize, int heads, int keyHeads) =>
-        Random(new GatedWindowShape(tokens < 1000 ? 2 : 1, tokens, tokens, heads, keyHeads, headSize), new AttentionOptions { Window = window }).FollowsTheReference();
+        Random(
+            new GatedWindowShape(tokens < 1000 ? 2 : 1, tokens, tokens, heads, keyHeads, headSize),
+            new AttentionOptions { Window = window }).FollowsTheReference();
 
     [Theory]
     [InlineData(8)]

@@ -75,7 +75,11 @@ public sealed class ParameterTests : TensorTest
     public void Weight_decay_spares_norms_biases_gates_and_an_untied_embedding()
     {
         bool Decays(ModelConfig config, string name) => ParameterPlan.Of(config).Single(spec => spec.Name == name).Decays;
-        string[] spared = ["norm.weight", "layers.0.attention_norm.weight", "layers.0.attention.gate.bias", "layers.0.attention.gate.weight", "layers.0.attention.key_shift.weight"];
+        string[] spared =
+        [
+            "norm.weight", "layers.0.attention_norm.weight", "layers.0.attention.gate.bias", "layers.0.attention.gate.weight",
+            "layers.0.attention.key_shift.weight",
+        ];
         Assert.All(spared, name => Assert.False(Decays(TinyModels.GatedFwa, name)));
         Assert.True(Decays(TinyModels.GatedFwa, "layers.0.attention.query.weight"));
         Assert.True(Decays(TinyModels.GatedFwa, "embedding.weight"));
@@ -102,7 +106,8 @@ public sealed class ParameterTests : TensorTest
     [Fact]
     public void Weights_depend_on_the_seed_and_the_name_alone()
     {
-        Dictionary<string, float[]> all = Values(TinyModels.GatedFwa, 1), bare = Values(TinyModels.All["bare"], 1), other = Values(TinyModels.GatedFwa, 2);
+        Dictionary<string, float[]> all = Values(TinyModels.GatedFwa, 1), bare = Values(TinyModels.All["bare"], 1);
+        Dictionary<string, float[]> other = Values(TinyModels.GatedFwa, 2);
         foreach (string name in bare.Keys.Intersect(all.Keys)) Assert.Equal(all[name], bare[name]);
         Assert.NotEqual(all["embedding.weight"], other["embedding.weight"]);
         Assert.NotEqual(all["layers.0.attention.query.weight"], all["layers.1.attention.query.weight"]);

@@ -48,7 +48,8 @@ public sealed class ResumeTests : TensorTest
 
         // The order in which the first checkpoint makes its files and every other replaces them, but for the two that never
         // change; each is one rename of what was written beside.
-        string[] order = ["training_state.safetensors", "config.json", "tokenizer.json", "model.safetensors", "training_state.json", "loss.svg"];
+        string[] order =
+            ["training_state.safetensors", "config.json", "tokenizer.json", "model.safetensors", "training_state.json", "loss.svg"];
         Assert.Equal(
             order.Append("metrics.jsonl").Order(),
             Directory.GetFiles(_folder["run"]).Select(file => Path.GetFileName(file)).Order());
@@ -150,7 +151,8 @@ public sealed class ResumeTests : TensorTest
     {
         Uninterrupted();
         TrainerOptions options = TinyRun.Options(_folder["whole"]);
-        string Refusal(Models.ModelConfig model, TrainerOptions asked, DocumentSplit data) => Assert.Throws<InputException>(() => Trainer.Resume(model, asked, data).Dispose()).Message;
+        string Refusal(Models.ModelConfig model, TrainerOptions asked, DocumentSplit data) =>
+            Assert.Throws<InputException>(() => Trainer.Resume(model, asked, data).Dispose()).Message;
         Assert.Contains(
             "learning_rate 0.01, not 0.02;",
             Refusal(TinyRun.Model, options with { LearningRate = 0.02 }, TinyRun.Data),

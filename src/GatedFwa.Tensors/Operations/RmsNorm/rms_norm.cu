@@ -1,6 +1,6 @@
 // y = x · scale ∘ weight, scale = 1/√(mean(x²) + ε). A row stays in registers: memory is read once, forwards and backwards. The next row
-// of a warp (of a block, where a row is wide) is on its way meanwhile. Rows of x and of its gradient begin x_stride elements apart: they
-// may be columns of a wider matrix.
+// of a warp (of a block, where a row is wide) is on its way meanwhile, where AHEAD says that it has room. Rows of x and of its gradient
+// begin x_stride elements apart: they may be columns of a wider matrix.
 // Where it ROTATES the heads of y, of HEAD_SIZE, are then turned as rotary.cu turns them, angles [tokens, HEAD_SIZE] being its table.
 #include "norm_row.cuh"
 

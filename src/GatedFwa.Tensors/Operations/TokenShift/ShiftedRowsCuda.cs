@@ -68,7 +68,8 @@ internal sealed class ShiftedRowsCuda
         Kernel("shifted_rows_backward").Launch(
             new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(2)),
             _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
-            _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens, dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix, parts,
+            _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens,
+            dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix, parts,
             _rows, _tokens, run, _norm?.Epsilon ?? 0, _x.RowStride(_width), _mix.RowStride(_heads));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, blocks, _width, dweight, storeDweight);
     }

@@ -10,17 +10,18 @@ namespace GatedFwa.Attention;
 /// </summary>
 /// <remarks>
 /// Products of bfloat16 would round the weights to 8 bits, and a decay off by that share of itself is off at every key. There the
-/// weights are two parts, rounded and remainder, and both meet x as it is read.
+/// weights are two parts, rounded and remainder. The gate's own kernel adds up what both give as it reads x; a library's product leaves
+/// [N, 2 · 2H], one part behind the other, for the kernel that comes next to add up.
 /// </remarks>
 internal static class DecayGateCuda
 {
-    private const int TilePositions = TwoLevelPrefix.ChunkPositions;
-    private const int TileHeads = 16;
-    private const int Threads = 256;
+    // Of decay_gate_project.cu: features of a stage, and tokens of a block, a thread each.
+    private const int ProjectFeatures = 64, MostProjectStages = 4, ProjectTokens = 128, ManyProjectTokens = 256;
 
-    // Of decay_gate_project.cu, and of decay_gate_products in decay_gate_gradient.cu.
-    private const int ProjectFeatures = 64, MostProjectStages = 4;
+    // Of decay_gate_products and decay_gate_sum in decay_gate_gradient.cu.
     private const int ProductFeatures = 128, ProductTokens = 32, ProductThreads = 128, ProductStages = 4, ProductBlocks = 4;
+    private const int SumThreads = 256;
+
     private const int MostHeads = 32, RowPadding = 8;
 
     private static readonly KernelSource Source = new(typeof(DecayGateCuda), "decay_gate.cu");
@@ -40,10 +41,12 @@ internal static class DecayGateCuda
             return parts;
         }
 
-        // Tiles of 256 tokens halve what is read of the weights, where there are enough of them and room for each.
+        // Tiles of many tokens halve what is read of the weights, where there are enough of them and room for each.
         int StageBytes(int tile) => (ProjectFeatures + RowPadding) * ((tile * x.Type.Bytes()) + (2 * heads * sizeof(float)));
-        bool isMany = tokens > 128 * x.Cuda.Multiprocessors && MostProjectStages * StageBytes(256) <= x.Cuda.MaxSharedBytes;
-        int tile = isMany ? 256 : 128, stages = Math.Min(MostProjectStages, x.Cuda.MaxSharedBytes / StageBytes(tile));
+        bool isMany = tokens > ProjectTokens * x.Cuda.Multiprocessors &&
+            MostProjectStages * StageBytes(ManyProjectTokens) <= x.Cuda.MaxSharedBytes;
+        int tile = isMany ? ManyProjectTokens : ProjectTokens;
+        int stages = Math.Min(MostProjectStages, x.Cuda.MaxSharedBytes / StageBytes(tile));
         Tensor projections = Tensor.Empty([tokens, 2 * heads], DType.F32, x.Device);
         CudaKernel project = x.Cuda.Kernel(
             ProjectSource,
@@ -73,9 +76,9 @@ internal static class DecayGateCuda
     public static void Forward(DType features, Tensor projections, Tensor gateBias, float epsilon, Tensor alpha, DecayGatePrefix? prefix)
     {
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
-        var shape = new LaunchShape(Tiles(positions), Threads, BlocksY: HeadTiles(heads), BlocksZ: batch, Overlaps: true);
         Kernel(projections, "decay_gate_forward", Lanes(heads), features, heads).Launch(
-            shape, projections, gateBias, epsilon, alpha, prefix?.Local, prefix?.Totals, positions, heads);
+            CudaDecayPrefix.Blocks(positions, heads, batch, overlaps: true),
+            projections, gateBias, epsilon, alpha, prefix?.Local, prefix?.Totals, positions, heads);
     }
 
     /// <summary>Stores the gradient of the projections; the weights' and x's are left to whoever has made those.</summary>
@@ -148,7 +151,7 @@ internal static class DecayGateCuda
         CudaStorage biasSums = dalpha.Cuda.Memory.Rent((long)Tiles(tokens) * heads * sizeof(float));
         int lanes = Lanes(heads | dprojections.RowStride(2 * heads) | (dprojections.Part?.First ?? 0));
         Kernel(projections, "decay_gate_backward", lanes, dprojections.Type, heads).Launch(
-            new LaunchShape(Tiles(tokens), Threads, BlocksY: HeadTiles(heads)),
+            CudaDecayPrefix.Blocks(tokens, heads),
             projections, gateBias, epsilon, dalpha, dprojections.Origin, dprojections.RowStride(2 * heads), biasSums, tokens, heads);
         return biasSums;
     }
@@ -201,6 +204,14 @@ internal static class DecayGateCuda
     }
 
     /// <summary>The gradients of weights and bias from what blocks have left side by side.</summary>
+    /// <param name="parts">F32 [count, 2H, C], or none.</param>
+    /// <param name="count">The parts.</param>
+    /// <param name="weight">[H, C].</param>
+    /// <param name="biasSums">F32 [tiles, H].</param>
+    /// <param name="tiles">Tiles of tokens.</param>
+    /// <param name="gate">F32 [H, C].</param>
+    /// <param name="amplitude">F32 [H, C].</param>
+    /// <param name="bias">F32 [H].</param>
     private static void Sum(
         CudaStorage? parts,
         int count,
@@ -215,7 +226,7 @@ internal static class DecayGateCuda
         int blocks = RowLaunch.Quotient(elements, 32 * lanes) + (bias.Tensor is null ? 0 : heads);
         int stores = (gate.IsFresh ? 1 : 0) + (amplitude.IsFresh ? 2 : 0) + (bias.IsFresh ? 4 : 0);
         biasSums.Cuda.Kernel(GradientSource, "decay_gate_sum", ("LANES", lanes)).Launch(
-            new LaunchShape(blocks, Threads, Overlaps: true),
+            new LaunchShape(blocks, SumThreads, Overlaps: true),
             parts,
             count,
             elements,
@@ -228,9 +239,8 @@ internal static class DecayGateCuda
             stores);
     }
 
-    private static int Tiles(int positions) => (positions + TilePositions - 1) / TilePositions;
-
-    private static int HeadTiles(int heads) => (heads + TileHeads - 1) / TileHeads;
+    /// <summary>Tiles of tokens that each leave a sum of the bias's gradient.</summary>
+    private static int Tiles(int tokens) => RowLaunch.Quotient(tokens, TwoLevelPrefix.ChunkPositions);
 
     /// <summary>Heads in one access of a thread: four where rows of heads begin at multiples of four.</summary>
     private static int Lanes(int heads) => heads % 4 == 0 ? 4 : 1;

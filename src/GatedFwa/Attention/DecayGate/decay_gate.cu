@@ -2,38 +2,33 @@
 // where asked for, its two-level prefix; one kernel writes the gradient of the projections. Projections are [tokens, PARTS, 2 heads]:
 // h without its bias, then the amplitude's pre-activation, so that what a block reads and what it writes are both one stretch. Where a
 // library has multiplied factors of bf16 there are two parts to add up: what the weights rounded to bf16 give, and what the remainders
-// give. LANES heads, 1 or 4, are one access of a thread.
+// give.
+//
+// Defines: ELEMENT (of the gradient of the projections), PARTS (1 or 2), LANES (heads that are one access of a thread: 4, or 1 where
+// their number is no multiple of it), MOST_DECAY.
 #include "decay_chunk.cuh"
+#include "packs.cuh"
 #include "programmatic.cuh"
 
-__device__ __forceinline__ void load_heads(const float *source, float *values)
+__device__ __forceinline__ void load_projections(const float *source, int heads, float (&values)[LANES])
 {
-    if constexpr (LANES == 4)
-        Pack16<float>::load(source, values);
-    else
-        values[0] = *source;
-}
-
-__device__ __forceinline__ void load_projections(const float *source, int heads, float *values)
-{
-    load_heads(source, values);
+    load(source, values);
     if constexpr (PARTS == 2)
     {
         float remainders[LANES];
-        load_heads(source + 2 * heads, remainders);
+        load(source + 2 * heads, remainders);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++) values[lane] += remainders[lane];
     }
 }
 
-template <class E> __device__ __forceinline__ void store_heads(const float *values, E *target)
+// Four heads of 16 bits are one access, too, of 8 bytes.
+template <class E> __device__ __forceinline__ void store_heads(const float (&values)[LANES], E *target)
 {
-    if constexpr (LANES == 1)
-        *target = from_float<E>(values[0]);
-    else if constexpr (sizeof(E) == 4)
-        Pack16<E>::store(values, target);
-    else
+    if constexpr (LANES == 4 && sizeof(E) == 2)
         *reinterpret_cast<uint2 *>(target) = make_uint2(pack2<E>(values[0], values[1]), pack2<E>(values[2], values[3]));
+    else
+        store(values, target);
 }
 
 // The amplitude 1 + ELU(a), without the detour over e^a - 1: small ones keep their relative precision.
@@ -59,7 +54,7 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
         float h[LANES], a[LANES], b[LANES], decay[LANES];
         load_projections(z, heads, h);
         load_projections(z + heads, heads, a);
-        load_heads(bias + chunk.first_head + head, b);
+        load(bias + chunk.first_head + head, b);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++)
         {
@@ -67,7 +62,7 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
             decay[lane] = softplus(-beta * (h[lane] + b[lane])) / (beta + epsilon);
             tile[head + lane][t] = decay_in_sum(decay[lane]);
         }
-        store_heads(decay, alpha + token * heads + chunk.first_head + head);
+        store(decay, alpha + token * heads + chunk.first_head + head);
     }
 
     if (!local) return;
@@ -75,9 +70,9 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
     chunk.write_sums<false>(tile, nullptr, local, totals);
 }
 
-// dh = -G beta/(beta+eps) sigmoid(-beta h); dbeta = -G [h sigmoid(-beta h) + alpha] / (beta+eps); beta's slope is 1 above 0, e^a
-// below. Tokens of dprojections begin `stride` elements apart. bias_sums [tiles, heads]: the sum of each tile's dh, from float. Blocks:
-// 64 tokens, 16 heads.
+// From G, the gradient of alpha: dh = -G beta/(beta+eps) sigmoid(-beta h); dbeta = -G [h sigmoid(-beta h) + alpha] / (beta+eps); beta's
+// slope is 1 above 0, e^a below. Tokens of dprojections begin `stride` elements apart. bias_sums [tiles, heads]: the sum of each tile's
+// dh, from float. Blocks: 64 tokens, 16 heads.
 extern "C" __global__ void __launch_bounds__(tile_threads)
 decay_gate_backward(const float *projections, const float *bias, float epsilon, const float *dalpha, ELEMENT *dprojections, int stride,
                     float *bias_sums, int tokens, int heads)
@@ -95,8 +90,8 @@ decay_gate_backward(const float *projections, const float *bias, float epsilon, 
         float h[LANES], a[LANES], b[LANES], upstream[LANES], dh[LANES], da[LANES];
         load_projections(z, heads, h);
         load_projections(z + heads, heads, a);
-        load_heads(bias + first_head + head, b);
-        load_heads(dalpha + token * heads + first_head + head, upstream);
+        load(bias + first_head + head, b);
+        load(dalpha + token * heads + first_head + head, upstream);
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++)
         {

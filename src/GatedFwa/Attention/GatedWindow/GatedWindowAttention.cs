@@ -50,7 +50,15 @@ public static unsafe partial class GatedWindowAttention
 
     // The next two are all that knows of devices.
     private static DecayGatePrefix? Forward(
-        GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, Tensor o, Tensor lse, Tape? keeper)
+        GatedWindowProblem problem,
+        Tensor q,
+        Tensor k,
+        Tensor v,
+        Tensor? alpha,
+        DecayGatePrefix? prefix,
+        Tensor o,
+        Tensor lse,
+        Tape? keeper)
     {
         if (!q.Device.IsCpu) return GatedWindowCuda.Forward(problem, q, k, v, alpha, prefix, o, lse, keeper);
         GatedWindowCpu.Forward(

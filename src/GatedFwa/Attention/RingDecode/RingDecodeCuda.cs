@@ -35,9 +35,6 @@ internal static class RingDecodeCuda
     /// <summary>Blocks of few warps that keep a multiprocessor's memory requests coming.</summary>
     private const int BlocksPerMultiprocessor = 4;
 
-    /// <summary>Turns of keys or values that are on their way to the second-level cache before a warp asks for them.</summary>
-    private const int TurnsAhead = 1, ManyTurnsAhead = 1;
-
     /// <summary>Decay, highest score and sum of weights of a part.</summary>
     private const int StretchBytes = 16;
 
@@ -64,8 +61,10 @@ internal static class RingDecodeCuda
         /// <param name="ring">The ring.</param>
         /// <param name="positions">The most that it will hold.</param>
         /// <param name="joins">Whether <see cref="Launch"/> gives a result; else it may leave <see cref="Parts"/>.</param>
-        /// <param name="isMany">Whether the texts are many, so that caches cannot hold what is read of them, and kernels with much shared
-        /// memory come before and after.</param>
+        /// <param name="isMany">
+        /// Whether the texts are many, so that caches cannot hold what is read of them, and kernels with much shared memory come before
+        /// and after.
+        /// </param>
         public Plan(CudaDevice device, KeyValueRing ring, int positions, bool joins, bool isMany = false)
         {
             (_device, _ring, _isMany) = (device, ring, isMany);
@@ -118,7 +117,7 @@ internal static class RingDecodeCuda
             KernelDefine[] defines =
             [
                 KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
-                ("WARPS", _warps), ("STREAMS", _isMany), ("AHEAD", _isMany ? ManyTurnsAhead : TurnsAhead), .. queryDefines,
+                ("WARPS", _warps), ("STREAMS", _isMany), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
             RingCursor first = _ring.Cursors[0];

@@ -128,8 +128,8 @@ ring_decode(const ELEMENT *q,
     const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = tiles_of_stretch(count, splits * warps);
     const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
     const auto slot_of = [&](int age) { return slot_of_age(age, next, count, capacity); };   // Those past the oldest weigh nothing.
-    // Keys and values of a tile come by turns, AHEAD turns before they are read to the second-level cache, where all warps' together
-    // must stay until then.
+    // A tile's keys and values are sent for by turns, never both ahead: all warps' tiles together would not stay in the second-level
+    // cache until they are read.
     const auto prefetch_tile = [&](const ELEMENT *source, int tile) {
         if (tile < end_tile) prefetch(source + (long long)slot_of(tile * tile_keys + lane) * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
     };
@@ -138,8 +138,7 @@ ring_decode(const ELEMENT *q,
         fetched.load(source, [&](int read) { return slot_of(tile * tile_keys + (first_read + read) * keys_per_read + key_in_read); });
     };
     if (first_tile < end_tile) fetch(keys, first_tile, 0);
-#pragma unroll
-    for (int turn = 1; turn <= AHEAD; turn++) prefetch_tile(turn % 2 ? values : keys, first_tile + turn / 2);
+    prefetch_tile(values, first_tile);
 #if PREPARES
     // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
     const int key_head = blockIdx.z % key_heads;
@@ -241,7 +240,7 @@ ring_decode(const ELEMENT *q,
         }
 
         fetch(values, tile, 0);
-        prefetch_tile((1 + AHEAD) % 2 ? values : keys, tile + (1 + AHEAD) / 2);
+        prefetch_tile(keys, tile + 1);
         float rescale[HEADS];
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
@@ -299,7 +298,7 @@ ring_decode(const ELEMENT *q,
             for (int i = 0; i < lane_features; i++) sum_o[h][i] = fmaf(sum_o[h][i], rescale[h], tile_o[h][i]);
         }
         if (tile + 1 < end_tile) fetch(keys, tile + 1, 0);
-        prefetch_tile(AHEAD % 2 ? values : keys, tile + 1 + AHEAD / 2);
+        prefetch_tile(values, tile + 1);
     }
 
 #pragma unroll

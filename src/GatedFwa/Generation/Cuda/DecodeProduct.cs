@@ -23,7 +23,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
 
     private const int Warps = 8, TileColumns = 8, MostWeights = 5, DotRows = 8;
 
-    /// <summary>Columns from which on blocks of more than a few rows have four tiles, so that x is read less often.</summary>
+    /// <summary>Columns from which on blocks of more than a few rows, of floats, have four tiles, so that x is read less often.</summary>
     private const int ManyColumns = 2048;
 
     /// <summary>Features that a warp reads at a time of a row.</summary>
@@ -204,8 +204,10 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             new(normed?.Values.Address ?? x.Address, normed?.Values.Type ?? x.Type, x.Address, null, normed);
     }
 
-    /// <summary>The residual stream with the factors of a norm, rounded, and the sums of its squares: from the kernel that wrote it last for
-    /// the product that reads it next. For many texts and weights of 16 bits.</summary>
+    /// <summary>
+    /// The residual stream with the factors of a norm, rounded, and the sums of its squares: from the kernel that wrote it last for the
+    /// product that reads it next. For many texts and weights of 16 bits.
+    /// </summary>
     /// <param name="Values">[B, C] in the weights' type.</param>
     /// <param name="Squares">F32 [parts, B].</param>
     internal sealed record NormedStream(Tensor Values, Tensor Squares) : IDisposable
@@ -236,9 +238,9 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="Idle">Address of int32 [B]: not 0 for texts whose token before stays.</param>
     internal sealed record KeptToken(nint Projections, int Stride, int Width, Tensor Keys, Tensor Values, nint Idle);
 
-    /// <summary>What kernels after the next will read (<c>decode_ahead.cuh</c>).</summary>
-    /// <param name="Next">Weights.</param>
-    /// <param name="AfterNext">Weights.</param>
+    /// <summary>What the kernels that follow will read (<c>decode_ahead.cuh</c>).</summary>
+    /// <param name="Next">The next kernel's weights.</param>
+    /// <param name="AfterNext">Those of the one after it.</param>
     /// <param name="Keys">Address of a ring's keys, or 0.</param>
     /// <param name="Values">Address of its values.</param>
     /// <param name="Cursors">Address of each text's (next slot, count).</param>

@@ -2,8 +2,10 @@ using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Generation;
 
-/// <summary>How a product of many texts is dealt to blocks (<c>decode_batch_product.cu</c>): so that all of them run at once, and none
-/// has to read much of x, which is only there when the kernel before has ended.</summary>
+/// <summary>
+/// How a product of many texts is dealt to blocks (<c>decode_batch_product.cu</c>): so that all of them run at once, and none has to read
+/// much of x, which is only there when the kernel before has ended.
+/// </summary>
 /// <param name="Rows">Texts of a block.</param>
 /// <param name="Columns">Rows of weights of a block.</param>
 /// <param name="ColumnGroups">Among how many groups of warps the columns are dealt; a group's warps share the features.</param>
@@ -16,8 +18,10 @@ internal readonly record struct DecodeTile(int Rows, int Columns, int ColumnGrou
     /// <summary>Features from which on a block has fewer texts, so that the next kernel's weights find room beside it.</summary>
     private const int ManyFeatures = 1024;
 
-    /// <summary>Chunks of many features in shared memory at once: so many that the kernels before and after, which keep all they
-    /// read, find room beside it.</summary>
+    /// <summary>
+    /// Chunks of many features in shared memory at once: so many that the kernels before and after, which keep all they read, find room
+    /// beside it.
+    /// </summary>
     private const int MostStages = 4;
 
     /// <summary>Beyond these columns, the sums of a warp take too many registers.</summary>
@@ -26,7 +30,9 @@ internal readonly record struct DecodeTile(int Rows, int Columns, int ColumnGrou
     /// <summary>Of a decay's weights, for the blocks that multiply by these.</summary>
     private const int DecayHeads = 4, DecayRows = 16;
 
-    /// <summary>Dynamic shared memory: the tiles, in whose place come the sums of each group of features, and a factor of each row.</summary>
+    /// <summary>
+    /// Dynamic shared memory: the tiles, in whose place come the sums of each group of features, and a factor of each row.
+    /// </summary>
     public int SharedBytes =>
         Math.Max(Stages * StageBytes, Warps / ColumnGroups * Rows * (Columns + TileColumns) * sizeof(float)) + (Rows * sizeof(float));
 

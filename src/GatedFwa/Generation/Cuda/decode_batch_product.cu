@@ -11,6 +11,7 @@
 // comes after is sent for: memory has little to do from here to the next layer's attention.
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself.
 #include "decode_ahead.cuh"
+#include "decode_kept.cuh"
 #include "decode_weights.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
@@ -144,8 +145,8 @@ __device__ __forceinline__ void decays(const float *x, const float *norm, float 
 }
 
 // y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any, of `stream` and `norm` in float.
-// `kept`, if any: rows of kept_width keys and as many values, but for texts that are `idle`. `next_x`, if any, and `next_squares`
-// [blocks of columns, ROWS] are for a NORM. Blocks: those of rows are neighbours, so that they share their columns' weights.
+// `kept` and what follows are of a KeptToken. `next_x`, if any, and `next_squares` [blocks of columns, ROWS] are for a NORM. Those of
+// `ahead` and what follows are of an Ahead. Blocks: those of rows are neighbours, so that they share their columns' weights.
 extern "C" __global__ void __launch_bounds__(threads, least_blocks)
 decode_batch_product(const ELEMENT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
                      const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third,
@@ -242,25 +243,18 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
             before[j][p] = y[(long long)row * stride + n];
         }
 #elif EPILOGUE == 2
-    const int first_kept = blockIdx.x * threads + threadIdx.x, all_threads = gridDim.x * threads;
-    const int kept_end = kept ? 2 * ROWS * kept_width : 0;
+    const KeptToken token = {kept, kept_stride, kept_width, previous_keys, previous_values, idle};
+    const int first_kept = blockIdx.x * threads + threadIdx.x, all_threads = gridDim.x * threads, kept_end = token.count();
     float keeps[lane_kept];
     bool stays[lane_kept];
-    const auto kept_at = [&](int i) { return kept[(long long)(i / (2 * kept_width)) * kept_stride + i % (2 * kept_width)]; };
-    const auto stays_at = [&](int i) { return idle[i / (2 * kept_width)] != 0; };
-    const auto keep = [&](int i, float value) {
-        const int row = i / (2 * kept_width), column = i % (2 * kept_width);
-        ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
-        target[(long long)row * kept_width + column] = from_float<ELEMENT>(value);
-    };
     if (kept)
     {
 #pragma unroll
         for (int j = 0; j < lane_kept; j++)
         {
             const int i = min(first_kept + j * all_threads, kept_end - 1);
-            keeps[j] = kept_at(i);
-            stays[j] = stays_at(i);
+            keeps[j] = token.read(i);
+            stays[j] = token.stays(i);
         }
     }
     errand.run();
@@ -371,9 +365,9 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
     for (int j = 0; j < lane_kept; j++)
     {
         const int i = first_kept + j * all_threads;
-        if (i < kept_end && !stays[j]) keep(i, keeps[j]);
+        if (i < kept_end && !stays[j]) token.write(i, keeps[j]);
     }
     for (int i = first_kept + lane_kept * all_threads; i < kept_end; i += all_threads)
-        if (!stays_at(i)) keep(i, kept_at(i));
+        if (!token.stays(i)) token.write(i, token.read(i));
 #endif
 }

@@ -8,6 +8,7 @@
 // along with it the layer's keys and values, which its attention has read by then, become those of the token before.
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself, in shared memory.
 // More than 16 rows come in float only; decode_batch_product.cu is for those of 16 bits.
+#include "decode_kept.cuh"
 #include "decode_weights.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
@@ -150,8 +151,8 @@ __device__ __forceinline__ void decay_rows(const float *x, const float *norm, fl
     }
 }
 
-// y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
-// keys and as many values, but for texts that are `idle`.
+// y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept` and what follows are of a
+// KeptToken.
 extern "C" __global__ void __launch_bounds__(threads, least_blocks)
 decode_product(const INPUT *x, const float *partial, const Stretch *stretches, const float *norm, float epsilon, const ELEMENT *first,
                const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second,
@@ -189,9 +190,8 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
 #if EPILOGUE == 1
     float before[outputs];
 #elif EPILOGUE == 2
-    const int first_kept = blockIdx.x * threads + threadIdx.x, kept_end = kept ? 2 * ROWS * kept_width : 0;
-    const auto kept_at = [&](int i) { return kept[(long long)(i / (2 * kept_width)) * kept_stride + i % (2 * kept_width)]; };
-    const auto stays_at = [&](int i) { return idle[i / (2 * kept_width)] != 0; };
+    const KeptToken token = {kept, kept_stride, kept_width, previous_keys, previous_values, idle};
+    const int first_kept = blockIdx.x * threads + threadIdx.x, kept_end = token.count();
     float keeps;
     bool stays;
 #endif
@@ -223,8 +223,8 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
                 before[j] = i < ROWS * output_columns && n < columns ? y[(long long)(i / output_columns) * stride + n] : 0.0f;
             }
 #elif EPILOGUE == 2
-            keeps = first_kept < kept_end ? kept_at(first_kept) : 0.0f;
-            stays = first_kept < kept_end && stays_at(first_kept);
+            keeps = first_kept < kept_end ? token.read(first_kept) : 0.0f;
+            stays = first_kept < kept_end && token.stays(first_kept);
 #endif
 #if SPLITS
             ELEMENT *joined = reinterpret_cast<ELEMENT *>(parts);   // Nobody has sums yet.
@@ -361,10 +361,8 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
 #if EPILOGUE == 2
     for (int i = first_kept; i < kept_end; i += gridDim.x * threads)
     {
-        if (i == first_kept ? stays : stays_at(i)) continue;
-        const int row = i / (2 * kept_width), column = i % (2 * kept_width);
-        ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
-        target[(long long)row * kept_width + column] = from_float<ELEMENT>(i == first_kept ? keeps : kept_at(i));
+        if (i == first_kept ? stays : token.stays(i)) continue;
+        token.write(i, i == first_kept ? keeps : token.read(i));
     }
 #endif
 }

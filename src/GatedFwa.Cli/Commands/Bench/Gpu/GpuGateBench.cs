@@ -14,7 +14,8 @@ internal sealed class GpuGateBench : IGpuBenchmark
     public string Name => "gate";
 
     public string Explanation =>
-        $"The gate operator in bfloat16, T {Tokens:N0}, C {Width}, H {Heads}; its limit is copying GPU memory with as many bytes read and written. " +
+        $"The gate operator in bfloat16, T {Tokens:N0}, C {Width}, H {Heads}; " +
+        "its limit is copying GPU memory with as many bytes read and written. " +
         "Gate on / off: attention forward + backward, B4 H16 T8192, each pair of samples one after the other.";
 
     public IEnumerable<Row> Measure(GpuClock gpu)
@@ -27,7 +28,8 @@ internal sealed class GpuGateBench : IGpuBenchmark
     {
         Device device = gpu.Device;
         using Tensor x = RandomTensor.Normal([1, Tokens, Width], seed: 1, device, DType.BF16);
-        using Tensor gateWeight = RandomTensor.Normal([Heads, Width], seed: 2, device), gateBias = RandomTensor.Normal([Heads], seed: 3, device);
+        using Tensor gateWeight = RandomTensor.Normal([Heads, Width], seed: 2, device);
+        using Tensor gateBias = RandomTensor.Normal([Heads], seed: 3, device);
         using Tensor amplitudeWeight = RandomTensor.Normal([Heads, Width], seed: 4, device);
         using Tensor dalpha = RandomTensor.Normal([1, Tokens, Heads], seed: 5, device);
         // x is read, α written; then x, two pre-activations and dα are read, dx is written.
@@ -49,7 +51,8 @@ internal sealed class GpuGateBench : IGpuBenchmark
                 for (int i = done; i < Math.Min(repeats, done + TapesAtOnce); i++)
                 {
                     var tape = new Tape();
-                    Tensor alpha = DecayGate.Apply(tape, tape.Watch(x), tape.Watch(gateWeight), tape.Watch(gateBias), tape.Watch(amplitudeWeight));
+                    Tensor alpha = DecayGate.Apply(
+                        tape, tape.Watch(x), tape.Watch(gateWeight), tape.Watch(gateBias), tape.Watch(amplitudeWeight));
                     recorded.Add((tape, alpha));
                 }
 
@@ -75,7 +78,8 @@ internal sealed class GpuGateBench : IGpuBenchmark
 
     private static Row OnAgainstOff(GpuClock gpu, int headSize, int window)
     {
-        using AttentionRun on = GpuAttentionBench.Run(gpu, headSize, window, gated: true), off = GpuAttentionBench.Run(gpu, headSize, window, gated: false);
+        using AttentionRun on = GpuAttentionBench.Run(gpu, headSize, window, gated: true);
+        using AttentionRun off = GpuAttentionBench.Run(gpu, headSize, window, gated: false);
         Func<int, double> runOn = gpu.Repeating(on.RunForwardAndBackward), runOff = gpu.Repeating(off.RunForwardAndBackward);
         runOn(PairRepeats);
         runOff(PairRepeats);

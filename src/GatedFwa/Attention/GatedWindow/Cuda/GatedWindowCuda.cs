@@ -14,7 +14,8 @@ internal static class GatedWindowCuda
 
     private const int Threads = 256, Warp = 32;
 
-    // Of attention_gradient.cu. A warp reads what all runs before its own leave behind, so that longer texts have longer ones.
+    // Of attention_gradient.cu: positions of a step, heads of a block, bytes of a SegmentedSum. A warp reads what all runs before its own
+    // leave behind, so that longer texts have longer ones.
     private const int RunStep = 256, MostRuns = 256, RunHeads = 8, CrossingBytes = 16;
 
     // Rows of o whose loads are on the way at once, in output_dot_gradient.cu.
@@ -81,19 +82,23 @@ internal static class GatedWindowCuda
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);
         // In 16 bits the rows' sums have gone into δ.
-        using CudaStorage? rows = gradients.Dalpha.Tensor is null || q.Type != DType.F32 ? null : device.Memory.Rent(shape.LseCount * sumBytes);
+        bool wantsRows = gradients.Dalpha.Tensor is not null && q.Type == DType.F32;
+        using CudaStorage? rows = wantsRows ? device.Memory.Rent(shape.LseCount * sumBytes) : null;
         MultiplyOutput(o, outputGradient, delta, shape);
         var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
         if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
-        else if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
+        else if (IsForHopper(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
         if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
     }
 
+    private static bool IsForHopper(CudaDevice device, GatedWindowProblem problem, DType type) =>
+        !IsPortableForced && GatedWindowHopper.Takes(device, problem, type);
+
     private static void Attend(
         GatedWindowProblem problem, CudaSegments segments, Tensor q, Tensor k, Tensor v, CudaDecayPrefix? prefix, Tensor o, Tensor lse)
     {
-        if (!IsPortableForced && GatedWindowHopper.Takes(q.Cuda, problem, q.Type))
+        if (IsForHopper(q.Cuda, problem, q.Type))
         {
             GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
             return;
@@ -115,12 +120,19 @@ internal static class GatedWindowCuda
 
     /// <summary>dα from the sums of dS over queries and over keys.</summary>
     private static void FinishDecayGradient(
-        GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage? rows, GradientTarget dalpha, CudaDevice device)
+        GatedWindowProblem problem,
+        CudaSegments segments,
+        DType type,
+        CudaStorage columns,
+        CudaStorage? rows,
+        GradientTarget dalpha,
+        CudaDevice device)
     {
         GatedWindowShape shape = problem.Shape;
         int steps = RowLaunch.Quotient(shape.Positions, MostRuns * RunStep), runs = RowLaunch.Quotient(shape.Positions, steps * RunStep);
         using CudaStorage crossing = device.Memory.Rent((long)runs * shape.Batch * shape.Heads * CrossingBytes);
-        var launch = new LaunchShape(runs, Threads, BlocksY: RowLaunch.Quotient(shape.Heads, RunHeads), BlocksZ: shape.Batch, Overlaps: true);
+        var launch = new LaunchShape(
+            runs, Threads, BlocksY: RowLaunch.Quotient(shape.Heads, RunHeads), BlocksZ: shape.Batch, Overlaps: true);
         CudaKernel Kernel(string function) => device.Kernel(
             GradientSource, function, ("SUM", type == DType.F32 ? "double" : "float"), ("QUAD", shape.Heads % 4 == 0 ? 4 : 1));
         Kernel("decay_gradient_runs").Launch(

@@ -42,15 +42,22 @@ internal static class GatedWindowHopper
     /// <param name="o">[B, T, H, D].</param>
     /// <param name="lse">F32 [B, H, T].</param>
     public static void Forward(
-        GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, (CudaStorage Local, CudaStorage Totals)? prefix, CudaStorage? segmentStarts, Tensor o, Tensor lse)
+        GatedWindowProblem problem,
+        Tensor q,
+        Tensor k,
+        Tensor v,
+        (CudaStorage Local, CudaStorage Totals)? prefix,
+        CudaStorage? segmentStarts,
+        Tensor o,
+        Tensor lse)
     {
         GatedWindowShape shape = problem.Shape;
         CudaDevice device = q.Cuda;
-        int panels = (shape.HeadSize + Panel - 1) / Panel;
+        int panels = Tiles(shape.HeadSize, Panel);
         // Small heads leave registers for a third warpgroup, whose softmax fills gaps of the others.
         (int groups, int stages) = panels == 1 ? (3, 4) : (2, 2);
         int queryRows = groups * GroupRows;
-        int tilesPerSequence = (shape.Tokens + queryRows - 1) / queryRows;
+        int tilesPerSequence = Tiles(shape.Tokens, queryRows);
         int tiles = checked(tilesPerSequence * shape.Batch * shape.Heads);
         CudaKernel kernel = device.Kernel(
             ForwardSource,
@@ -62,7 +69,11 @@ internal static class GatedWindowHopper
             ("HAS_GATE", prefix is not null),
             ("HAS_SEGMENTS", segmentStarts is not null));
         kernel.Launch(
-            new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages), Overlaps: true),
+            new LaunchShape(
+                Math.Min(tiles, device.Multiprocessors),
+                (groups + 1) * GroupThreads,
+                SharedBytes(panels, groups, stages),
+                Overlaps: true),
             Boxes(q, GroupRows),
             Boxes(k, KeyRows),
             Boxes(v, KeyRows),
@@ -92,7 +103,8 @@ internal static class GatedWindowHopper
         CudaDevice device = operands.Q.Cuda;
         int rows = GroupRows * BackwardGroups(Tiles(shape.HeadSize, Panel), rowsAreKeys: false);
         int tilesPerSequence = Tiles(shape.Tokens, rows), tiles = tilesPerSequence * shape.Batch * shape.Heads;
-        using CudaStorage sums = device.Memory.Rent(shape.LseCount * sizeof(float)), sizes = device.Memory.Rent(shape.LseCount * sizeof(float));
+        using CudaStorage sums = device.Memory.Rent(shape.LseCount * sizeof(float));
+        using CudaStorage sizes = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage repeat = device.Memory.Rent((long)tiles * sizeof(int));
         using var dq = new Replaced(operands.Gradients.Dq, operands.Q);
         using var dk = new Replaced(operands.Gradients.Dk, operands.K);
@@ -151,13 +163,16 @@ internal static class GatedWindowHopper
     private static int LightTiles(GatedWindowProblem problem, int rows, int tilesPerSequence) =>
         problem.Window >= problem.Shape.Positions ? 0 : Math.Min(Tiles(problem.Window, rows), tilesPerSequence);
 
-    /// <summary>Warpgroups that compute a tile backwards: where only one gradient of a small head is kept, there are registers for a third.</summary>
+    /// <summary>
+    /// Warpgroups that compute a tile backwards: where only one gradient of a small head is kept, there are registers for a third.
+    /// </summary>
     private static int BackwardGroups(int panels, bool rowsAreKeys) => panels == 1 && !rowsAreKeys ? 3 : 2;
 
     /// <summary>A gradient that the kernels write whole: the accumulator itself, or one that is added to it afterwards.</summary>
     private sealed class Replaced(GradientTarget target, Tensor input) : IDisposable
     {
-        private readonly Tensor? _own = target is { Tensor: not null, IsFresh: true } ? null : Tensor.Empty(input.Shape, input.Type, input.Device);
+        private readonly Tensor? _own =
+            target is { Tensor: not null, IsFresh: true } ? null : Tensor.Empty(input.Shape, input.Type, input.Device);
 
         public Tensor Tensor => _own ?? target.Tensor!;
 
@@ -173,7 +188,8 @@ internal static class GatedWindowHopper
     private sealed record BackwardPass(
         TensorMap X, TensorMap Y, TensorMap ColumnX, TensorMap ColumnY, TensorMap Dx, TensorMap Dy, CudaStorage? Sums, CudaStorage? Sizes)
     {
-        public void Launch(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands, bool rowsAreKeys, CudaStorage? repeat)
+        public void Launch(
+            GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands, bool rowsAreKeys, CudaStorage? repeat)
         {
             GatedWindowShape shape = problem.Shape;
             CudaDevice device = operands.Q.Cuda;
@@ -194,7 +210,10 @@ internal static class GatedWindowHopper
                 ("HAS_SEGMENTS", segments.Starts is not null));
             kernel.Launch(
                 new LaunchShape(
-                    Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages, rowsAreKeys), Overlaps: true),
+                    Math.Min(tiles, device.Multiprocessors),
+                    (groups + 1) * GroupThreads,
+                    SharedBytes(panels, groups, stages, rowsAreKeys),
+                    Overlaps: true),
                 X,
                 Y,
                 ColumnX,
@@ -228,9 +247,9 @@ internal static class GatedWindowHopper
             const int RowBytes = 128, BarrierBytes = 8;
             int block = GroupRows * panels * RowBytes, rows = groups * GroupRows;
             int tiles = (2 * RowBuffers * groups * block) + (2 * stages * block);
-            int columnStarts = 2 * stages * GroupRows;
-            int rowStarts = rows + (rowsAreKeys ? 2 : rows); // two instead of one: barriers lie at multiples of eight bytes
-            return tiles + ((columnStarts + rowStarts) * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
+            int columnTerms = 2 * stages * GroupRows;
+            int rowTerms = rows + (rowsAreKeys ? 2 : rows); // two instead of one: barriers lie at multiples of eight bytes
+            return tiles + ((columnTerms + rowTerms) * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
         }
     }
 }

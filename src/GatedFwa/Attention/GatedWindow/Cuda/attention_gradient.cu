@@ -4,6 +4,7 @@
 // QUAD (heads of dalpha that are one access of a thread: 4, or 1 where their number is no multiple of it).
 #include "packs.cuh"
 #include "programmatic.cuh"
+#include "segmented_sum.cuh"
 #include "warp.cuh"
 
 // dalpha_s = -C(s), C(s) the sum of dS_ij over j < s <= i: what the keys before s have given out less what the queries before s
@@ -17,30 +18,19 @@ constexpr int per_lane = 8, stretch = 32 * per_lane, block_heads = 8, threads = 
 // 260: four heads further is sixteen banks further, so the sixteen positions and two quads of a warp meet in no bank.
 constexpr int tile_stride = stretch + 4;
 
-struct Crossing
-{
-    double sum;
-    int restarts; // a segment begins inside: nothing before it counts
-};
-
-__device__ __forceinline__ Crossing operator+(Crossing before, Crossing next)
-{
-    return {next.restarts ? next.sum : before.sum + next.sum, before.restarts | next.restarts};
-}
-
 // Of all lanes before this one, and of the whole warp.
-__device__ __forceinline__ Crossing before_this_lane(Crossing own, Crossing &all)
+__device__ __forceinline__ SegmentedSum before_this_lane(SegmentedSum own, SegmentedSum &all)
 {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int step = 1; step < 32; step <<= 1)
     {
-        const Crossing before = {__shfl_up_sync(all_lanes, own.sum, step), __shfl_up_sync(all_lanes, own.restarts, step)};
+        const SegmentedSum before = {__shfl_up_sync(all_lanes, own.value, step), __shfl_up_sync(all_lanes, own.restarts, step)};
         if (lane >= step) own = before + own;
     }
-    all = {__shfl_sync(all_lanes, own.sum, 31), __shfl_sync(all_lanes, own.restarts, 31)};
-    const Crossing before = {__shfl_up_sync(all_lanes, own.sum, 1), __shfl_up_sync(all_lanes, own.restarts, 1)};
-    return lane > 0 ? before : Crossing{0, 0};
+    all = {__shfl_sync(all_lanes, own.value, 31), __shfl_sync(all_lanes, own.restarts, 31)};
+    const SegmentedSum before = {__shfl_up_sync(all_lanes, own.value, 1), __shfl_up_sync(all_lanes, own.restarts, 1)};
+    return lane > 0 ? before : SegmentedSum{0, 0};
 }
 
 // The first `count` of a lane's neighbours; 16 bytes at a time where rows begin on 16 bytes.
@@ -65,7 +55,7 @@ struct Positions
     double sums[per_lane];
     unsigned restarts; // a bit for each: a segment begins there, or it is padding
 
-    __device__ __forceinline__ Crossing at(int i) const { return {sums[i], (int)(restarts >> i & 1)}; }
+    __device__ __forceinline__ SegmentedSum at(int i) const { return {sums[i], (int)(restarts >> i & 1)}; }
 };
 
 struct Sums
@@ -96,9 +86,9 @@ struct Sums
         return own;
     }
 
-    __device__ __forceinline__ Crossing over(const Positions &own) const
+    __device__ __forceinline__ SegmentedSum over(const Positions &own) const
     {
-        Crossing sum = {0, 0};
+        SegmentedSum sum = {0, 0};
 #pragma unroll
         for (int i = 0; i < per_lane; i++) sum = sum + own.at(i);
         return sum;
@@ -107,7 +97,7 @@ struct Sums
 
 // runs [B, H, runs], each of `steps` stretches. Blocks: run, eight heads, batch.
 extern "C" __global__ void __launch_bounds__(threads) decay_gradient_runs(
-    const SUM *columns, const SUM *rows, const int *segment_start, Crossing *runs, int steps, int tokens, int positions, int heads)
+    const SUM *columns, const SUM *rows, const int *segment_start, SegmentedSum *runs, int steps, int tokens, int positions, int heads)
 {
     wait_for_earlier_kernels();
     let_next_kernel_begin(); // which reads what this reads
@@ -115,20 +105,19 @@ extern "C" __global__ void __launch_bounds__(threads) decay_gradient_runs(
     const int lane = threadIdx.x % 32, head = blockIdx.y * block_heads + threadIdx.x / 32;
     if (head >= heads) return;
     const int first = blockIdx.x * steps * stretch + lane * per_lane;
-    Crossing sum = {0, 0};
+    SegmentedSum sum = {0, 0};
     for (int step = 0; step < steps; step++)
     {
-        Crossing all;
+        SegmentedSum all;
         before_this_lane(sums.over(sums.from(blockIdx.z, head, first + step * stretch)), all);
         sum = sum + all;
     }
     if (lane == 0) runs[((long long)blockIdx.z * heads + head) * gridDim.x + blockIdx.x] = sum;
 }
 
-// dalpha [B, S, H]. Follows decay_gradient_runs and may overlap it: what that reads,
-// this may read at once.
+// dalpha [B, S, H]. Follows decay_gradient_runs and may overlap it: what that reads, this may read at once.
 extern "C" __global__ void __launch_bounds__(threads) decay_gradient(
-    const SUM *columns, const SUM *rows, const int *segment_start, const Crossing *runs, float *dalpha, int add, int steps,
+    const SUM *columns, const SUM *rows, const int *segment_start, const SegmentedSum *runs, float *dalpha, int add, int steps,
     int tokens, int positions, int heads)
 {
     __shared__ __align__(16) float tile[block_heads][tile_stride];
@@ -143,10 +132,10 @@ extern "C" __global__ void __launch_bounds__(threads) decay_gradient(
 
     wait_for_earlier_kernels();
     // Each lane some of the runs before, in order; then the lanes in order.
-    Crossing carry = {0, 0};
+    SegmentedSum carry = {0, 0};
     if (takes_part)
     {
-        const Crossing *mine = runs + ((long long)blockIdx.z * heads + head) * gridDim.x;
+        const SegmentedSum *mine = runs + ((long long)blockIdx.z * heads + head) * gridDim.x;
         const int before = blockIdx.x, each = (before + 31) / 32;
         for (int i = lane * each; i < min((lane + 1) * each, before); i++) carry = carry + mine[i];
         before_this_lane(carry, carry);
@@ -156,15 +145,15 @@ extern "C" __global__ void __launch_bounds__(threads) decay_gradient(
     {
         if (takes_part)
         {
-            Crossing all;
-            Crossing crossing = carry + before_this_lane(sums.over(own), all);
+            SegmentedSum all;
+            SegmentedSum crossing = carry + before_this_lane(sums.over(own), all);
             carry = carry + all;
             float gradients[per_lane];
 #pragma unroll
             for (int i = 0; i < per_lane; i++)
             {
                 // Nothing crosses a segment's first position.
-                gradients[i] = own.at(i).restarts ? 0 : (float)(0 - crossing.sum);
+                gradients[i] = own.at(i).restarts ? 0 : (float)(0 - crossing.value);
                 crossing = crossing + own.at(i);
             }
 #pragma unroll

@@ -1,4 +1,6 @@
-// Sums over the two-level prefix of the decay, never over more than a window and a tile.
+// The two-level prefix of the decay: sums inside chunks of 64 positions, and the totals of chunks. A reader adds totals only of the
+// chunks between two positions, so that position 1,000,000 is as exact as position 100. decay_chunk.cuh writes the prefix,
+// decay_bias.cuh reads it in two floats a number, and Hopper's kernels in one.
 #pragma once
 
 constexpr int chunk_positions = 64;

@@ -1,14 +1,16 @@
-// The two-level prefix of the decay: sums inside chunks of 64 positions and the totals of chunks. A reader adds totals of the
-// chunks between two positions only, so that position 1,000,000 is as exact as position 100. Each number is two floats: the second,
-// what the first rounds off, lies a whole array behind.
+// How the two-level prefix of the decay (chunk_totals.cuh) is written. Each number is two floats: the second, what the first rounds
+// off, lies a whole array behind.
 //
 // A block of 256 threads has a chunk of 16 heads. It reads alpha, whose heads are neighbours, into a tile and writes sums, whose
 // positions are: both in whole sectors.
+//
+// Defines: MOST_DECAY.
 #pragma once
+#include "chunk_totals.cuh"
 #include "elements.cuh"
+#include "segmented_sum.cuh"
 #include "warp.cuh"
 
-constexpr int chunk_positions = 64;
 constexpr int tile_heads = 16;
 constexpr int tile_threads = 256;
 constexpr int lanes_per_head = tile_threads / tile_heads;
@@ -26,17 +28,6 @@ __device__ __forceinline__ void split(double x, float &high, float &low)
 {
     high = (float)x;
     low = (float)(x - high);
-}
-
-struct DecaySum
-{
-    double value;
-    int restarts; // a segment begins inside: nothing before it counts
-};
-
-__device__ __forceinline__ DecaySum operator+(DecaySum before, DecaySum next)
-{
-    return {next.restarts ? next.value : before.value + next.value, before.restarts | next.restarts};
 }
 
 // Which chunk a block has: blocks are chunk, 16 heads, batch.
@@ -59,12 +50,12 @@ struct DecayChunk
     {
         // 16 lanes a head, four positions a lane, in double: a strong decay early in a chunk must not blur the weak ones after it.
         const int head = threadIdx.x / lanes_per_head, lane = threadIdx.x % lanes_per_head, first = lane * positions_per_lane;
-        DecaySum sums[positions_per_lane], before = {0, 0};
+        SegmentedSum sums[positions_per_lane], before = {0, 0};
 #pragma unroll
         for (int i = 0; i < positions_per_lane; i++)
         {
             const int t = first + i;
-            DecaySum own = {0, 0};
+            SegmentedSum own = {0, 0};
             if (head < head_count && t < count) own.value = tile[head][t];
             if (segmented && t < count)
                 own.restarts = segment_start[(long long)blockIdx.z * positions + start + t] >= start + t;
@@ -73,7 +64,7 @@ struct DecayChunk
 #pragma unroll
         for (int step = 1; step < lanes_per_head; step <<= 1)
         {
-            const DecaySum other = up<segmented>(before, step);
+            const SegmentedSum other = up<segmented>(before, step);
             if (lane >= step) before = other + before;
         }
         const double total = __shfl_sync(all_lanes, before.value, lanes_per_head - 1, lanes_per_head);
@@ -113,9 +104,9 @@ struct DecayChunk
     }
 
   private:
-    template <bool segmented> static __device__ __forceinline__ DecaySum up(DecaySum sum, int lanes)
+    template <bool segmented> static __device__ __forceinline__ SegmentedSum up(SegmentedSum sum, int lanes)
     {
-        DecaySum other = {__shfl_up_sync(all_lanes, sum.value, lanes, lanes_per_head), 0};
+        SegmentedSum other = {__shfl_up_sync(all_lanes, sum.value, lanes, lanes_per_head), 0};
         if (segmented) other.restarts = __shfl_up_sync(all_lanes, sum.restarts, lanes, lanes_per_head);
         return other;
     }

@@ -1,18 +1,26 @@
 // Gated window attention on Hopper, backward. One text for two passes, neither of which adds what another block has added:
 //   rows are keys:    dS^T = P^T o (V dO^T - delta), dV += P^T dO, dK += dS^T Q, over the queries that see a tile of keys;
 //   rows are queries: dS   = P o (dO V^T - delta),   dQ += dS K,               over the keys that a tile of queries sees.
-// A row's tile stays; tiles of the others, the columns, stream past. What belongs to a column alone (its bias, lse) is where the
-// accumulators of scores begin, so the gate costs no arithmetic here either. delta is taken away afterwards: accumulators of two products
-// at once that begin at something made compilers start the products one by one (C7515, C7517).
+// A tile of rows stays; blocks of 64 of the others, the columns, stream past from the nearest to the farthest: where rows are keys, those
+// of each query head that reads them. The first warpgroup brings: a thread sends for tiles by the copy engine, two warps bring the terms
+// (bias, lse, delta) of columns and of rows. The others compute, 64 rows each, and start a block's scores while the product with dS of the
+// block before still runs.
 //
-// Defines: ELEMENT, PANELS, GROUPS (computing warpgroups), STAGES, ROW_BUFFERS, ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be
-// positive.
+// What belongs to a column alone (its bias, lse) is where the accumulators of scores begin, so the gate costs no arithmetic here either.
+// delta is taken away afterwards: accumulators of two products at once that begin at something made compilers start the products one by
+// one (C7515, C7517).
+//
+// Best read from the end, as hopper_forward.cu.
+//
+// Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, ROW_BUFFERS,
+// ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be positive.
 #include "chunk_totals.cuh"
 #include "hopper_products.cuh"
 #include "programmatic.cuh"
 #include "tile_order.cuh"
 
 constexpr int groups = GROUPS, rows_per_group = 64, tile_rows = groups * rows_per_group;
+// Queries have lse and delta, both sides have biases where there is a gate.
 constexpr bool has_column_terms = ROWS_ARE_KEYS || HAS_GATE, has_row_terms = !ROWS_ARE_KEYS || HAS_GATE;
 // Both gradients of a large head leave registers for one operand, P or dS, but not for both at once.
 constexpr bool shares_operands = ROWS_ARE_KEYS && PANELS > 1;
@@ -22,8 +30,8 @@ struct Shared
 {
     unsigned char x[ROW_BUFFERS][groups][block_bytes], y[ROW_BUFFERS][groups][block_bytes]; // K, V or Q, dO; then their gradients
     unsigned char cx[STAGES][block_bytes], cy[STAGES][block_bytes];                         // Q, dO or K, V
-    float column_bias[STAGES][column_rows], column_delta[STAGES][column_rows]; // accumulators of scores begin at the first
-    float row_bias[tile_rows], row_delta[ROWS_ARE_KEYS ? 1 : tile_rows];
+    float column_bias[STAGES][column_rows], column_delta[STAGES][column_rows]; // in units of q k: where scores begin; of dP
+    float row_bias[tile_rows], row_delta[ROWS_ARE_KEYS ? 1 : tile_rows];       // in log2; of dP
     Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], terms_full, terms_empty;
 };
 
@@ -34,7 +42,7 @@ struct Problem
     float *sums, *sizes;                       // of dS along each row, [B, H, S] or [B, H, T]; of |dS| where rows are queries
     const int *repeat;                         // rows are queries: which tiles to compute, [B, H, tiles]; null for all
     float scale_log2;
-    int tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles;
+    int tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles; // the last three: TilePlace
 
     __device__ int prefix() const { return positions - tokens; }
     __device__ TilePlace place(int tile) const
@@ -43,7 +51,10 @@ struct Problem
         if (ROWS_ARE_KEYS) place.index = tiles_per_sequence - 1 - place.index; // the last keys are seen by few
         return place;
     }
-    __device__ bool skips(TilePlace at) const { return !ROWS_ARE_KEYS && repeat && !repeat[at.sequence * tiles_per_sequence + at.index]; }
+    __device__ bool skips(TilePlace at) const
+    {
+        return !ROWS_ARE_KEYS && repeat && !repeat[at.sequence * tiles_per_sequence + at.index];
+    }
     // Whether this block has no tile to compute: all threads look at once, one flag each.
     __device__ bool skips_all() const
     {
@@ -95,15 +106,18 @@ struct RowTile
         }
     }
 
-    // The chunk that decays are counted from: in the middle of the tile, where they are smallest, and so most exact.
     __device__ int first_chunk() const { return first / chunk_positions; }
+
+    // The chunk that decays are counted from: in the middle of the tile, where they are smallest, and so most exact.
     __device__ int base() const { return first_chunk() + groups / 2; }
+
     __device__ int heads_met(const Problem &p) const { return ROWS_ARE_KEYS ? p.heads / p.key_heads : 1; }
     __device__ int head(const Problem &p, int n) const { return ROWS_ARE_KEYS ? row_head * heads_met(p) + n : row_head; }
     __device__ int blocks() const { return ROWS_ARE_KEYS ? farthest - nearest + 1 : nearest - farthest + 1; }
     __device__ int block(int n) const { return ROWS_ARE_KEYS ? nearest + n : nearest - n; }
 };
 
+// Walks the stages of a ring of tiles: which one, and the parity that its barrier has there.
 template <int count> struct Ring
 {
     int stage = 0;
@@ -114,7 +128,8 @@ template <int count> struct Ring
     }
 };
 
-__device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x, const TensorMap &y, const TensorMap &cx, const TensorMap &cy)
+__device__ void bring_tiles(
+    Shared &shared, const Problem &p, const TensorMap &x, const TensorMap &y, const TensorMap &cx, const TensorMap &cy)
 {
     Ring<ROW_BUFFERS> rows;
     Ring<STAGES> columns;
@@ -128,8 +143,12 @@ __device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x
         for (int group = 0; group < groups; group++)
             for (int panel = 0; panel < PANELS; panel++)
             {
-                copy_tile(shared.x[rows.stage][group] + panel * panel_bytes, &x, &shared.rows_full[rows.stage], panel * 64, at.row_head, row + group * rows_per_group, at.batch);
-                copy_tile(shared.y[rows.stage][group] + panel * panel_bytes, &y, &shared.rows_full[rows.stage], panel * 64, at.row_head, row + group * rows_per_group, at.batch);
+                copy_tile(
+                    shared.x[rows.stage][group] + panel * panel_bytes, &x, &shared.rows_full[rows.stage],
+                    panel * 64, at.row_head, row + group * rows_per_group, at.batch);
+                copy_tile(
+                    shared.y[rows.stage][group] + panel * panel_bytes, &y, &shared.rows_full[rows.stage],
+                    panel * 64, at.row_head, row + group * rows_per_group, at.batch);
             }
         for (int n = 0; n < at.heads_met(p); n++)
             for (int i = 0; i < at.blocks(); i++, columns.next())
@@ -140,8 +159,12 @@ __device__ void bring_tiles(Shared &shared, const Problem &p, const TensorMap &x
                 barrier_arrive_expect(&shared.columns_full[columns.stage], 2 * block_bytes);
                 for (int panel = 0; panel < PANELS; panel++)
                 {
-                    copy_tile(shared.cx[columns.stage] + panel * panel_bytes, &cx, &shared.columns_full[columns.stage], panel * 64, head, column, at.batch);
-                    copy_tile(shared.cy[columns.stage] + panel * panel_bytes, &cy, &shared.columns_full[columns.stage], panel * 64, head, column, at.batch);
+                    copy_tile(
+                        shared.cx[columns.stage] + panel * panel_bytes, &cx, &shared.columns_full[columns.stage],
+                        panel * 64, head, column, at.batch);
+                    copy_tile(
+                        shared.cy[columns.stage] + panel * panel_bytes, &cy, &shared.columns_full[columns.stage],
+                        panel * 64, head, column, at.batch);
                 }
             }
         rows.next();
@@ -179,7 +202,7 @@ __device__ void bring_column_terms(Shared &shared, const Problem &p)
             ChunkOffset offset(p.totals + row * p.chunks(), at.base(), p.chunks());
             for (int i = 0; i < at.blocks(); i++, columns.next())
             {
-                float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, scores[2], deltas[2];
+                float decay = HAS_GATE ? offset.move_to(at.block(i)) : 0, biases[2], deltas[2];
                 for (int half = 0; half < 2; half++)
                 {
                     int position = at.block(i) * column_rows + half * 32 + lane, token = position - p.prefix();
@@ -189,15 +212,15 @@ __device__ void bring_column_terms(Shared &shared, const Problem &p)
                     {
                         bool inside = token >= 0 && token < p.tokens;
                         float lse = inside ? p.lse[row * p.tokens + token] : 0;
-                        scores[half] = lse > -INFINITY ? -units * (own + lse) : 0;
+                        biases[half] = lse > -INFINITY ? -units * (own + lse) : 0;
                         deltas[half] = inside ? p.delta[row * p.tokens + token] : 0;
                     }
-                    else scores[half] = units * own;
+                    else biases[half] = units * own;
                 }
                 barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
                 for (int half = 0; half < 2; half++)
                 {
-                    shared.column_bias[columns.stage][half * 32 + lane] = scores[half];
+                    shared.column_bias[columns.stage][half * 32 + lane] = biases[half];
                     shared.column_delta[columns.stage][half * 32 + lane] = deltas[half];
                 }
                 barrier_arrive(&shared.columns_full[columns.stage]);
@@ -226,7 +249,8 @@ __device__ void bring_row_terms(Shared &shared, const Problem &p)
                 float decay = 0;
                 if (HAS_GATE && position < p.positions)
                     decay = p.local[row * p.positions + position] +
-                            decay_between_chunks<groups>(p.totals + row * p.chunks(), at.first_chunk(), at.base(), position / chunk_positions);
+                            decay_between_chunks<groups>(
+                                p.totals + row * p.chunks(), at.first_chunk(), at.base(), position / chunk_positions);
                 bias[i] = log2_e * decay;
                 delta[i] = 0;
                 if (ROWS_ARE_KEYS) continue;
@@ -250,9 +274,9 @@ __device__ void bring_row_terms(Shared &shared, const Problem &p)
 // What a thread knows of its two rows, `lane / 4` and that + 8 of its warp's 16.
 struct Rows
 {
-    int first[2], last[2];              // visible columns
-    float bias[2], delta[2];            // log2 units
-    float sum[2], size[2];              // of dS and |dS| over this thread's columns
+    int first[2], last[2];   // visible columns
+    float bias[2], delta[2]; // in log2; in units of dP
+    float sum[2], size[2];   // of dS and |dS| over this thread's columns
 };
 
 __device__ __forceinline__ void hide_earlier(float (&s)[32], const Rows &rows, int first_column)
@@ -270,29 +294,29 @@ __device__ __forceinline__ void hide_later(float (&s)[32], const Rows &rows, int
         if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
 }
 
-__device__ __forceinline__ void load_starts(float (&d)[32], const float *starts)
+__device__ __forceinline__ void begin_scores(float (&s)[32], const float *bias)
 {
-    const float2 *own = reinterpret_cast<const float2 *>(starts) + threadIdx.x % 4;
+    const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
 #pragma unroll
     for (int c = 0; c < 8; c++)
     {
-        float2 start = own[4 * c];
-        d[4 * c] = d[4 * c + 2] = start.x;
-        d[4 * c + 1] = d[4 * c + 3] = start.y;
+        float2 b = own[4 * c];
+        s[4 * c] = s[4 * c + 2] = b.x;
+        s[4 * c + 1] = s[4 * c + 3] = b.y;
     }
 }
 
 // Each thread for itself (hopper_forward.cu says why).
 __device__ __forceinline__ void release(Barrier *empty) { barrier_arrive(empty); }
 
-// A block of columns that the other warpgroup sees.
+// A block of columns that only other warpgroups see.
 __device__ __forceinline__ void pass_by(Shared &shared, const Ring<STAGES> &columns)
 {
     barrier_wait(&shared.columns_full[columns.stage], columns.phase);
     release(&shared.columns_empty[columns.stage]);
 }
 
-// A row's bias and delta, for the next head.
+// A row's bias and delta, for the next of the heads met.
 __device__ __forceinline__ void take_row_terms(Rows &rows, Shared &shared, unsigned &phase, int own)
 {
     if constexpr (has_row_terms) barrier_wait(&shared.terms_full, phase);
@@ -406,7 +430,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
             dx[i] = dy[i] = 0;
         }
 
-        // The blocks of the tile's that this warpgroup works on; the others it lets pass.
+        // Of the tile's blocks those that this warpgroup works on; the others it lets pass.
         int blocks = at.blocks(), own_first = blocks, own_end = blocks;
         if (seen_first <= seen_last)
         {
@@ -428,7 +452,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 int stage = columns.stage;
                 barrier_wait(&shared.columns_full[stage], columns.phase);
                 float s[32], g[32];
-                if (has_column_terms) load_starts(s, shared.column_bias[stage]);
+                if (has_column_terms) begin_scores(s, shared.column_bias[stage]);
                 product_fence();
                 multiply_rows(s, x_tile, shared.cx[stage], has_column_terms);
                 product_commit();
@@ -504,15 +528,20 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
     if (leader) bulk_wait<0>();
 }
 
+// x, y, cx, cy, dx and dy as in Shared, [B, T, H, D] or [B, S, Hkv, D] in boxes of 64 columns; the rest as in Problem. Registers go from
+// the warpgroup that brings to those that compute.
 extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backward(
-    const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y, const __grid_constant__ TensorMap cx, const __grid_constant__ TensorMap cy,
+    const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y,
+    const __grid_constant__ TensorMap cx, const __grid_constant__ TensorMap cy,
     const __grid_constant__ TensorMap dx, const __grid_constant__ TensorMap dy,
-    const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end, float *sums, float *sizes, const int *repeat,
-    float scale, float scale_log2, int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int light, int tiles)
+    const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end,
+    float *sums, float *sizes, const int *repeat, float scale, float scale_log2,
+    int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int light, int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
-    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2, tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles};
+    Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2,
+                 tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles};
     wait_for_earlier_kernels();
     let_next_kernel_begin();
     if (p.skips_all()) return;
@@ -525,7 +554,7 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
         }
         for (int i = 0; i < STAGES; i++)
         {
-            barrier_init(&shared.columns_full[i], has_column_terms ? 33 : 1);
+            barrier_init(&shared.columns_full[i], has_column_terms ? 33 : 1); // the copy engine's thread, and the warp of terms
             barrier_init(&shared.columns_empty[i], groups * 128);
         }
         barrier_init(&shared.terms_full, 32);

@@ -1,8 +1,12 @@
-// Gated window attention on Hopper, forward. A persistent block takes tiles of 64 queries a warpgroup. One warpgroup brings tiles of keys
-// and values in; the others compute, 64 queries each, with the product of the values still running while the next scores go
-// through their softmax. They take turns in starting products, so that one's softmax runs beside another's products.
+// Gated window attention on Hopper, forward. A persistent block takes tiles of 64 queries a warpgroup, in the order of tile_order.cuh, and
+// walks the blocks of 128 keys that each sees from the newest to the oldest. The first warpgroup brings: a thread sends for tiles by the
+// copy engine, a warp computes biases. The others compute, 64 queries each: the product with one block's values still runs while the
+// scores of the next go through their softmax. They take turns in starting products, so that one's softmax runs beside another's products.
 //
-// The gate costs no arithmetic: the accumulators of the scores begin at the bias instead of at zero.
+// The gate costs no arithmetic: the accumulators of the scores begin at the bias instead of at zero. The window costs none in the middle
+// of a band: only blocks at its ends are masked, and of those that a warpgroup sees half of, half is computed.
+//
+// Best read from the end: hopper_forward deals the parts, bring_tiles and bring_biases fill the ring of stages, compute empties it.
 //
 // Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, HAS_GATE,
 // HAS_SEGMENTS. The scale must be positive.
@@ -33,7 +37,7 @@ struct Shared
 
 struct Extents
 {
-    int tokens, positions, heads, group, window, tiles_per_sequence, light, tiles;
+    int tokens, positions, heads, heads_per_key_head, window, tiles_per_sequence, light, tiles; // the last three: TilePlace
 };
 
 // The first key that a query sees.
@@ -62,8 +66,9 @@ struct QueryTile
         first_block = min(oldest_key(first, e.window, starts) / key_rows, last_block);
     }
 
-    // The chunk that decays are counted from: in the middle of the tile, where they are smallest, and so most exact.
     __device__ __forceinline__ int first_chunk() const { return first / chunk_positions; }
+
+    // The chunk that decays are counted from: in the middle of the tile, where they are smallest, and so most exact.
     __device__ __forceinline__ int base() const { return first_chunk() + GROUPS / 2; }
 };
 
@@ -78,36 +83,45 @@ struct Ring
     }
 };
 
-__device__ void bring_tiles(Shared &shared, const Extents &e, const int *segment_start, const TensorMap &q, const TensorMap &k, const TensorMap &v)
+__device__ void bring_tiles(
+    Shared &shared, const Extents &e, const int *segment_start, const TensorMap &q, const TensorMap &k, const TensorMap &v)
 {
     Ring ring;
     int turn = 0;
     for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x, turn++)
     {
         QueryTile at(tile, e, segment_start);
-        int buffer = turn % 2, key_head = at.head / e.group;
+        int buffer = turn % 2, key_head = at.head / e.heads_per_key_head;
         barrier_wait(&shared.queries_empty[buffer], (turn / 2 + 1) % 2);
         barrier_arrive_expect(&shared.queries_full[buffer], GROUPS * query_group_bytes);
         for (int group = 0; group < GROUPS; group++)
             for (int panel = 0; panel < PANELS; panel++)
-                copy_tile(shared.queries[buffer][group] + panel * query_panel_bytes, &q, &shared.queries_full[buffer], panel * 64, at.head, at.first_token + group * rows_per_group, at.batch);
+                copy_tile(
+                    shared.queries[buffer][group] + panel * query_panel_bytes, &q, &shared.queries_full[buffer],
+                    panel * 64, at.head, at.first_token + group * rows_per_group, at.batch);
         for (int block = at.last_block; block >= at.first_block; block--, ring.next())
         {
             barrier_wait(&shared.keys_empty[ring.stage], ring.phase ^ 1);
             barrier_arrive_expect(&shared.keys_full[ring.stage], key_tile_bytes);
             for (int panel = 0; panel < PANELS; panel++)
-                copy_tile(shared.keys[ring.stage] + panel * key_panel_bytes, &k, &shared.keys_full[ring.stage], panel * 64, key_head, block * key_rows, at.batch);
+                copy_tile(
+                    shared.keys[ring.stage] + panel * key_panel_bytes, &k, &shared.keys_full[ring.stage],
+                    panel * 64, key_head, block * key_rows, at.batch);
             barrier_wait(&shared.values_empty[ring.stage], ring.phase ^ 1);
             barrier_arrive_expect(&shared.values_full[ring.stage], key_tile_bytes);
             for (int panel = 0; panel < PANELS; panel++)
-                copy_tile(shared.values[ring.stage] + panel * key_panel_bytes, &v, &shared.values_full[ring.stage], panel * 64, key_head, block * key_rows, at.batch);
+                copy_tile(
+                    shared.values[ring.stage] + panel * key_panel_bytes, &v, &shared.values_full[ring.stage],
+                    panel * 64, key_head, block * key_rows, at.batch);
         }
     }
 }
 
 // The bias of key j is the decay between the start of the tile's base and j: a sum over a window at most, and exact near the queries
 // however long the text is.
-__device__ void bring_biases(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float units)
+// `units` turns a decay into what q k counts in.
+__device__ void bring_biases(
+    Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float units)
 {
     Ring ring;
     int lane = threadIdx.x % 32, chunks = (e.positions + chunk_positions - 1) / chunk_positions;
@@ -116,7 +130,7 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
         QueryTile at(tile, e, segment_start);
         long long row = (long long)at.batch * e.heads + at.head;
         const float *own = local + row * e.positions, *total = totals + row * chunks;
-        int chunk = 2 * at.last_block + 1;
+        int chunk = 2 * at.last_block + 1; // the upper one of a block's two
         float offset = decay_between_chunks<GROUPS + 1>(total, at.first_chunk(), at.base(), min(chunk, chunks)); // of `chunk`
         for (int block = at.last_block; block >= at.first_block; block--, ring.next())
         {
@@ -136,13 +150,13 @@ __device__ void bring_biases(Shared &shared, const Extents &e, const int *segmen
     }
 }
 
-// What a warpgroup sees anything of in a block of keys: of the block on the diagonal perhaps only the lower half, of the farthest
+// Which half of a block of keys a warpgroup sees anything of: of the block on the diagonal perhaps only the lower one, of the farthest
 // only the upper one. Said at compile time: a product in a branch of its own would make the compiler start products one by one.
 enum Seen { lower_half = 1, upper_half = 2, whole = 3 };
 template <Seen seen> struct Part
 {
     static constexpr Seen value = seen;
-    static constexpr int first_column = seen & lower_half ? 0 : 8, end_column = seen & upper_half ? 16 : 8; // of 8 keys
+    static constexpr int first_octet = seen & lower_half ? 0 : 8, end_octet = seen & upper_half ? 16 : 8; // octets of keys
 };
 
 // What a thread knows of its two queries, rows `lane / 4` and that + 8 of its warp's 16.
@@ -157,14 +171,14 @@ template <Seen seen> __device__ __forceinline__ void hide_earlier(float (&s)[64]
 {
     int column = first_key + 2 * (threadIdx.x % 4), first[2] = {rows.first[0] - column, rows.first[1] - column};
 #pragma unroll
-    for (int i = 4 * Part<seen>::first_column; i < 4 * Part<seen>::end_column; i++)
+    for (int i = 4 * Part<seen>::first_octet; i < 4 * Part<seen>::end_octet; i++)
         if (i / 4 * 8 + i % 2 < first[i / 2 % 2]) s[i] = -INFINITY;
 }
 template <Seen seen> __device__ __forceinline__ void hide_later(float (&s)[64], const Rows &rows, int first_key)
 {
     int column = first_key + 2 * (threadIdx.x % 4), last[2] = {rows.last[0] - column, rows.last[1] - column};
 #pragma unroll
-    for (int i = 4 * Part<seen>::first_column; i < 4 * Part<seen>::end_column; i++)
+    for (int i = 4 * Part<seen>::first_octet; i < 4 * Part<seen>::end_octet; i++)
         if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
 }
 
@@ -178,7 +192,8 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
     {
         float most = rows.most[r];
 #pragma unroll
-        for (int c = Part<seen>::first_column; c < Part<seen>::end_column; c++) most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
+        for (int c = Part<seen>::first_octet; c < Part<seen>::end_octet; c++)
+            most = fmaxf(most, fmaxf(s[4 * c + 2 * r], s[4 * c + 2 * r + 1]));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
         if ((most - rows.most[r]) * scale_log2 <= most_weight) most = rows.most[r];
@@ -187,7 +202,7 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
         rows.most[r] = most;
         float sum = 0;
 #pragma unroll
-        for (int c = Part<seen>::first_column; c < Part<seen>::end_column; c++)
+        for (int c = Part<seen>::first_octet; c < Part<seen>::end_octet; c++)
 #pragma unroll
             for (int i = 2 * r; i < 2 * r + 2; i++)
             {
@@ -207,7 +222,7 @@ template <Seen seen> __device__ __forceinline__ void begin_scores(float (&s)[64]
     constexpr Seen wanted = HAS_GATE ? seen : whole;
     const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
 #pragma unroll
-    for (int c = Part<wanted>::first_column; c < Part<wanted>::end_column; c++)
+    for (int c = Part<wanted>::first_octet; c < Part<wanted>::end_octet; c++)
     {
         float2 b = HAS_GATE ? own[4 * c] : float2();
         s[4 * c] = s[4 * c + 2] = b.x;
@@ -215,12 +230,13 @@ template <Seen seen> __device__ __forceinline__ void begin_scores(float (&s)[64]
     }
 }
 
-// Turns among the computing warpgroups.
+// Turns among the computing warpgroups: the one whose turn it is and the one before it, 256 threads, meet at barrier 4 and after.
 __device__ __forceinline__ void wait_turn(int group) { group_sync(4 + group, 256); }
 __device__ __forceinline__ void give_turn(int group) { group_arrive(4 + (group + 1) % GROUPS, 256); }
 
 template <int columns>
-__device__ __forceinline__ void multiply_scores(float (&s)[columns / 2], const unsigned char *queries, const unsigned char *keys, bool accumulate)
+__device__ __forceinline__ void multiply_scores(
+    float (&s)[columns / 2], const unsigned char *queries, const unsigned char *keys, bool accumulate)
 {
 #pragma unroll
     for (int step = 0; step < 4 * PANELS; step++)
@@ -235,7 +251,8 @@ template <Seen seen> __device__ __forceinline__ void start_scores(float (&s)[64]
 {
     constexpr int from = seen == upper_half ? half_rows : 0, columns = seen == whole ? key_rows : half_rows;
     product_fence();
-    multiply_scores<columns>(reinterpret_cast<float (&)[columns / 2]>(s[from / 2]), queries, keys + from * row_bytes, begins_at_something<seen>);
+    multiply_scores<columns>(
+        reinterpret_cast<float (&)[columns / 2]>(s[from / 2]), queries, keys + from * row_bytes, begins_at_something<seen>);
     product_commit();
 }
 
@@ -244,7 +261,7 @@ __device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], cons
 {
     product_fence();
 #pragma unroll
-    for (int step = Part<seen>::first_column / 2; step < Part<seen>::end_column / 2; step++) // of 16 keys
+    for (int step = Part<seen>::first_octet / 2; step < Part<seen>::end_octet / 2; step++) // of 16 keys
         product_registers<ELEMENT, head_columns, 1>(o, p[step], operand(values + step * 16 * row_bytes, key_panel_bytes), true);
     product_commit();
 }
@@ -253,7 +270,7 @@ __device__ __forceinline__ void start_outputs(float (&o)[head_columns / 2], cons
 template <Seen seen> __device__ __forceinline__ void pack(unsigned (&p)[8][4], const float (&s)[64])
 {
 #pragma unroll
-    for (int step = Part<seen>::first_column / 2; step < Part<seen>::end_column / 2; step++)
+    for (int step = Part<seen>::first_octet / 2; step < Part<seen>::end_octet / 2; step++)
 #pragma unroll
         for (int i = 0; i < 4; i++) p[step][i] = pack2<ELEMENT>(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
 }
@@ -262,7 +279,7 @@ template <Seen seen> __device__ __forceinline__ void pack(unsigned (&p)[8][4], c
 // of it, but compute-sanitizer's racecheck does not see that.
 __device__ __forceinline__ void release(Barrier *empty) { barrier_arrive(empty); }
 
-// From the tile's base to a query.
+// The decay from the start of the tile's base to a query.
 __device__ __forceinline__ float decay_of(const QueryTile &at, const Extents &e, const float *local, const float *totals, int query)
 {
     long long row = (long long)at.batch * e.heads + at.head;
@@ -271,7 +288,7 @@ __device__ __forceinline__ float decay_of(const QueryTile &at, const Extents &e,
     return local[row * e.positions + i] + decay_between_chunks<GROUPS>(total, at.first_chunk(), at.base(), i / chunk_positions);
 }
 
-// A block of keys that another warpgroup sees.
+// A block of keys that only other warpgroups see.
 __device__ __forceinline__ void pass_by(Shared &shared, Ring &key_ring, Ring &value_ring, int group)
 {
     wait_turn(group);
@@ -284,7 +301,9 @@ __device__ __forceinline__ void pass_by(Shared &shared, Ring &key_ring, Ring &va
     value_ring.next();
 }
 
-__device__ void compute(Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float scale_log2, const TensorMap &o_map, float *lse)
+__device__ void compute(
+    Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float scale_log2,
+    const TensorMap &o_map, float *lse)
 {
     // Of the whole warp: told so, the compiler keeps branches on it free of divergence.
     int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128 - 1, 0), lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
@@ -315,7 +334,8 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
         }
         // This warpgroup's own band inside the tile's, empty where its queries lie past the text or see nothing.
         int first = at.first + group * rows_per_group, last = min(first + rows_per_group - 1, at.last);
-        int last_block = -1, first_block = 0, earliest = 0, latest_first = 0; // the keys that its first and its last query begin with
+        int last_block = -1, first_block = 0;
+        int earliest = 0, latest_first = 0; // the keys that its first and its last query begin with
         if (first <= at.last)
         {
             earliest = oldest_key(first, e.window, starts);
@@ -389,7 +409,7 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
                 value_ring.next();
             };
 
-            // Where windows are a multiple of 128, one of both ends of a band is half a block.
+            // Where windows are a multiple of 128, one of both ends of a band is half a block: a warpgroup has half a block's rows.
             bool starts_half = block > first_block && first + rows_per_group - 1 < block * key_rows + half_rows;
             bool ends_half = block - starts_half > first_block && earliest >= first_block * key_rows + half_rows;
             if (starts_half)
@@ -432,7 +452,8 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
         {
             unsigned fragment[4];
 #pragma unroll
-            for (int i = 0; i < 4; i++) fragment[i] = pack2<ELEMENT>(o[8 * c + 2 * i] * inverse[i % 2], o[8 * c + 2 * i + 1] * inverse[i % 2]);
+            for (int i = 0; i < 4; i++)
+                fragment[i] = pack2<ELEMENT>(o[8 * c + 2 * i] * inverse[i % 2], o[8 * c + 2 * i + 1] * inverse[i % 2]);
             unsigned offset = swizzle_128(row * row_bytes + c % 4 * 32 + lane / 16 * 16);
             stmatrix_x4(queries + c / 4 * query_panel_bytes + offset, fragment);
         }
@@ -441,7 +462,8 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
         if (leader)
         {
             for (int panel = 0; panel < PANELS; panel++)
-                store_tile(&o_map, queries + panel * query_panel_bytes, panel * 64, at.head, at.first_token + group * rows_per_group, at.batch);
+                store_tile(
+                    &o_map, queries + panel * query_panel_bytes, panel * 64, at.head, at.first_token + group * rows_per_group, at.batch);
             bulk_commit();
             bulk_wait_read<0>();
             barrier_arrive(&shared.queries_empty[turn % 2]);
@@ -450,14 +472,16 @@ __device__ void compute(Shared &shared, const Extents &e, const int *segment_sta
     if (leader) bulk_wait<0>();
 }
 
+// q, o [B, T, H, D], k, v [B, S, Hkv, D] in boxes of 64 columns; local [B, H, S], totals [B, H, chunks] or neither; segment_start [B, S]
+// or none; lse [B, H, T]. The registers of a multiprocessor, 64 K, go from the warpgroup that brings to those that compute.
 extern "C" __global__ void __launch_bounds__(128 * (GROUPS + 1), 1) hopper_forward(
-    const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k, const __grid_constant__ TensorMap v, const __grid_constant__ TensorMap o,
-    const float *local, const float *totals, const int *segment_start, float *lse, float scale_log2,
-    int tokens, int positions, int heads, int group, int window, int tiles_per_sequence, int light, int tiles)
+    const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k, const __grid_constant__ TensorMap v,
+    const __grid_constant__ TensorMap o, const float *local, const float *totals, const int *segment_start, float *lse, float scale_log2,
+    int tokens, int positions, int heads, int heads_per_key_head, int window, int tiles_per_sequence, int light, int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
-    Extents e = {tokens, positions, heads, group, window, tiles_per_sequence, light, tiles};
+    Extents e = {tokens, positions, heads, heads_per_key_head, window, tiles_per_sequence, light, tiles};
     if (threadIdx.x == 0)
     {
         for (int i = 0; i < 2; i++)
@@ -467,7 +491,7 @@ extern "C" __global__ void __launch_bounds__(128 * (GROUPS + 1), 1) hopper_forwa
         }
         for (int i = 0; i < STAGES; i++)
         {
-            barrier_init(&shared.keys_full[i], HAS_GATE ? 33 : 1);
+            barrier_init(&shared.keys_full[i], HAS_GATE ? 33 : 1); // the copy engine's thread, and the warp of biases
             barrier_init(&shared.keys_empty[i], GROUPS * 128);
             barrier_init(&shared.values_full[i], 1);
             barrier_init(&shared.values_empty[i], GROUPS * 128);

@@ -1,6 +1,6 @@
-// Which tile comes when. Those that see a whole window come first, sequence by sequence, so that neighbours find each other's operands
-// in the cache; then those near an end of the text, which see less, the longest of all sequences first: blocks that have one tile more
-// than others end with a short one.
+// Which tile comes when. A sequence is a head's text; `light` of its tiles lie near an end of it and see less than a window. Tiles that
+// see a whole window come first, sequence by sequence, so that neighbours find each other's operands in the cache; then the light ones,
+// the longest of all sequences first: blocks that have one tile more than others end with a short one.
 #pragma once
 
 struct TilePlace

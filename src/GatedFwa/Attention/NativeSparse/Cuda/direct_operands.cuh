@@ -141,7 +141,8 @@ __device__ __forceinline__ void multiply_across(float (&d)[8][4], const float (&
 
 // The columns of d that this lane has, 64 of a head from `first` on: two runs of eight a row. Rows that are null are not written.
 template <class E>
-__device__ __forceinline__ void store_across(E *row0, E *row1, const float (&d)[8][4], float factor0, float factor1, int first, int size, bool fresh)
+__device__ __forceinline__ void store_across(
+    E *row0, E *row1, const float (&d)[8][4], float factor0, float factor1, int first, int size, bool fresh)
 {
 #pragma unroll
     for (int run = 0; run < 4; run++)
