@@ -28,6 +28,7 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     [InlineData(33, 768, new[] { 7, 1, 90 })]
     [InlineData(17, 1032, new[] { 50 })] // From 1,024 features on, blocks of fewer texts.
     [InlineData(50, 5000, new[] { 9 })] // More features than fit shared memory.
+    [InlineData(17, 15_000, new[] { 5 })] // Nor do a decay's weights of four heads.
     public void Several_weights_and_a_decay_of_one_norm(int rows, int width, int[] outputs)
     {
         const int Heads = 3;

@@ -5,7 +5,7 @@
 
 constexpr int loads_at_once = 8;
 
-extern "C" __global__ void __launch_bounds__(1024) column_sum(const float *__restrict__ parts, int rows, int width, float *y, int fresh)
+extern "C" __global__ void __launch_bounds__(1024) column_sum(const float *parts, int rows, int width, float *y, int fresh)
 {
     __shared__ float sums[32][33];
     const int lane = threadIdx.x % 32, share = threadIdx.x / 32, column = blockIdx.x * 32 + lane, read = min(column, width - 1);

@@ -3,7 +3,8 @@
 #pragma once
 
 // Until all earlier kernels are done and what they wrote can be read. Every thread calls it, and before it reads anything that they
-// write or writes anything that they read.
+// write or writes anything that they read. Of what they write no parameter may be a __restrict__ pointer: compilers take that for
+// constant as long as the kernel runs, and may read it ahead of this.
 __device__ __forceinline__ void wait_for_earlier_kernels()
 {
 #if __CUDA_ARCH__ >= 900

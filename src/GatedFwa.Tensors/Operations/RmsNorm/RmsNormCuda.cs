@@ -108,7 +108,8 @@ internal static class RmsNormCuda
         /// <summary>A block's shared memory, with rows of so many tensors on their way.</summary>
         public int SharedBytes(int tensors, bool sharesDweight = false)
         {
-            int rows = _isAhead ? tensors * Slots * _slotBytes : 0, shares = sharesDweight ? RowsPerBlock * Width * sizeof(float) : 0;
+            int rows = _isAhead ? tensors * Slots * _slotBytes : 0;
+            int shares = sharesDweight && RowsPerBlock > 1 ? RowsPerBlock * Width * sizeof(float) : 0;
             return ScratchBytes + Math.Max(rows, shares);
         }
 

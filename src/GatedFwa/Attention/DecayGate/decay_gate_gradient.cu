@@ -58,7 +58,7 @@ struct Operands
 // x, dx [tokens, features], gate, amplitude [PROJECTIONS / 2, features]; parts [gridDim.y, PROJECTIONS, features] in float. Blocks:
 // 128 features, and every gridDim.y-th tile. Follows decay_gate_backward and may overlap it: x and the weights were there before that.
 extern "C" __global__ void __launch_bounds__(threads, 4)
-decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ upstream, const float *__restrict__ gate,
+decay_gate_products(const ELEMENT *__restrict__ x, const ELEMENT *upstream, const float *__restrict__ gate,
                     const float *__restrict__ amplitude, ELEMENT *__restrict__ dx, float *__restrict__ parts, int add, int tokens,
                     int features)
 {
@@ -181,8 +181,8 @@ constexpr int stores_gate = 1, stores_amplitude = 2, stores_bias = 4;
 // which may be null; bias_sums [tiles, heads] -> bias [heads]. Where `stores` says so, they are set, not added to. Blocks: 32 LANES
 // elements each, then a head each.
 extern "C" __global__ void __launch_bounds__(sum_threads)
-decay_gate_sum(const float *__restrict__ parts, int count, int elements, float *gate, float *amplitude, const float *__restrict__ bias_sums,
-               int tiles, int heads, float *bias, int stores)
+decay_gate_sum(const float *parts, int count, int elements, float *gate, float *amplitude, const float *bias_sums, int tiles, int heads,
+               float *bias, int stores)
 {
     __shared__ float shared_sums[2][shares][32 * LANES];
     __shared__ double scratch[shares];

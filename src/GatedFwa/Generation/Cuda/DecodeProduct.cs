@@ -165,15 +165,15 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         nint parts = x.Parts?.Outputs ?? 0, stretches = x.Parts?.Stretches ?? 0;
         if (NormedStream.IsFor(rows, type))
         {
-            int decayBlocks = DecodeTile.DecayBlocks(rows, heads);
+            int decayHeads = DecodeTile.DecayHeads(y.Cuda, width), decayBlocks = DecodeTile.DecayBlocks(rows, heads, decayHeads);
             DecodeTile tile = DecodeTile.For(y.Cuda, rows, end, width, decayBlocks, x.Parts is not null);
-            int sharedBytes = Math.Max(tile.SharedBytes, heads == 0 ? 0 : DecodeTile.DecayBytes(width));
+            int sharedBytes = Math.Max(tile.SharedBytes, heads == 0 ? 0 : decayHeads * width * sizeof(float));
             y.Cuda.Kernel(
                 BatchSource,
                 "decode_batch_product",
                 [
                     .. defines, ("BLOCK_ROWS", tile.Rows), ("COLUMNS", tile.Columns), ("COLUMN_GROUPS", tile.ColumnGroups),
-                    ("STAGES", tile.Stages), ("SQUARES", x.Normed?.SquareParts ?? 1),
+                    ("STAGES", tile.Stages), ("SQUARES", x.Normed?.SquareParts ?? 1), ("DECAY_HEADS", decayHeads),
                 ]).Launch(
                 new LaunchShape(tile.Blocks(rows, end) + decayBlocks, 32 * Warps, sharedBytes, Overlaps: overlaps, MostShared: true),
                 [

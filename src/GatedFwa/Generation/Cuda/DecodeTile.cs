@@ -28,7 +28,7 @@ internal readonly record struct DecodeTile(int Rows, int Columns, int ColumnGrou
     private const int MostColumns = 64;
 
     /// <summary>Of a decay's weights, for the blocks that multiply by these.</summary>
-    private const int DecayHeads = 4, DecayRows = 16;
+    private const int MostDecayHeads = 4, DecayRows = 16;
 
     /// <summary>
     /// Dynamic shared memory: the tiles, in whose place come the sums of each group of features, and a factor of each row.
@@ -58,11 +58,13 @@ internal readonly record struct DecodeTile(int Rows, int Columns, int ColumnGrou
         return tile with { Stages = Math.Min(most, wanted) };
     }
 
-    /// <summary>Blocks that multiply so many texts by the weights of a decay's heads.</summary>
-    public static int DecayBlocks(int rows, int heads) => RowLaunch.Quotient(2 * heads, DecayHeads) * RowLaunch.Quotient(rows, DecayRows);
+    /// <summary>Of a decay's heads, how many a block keeps the weights of: as many as there is shared memory for.</summary>
+    public static int DecayHeads(CudaDevice device, int width) =>
+        Math.Clamp(device.MaxSharedBytes / (width * sizeof(float)), 1, MostDecayHeads);
 
-    /// <summary>What these need of shared memory.</summary>
-    public static int DecayBytes(int width) => DecayHeads * width * sizeof(float);
+    /// <summary>Blocks that multiply so many texts by the weights of a decay's heads, of which each has some.</summary>
+    public static int DecayBlocks(int rows, int heads, int headsOfBlock) =>
+        RowLaunch.Quotient(2 * heads, headsOfBlock) * RowLaunch.Quotient(rows, DecayRows);
 
     /// <summary>Blocks of so many texts and columns.</summary>
     public int Blocks(int rows, int columns) => RowLaunch.Quotient(rows, Rows) * RowLaunch.Quotient(columns, Columns);

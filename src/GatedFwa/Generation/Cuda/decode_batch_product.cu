@@ -38,7 +38,7 @@ constexpr int tile_bytes = stages * (BLOCK_ROWS + COLUMNS) * chunk * (int)sizeof
 constexpr int part_bytes = feature_groups * BLOCK_ROWS * part_stride * (int)sizeof(float);   // In place of the tiles, at the end.
 constexpr int row_lanes = threads / BLOCK_ROWS, lane_squares = (SQUARES + row_lanes - 1) / row_lanes;
 constexpr int kept_width = KEPT_WIDTH > 0 ? KEPT_WIDTH : 1, lane_kept = 4;   // Of the keys that are kept; of keys and values.
-constexpr int decay_heads = 4, decay_rows = 2;                              // Of a block, of a warp.
+constexpr int decay_heads = DECAY_HEADS, decay_rows = 2;                    // Of a block, of a warp.
 
 // Where a pack of a chunk lies: packs of one column in eight rows have different banks.
 __device__ __forceinline__ int place(int row, int column) { return row * chunk + (column ^ row % 8) * pack; }

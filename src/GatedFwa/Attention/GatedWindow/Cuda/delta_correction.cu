@@ -11,8 +11,7 @@ constexpr float negligible = 1.0f / 512; // of the sums of |dS|
 // sums, sizes (of dS and |dS| along each row), delta: [B, H, T]; repeat [B * H * tiles]. A warp a tile. Blocks: eight tiles, row of
 // B and H.
 extern "C" __global__ void __launch_bounds__(threads) delta_correction(
-    const float *__restrict__ sums, const float *__restrict__ sizes, float *__restrict__ delta, int *__restrict__ repeat, int tokens,
-    int tiles)
+    const float *sums, const float *sizes, float *delta, int *repeat, int tokens, int tiles)
 {
     wait_for_earlier_kernels();
     let_next_kernel_begin();
