@@ -71,7 +71,13 @@ internal sealed class RunFolder(string path)
         (string Name, Tensor Tensor)[] tensors = [.. Tensors(optimizer)];
         bool isFirst = state.Step == 0;
         // Better now than after an hour.
-        if (isFirst) AtomicFile.RequireRoom(Weights, tensors.Sum(entry => entry.Tensor.Count) * sizeof(float));
+        if (isFirst)
+        {
+            // Of the checkpoint, and of the model beside it.
+            long numbers = tensors.Sum(entry => entry.Tensor.Count) + optimizer.Parameters.Sum(parameter => parameter.Value.Count);
+            AtomicFile.RequireRoom(Weights, numbers * sizeof(float));
+        }
+
         SafetensorsWriter.Write(
             Weights,
             isFirst ? [] : tensors.Select(entry => SafetensorsTensor.From(entry.Name, entry.Tensor)),
