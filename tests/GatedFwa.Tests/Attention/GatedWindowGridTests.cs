@@ -72,7 +72,7 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     public void Follows_the_reference_after_a_cached_prefix(int tokens, int positions, int window) =>
         Random(new GatedWindowShape(2, tokens, positions, 4, 2, 16), new AttentionOptions { Window = window }).FollowsTheReference();
 
-    /// <summary>Windows of whole blocks begin or end in the middle of one, from wherever the queries begin; with a gate and (−1) without.</summary>
+    /// <summary>Windows of whole blocks begin or end in the middle of one, wherever the queries begin; with a gate and (−1) without.</summary>
     [Theory]
     [InlineData(450, 450, 128, 64, 0.1f)]
     [InlineData(450, 450, 128, 64, -1f)]

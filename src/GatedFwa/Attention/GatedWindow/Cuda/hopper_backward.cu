@@ -446,7 +446,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
             unsigned (&gradients)[4][4] = shares_operands ? weights : own_gradients;
             int i = 0, before = -1; // the stage whose products are still running
             for (; i < own_first; i++, columns.next()) pass_by(shared, columns);
-            int first_column = at.block(own_first) * column_rows; // counted on: what is computed anew would want registers of running products
+            // Counted on: what is computed anew would want the registers of running products.
+            int first_column = at.block(own_first) * column_rows;
             for (; i < own_end; i++, first_column += ROWS_ARE_KEYS ? column_rows : -column_rows, columns.next())
             {
                 int stage = columns.stage;
