@@ -36,7 +36,7 @@ public sealed class Trainer : IDisposable
         RunState state, ITrainingData data, RunFolder folder, RunLock held, bool restore, (Device Device, DType? Activations) where)
     {
         (_state, _options, _data, _folder, _lock) = (state, state.Options, data, folder, held);
-        _step = new TrainingStep(state.Model, _options, data, where.Device, where.Activations);
+        _step = new TrainingStep(state.Model, _options, data, where, isInitialised: !restore);
         try
         {
             if (restore) folder.Restore(_step.Optimizer);
@@ -64,7 +64,7 @@ public sealed class Trainer : IDisposable
     /// <summary>The steps so far.</summary>
     internal IReadOnlyList<MetricsLine> Metrics => _metrics.Lines;
 
-    /// <summary>Begins a run, with a checkpoint of step 0.</summary>
+    /// <summary>Begins a run, with a checkpoint of step 0, which says from what its numbers follow.</summary>
     /// <param name="model">The model's configuration; its vocabulary must hold the tokens of the data.</param>
     /// <param name="options">How to train.</param>
     /// <param name="data">The text, or the task.</param>
@@ -78,12 +78,18 @@ public sealed class Trainer : IDisposable
         var folder = new RunFolder(options.Output);
         folder.RefuseToReplace();
         AtomicFile.CreateDirectory(options.Output);
+        Task<double?>? baseline = null;
         return Opened(options.Output, held =>
         {
             folder.RefuseToReplace(); // Another process may have been quicker to take the folder, and be done with it.
-            state = state with { BaselineBitsPerByte = data.BaselineBitsPerByte() };
+            // Counting takes a thread or two, and making a model mostly memory or another device.
+            baseline = Task.Run(data.BaselineBitsPerByte);
             return new Trainer(state, data, folder, held, restore: false, (device, activations));
-        }, trainer => trainer.Save(isFirst: true));
+        }, trainer =>
+        {
+            trainer._state = trainer._state with { BaselineBitsPerByte = baseline!.GetAwaiter().GetResult() };
+            trainer.Save(isFirst: true);
+        });
     }
 
     /// <summary>Goes on with a run from its latest checkpoint.</summary>
@@ -104,7 +110,7 @@ public sealed class Trainer : IDisposable
         {
             RunState saved = folder.ReadState();
             SettingsComparison.Check(saved, NewState(model, options, data));
-            return new Trainer(saved with { Options = options }, data, folder, held, restore: true, (device, activations));
+            return new Trainer(saved with { Options = options }, data, folder, held, restore: saved.Step > 0, (device, activations));
         }, trainer =>
         {
             // Killed between a checkpoint and what is published after it, the run may have nothing left to do but that.

@@ -39,14 +39,18 @@ internal sealed class TrainingStep : IDisposable
     private readonly ParameterUpdate _update;
     private int _overflows;
 
-    public TrainingStep(ModelConfig config, TrainerOptions options, ITrainingData data, Device device, DType? activations)
+    /// <summary>Makes the state before step 0, or room for another.</summary>
+    public TrainingStep(
+        ModelConfig config, TrainerOptions options, ITrainingData data, (Device Device, DType? Activations) where, bool isInitialised)
     {
         _options = options;
         _batches = data.Batches(options);
         _dropout = new CounterRandom(options.Seed).Split(1);
         _tokens = new int[options.BatchSize * options.Context];
         _targets = new int[_tokens.Length];
-        Model = new LanguageModel(config, options.Seed, device, activations);
+        Model = isInitialised
+            ? new LanguageModel(config, options.Seed, where.Device, where.Activations)
+            : LanguageModel.Uninitialised(config, where.Device, where.Activations);
         Optimizer = new AdamW(Model.Parameters, new AdamWOptions
         {
             MeanDecay = options.MeanDecay,

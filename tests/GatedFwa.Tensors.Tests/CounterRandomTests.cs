@@ -42,6 +42,20 @@ public sealed class CounterRandomTests
         Assert.InRange(values.Zip(values.Skip(1), (a, b) => a * b).Average(), -0.01, 0.01);
     }
 
+    [Theory]
+    [InlineData(0, 3_000_000)] // Enough for the few that vectors cannot decide.
+    [InlineData(1, 1)]
+    [InlineData(7, 61)]
+    [InlineData(1L << 40, 1000)]
+    public void Many_normal_numbers_at_once_are_the_same_bits(long first, int count)
+    {
+        var random = new CounterRandom(6);
+        var normals = new float[count];
+        random.Normals(first, normals);
+        for (int i = 0; i < count; i++)
+            Assert.Equal(BitConverter.SingleToUInt32Bits(random.Normal(first + i)), BitConverter.SingleToUInt32Bits(normals[i]));
+    }
+
     [Fact]
     public void Whole_numbers_stay_below_their_limit_and_reach_each_value_evenly()
     {

@@ -128,15 +128,17 @@ internal sealed class TrainCommand
 
     private static ITrainingData Read(TrainerOptions options, ModelConfig model, TrainingPlace place)
     {
-        TrainingMemory.Check(model, options, place);
+        void CheckMemory() => TrainingMemory.Check(model, options, place);
         if (options.Task is { } task)
         {
+            CheckMemory();
             RecallView.Announce(task, model);
             Console.Error.WriteLine(Model(model));
             return task;
         }
 
-        DocumentSplit split = TrainingText.Read(options.Data, options.Seed);
+        // The check opens the GPU, which takes a while, too.
+        DocumentSplit split = TrainingText.Read(options.Data, options.Seed, meanwhile: CheckMemory);
         Console.Error.WriteLine(Model(model));
         return split;
     }

@@ -99,15 +99,38 @@ public sealed class Tape : IDisposable
         if (IsRecording) return body(state);
         int start = _owned.Count;
         Tensor result = body(state);
+        GiveBackFrom(start, result, null);
+        return result;
+    }
+
+    /// <summary>The same of a part with two results, the second of which may be absent.</summary>
+    internal (Tensor First, Tensor? Second) Scoped<TState>(TState state, Func<TState, (Tensor First, Tensor? Second)> body)
+    {
+        if (IsRecording) return body(state);
+        int start = _owned.Count;
+        (Tensor First, Tensor? Second) results = body(state);
+        GiveBackFrom(start, results.First, results.Second);
+        return results;
+    }
+
+    /// <summary>For inference: gives back a tensor of this tape before it closes.</summary>
+    internal void GiveBack(Tensor tensor)
+    {
+        if (!IsRecording && _owned.Remove(tensor)) tensor.Dispose();
+    }
+
+    // All that was made since but these two.
+    private void GiveBackFrom(int start, Tensor first, Tensor? second)
+    {
+        int kept = start;
         for (int i = start; i < _owned.Count; i++)
         {
-            if (_owned[i] != result) _owned[i].Dispose();
+            Tensor tensor = _owned[i];
+            if (tensor == first || tensor == second) _owned[kept++] = tensor;
+            else tensor.Dispose();
         }
 
-        bool isNew = _owned.IndexOf(result, start) >= 0;
-        _owned.RemoveRange(start, _owned.Count - start);
-        if (isNew) _owned.Add(result);
-        return result;
+        _owned.RemoveRange(kept, _owned.Count - kept);
     }
 
     /// <summary>Runs the recorded operations backwards, adding to the gradients of parameters and watched tensors.</summary>
@@ -120,35 +143,26 @@ public sealed class Tape : IDisposable
         var values = new float[loss.Count];
         Array.Fill(values, seed);
         upstream.CopyFrom(values);
-        Backward(loss, upstream);
+        Run(loss, upstream);
     }
 
     /// <summary>Runs the recorded operations backwards from a given gradient of an output.</summary>
     /// <param name="output">A tensor that was made on this tape.</param>
-    /// <param name="upstream">The gradient with respect to it, in its shape; copied.</param>
+    /// <param name="upstream">The gradient with respect to it, in its shape; only read, and not after this call.</param>
     /// <exception cref="InvalidOperationException">The tape does not record, or nothing that led to the output needs a
     /// gradient.</exception>
     public void Backward(Tensor output, Tensor upstream)
     {
-        ObjectDisposedException.ThrowIf(_closed, this);
-        if (!IsRecording)
-            throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
-        Tensor seeded = Accumulator(output, out _) ?? throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
-        seeded.CopyFrom(upstream);
-        for (int i = _nodes.Count - 1; i >= 0; i--)
+        Run(output, upstream);
+        // The caller may do as they like with theirs: what has been handed on to the end becomes a copy.
+        Tensor? copy = null;
+        foreach (Tensor tensor in _withGradient)
         {
-            Node node = _nodes[i];
-            if (node.Output.Gradient is not { } gradient) continue;
-            if (_columns?.Exists(columns => columns.Whole == node.Output && !columns.HasGradient) == true)
-                throw new InvalidOperationException($"No gradient has flowed to some columns of the result of {node.Operation}.");
-            node.Backward(gradient);
-            // Nobody upstream of this operation reads the gradient of its output again.
-            if (_watched.Contains(node.Output)) continue;
+            if (tensor.Gradient is not { } gradient || gradient.Storage != upstream.Storage) continue;
+            copy ??= Own(gradient.Copy());
+            tensor.Gradient = Own(copy.View(gradient.Shape));
             gradient.Dispose();
-            node.Output.Gradient = null;
         }
-
-        _nodes.Clear();
     }
 
     /// <summary>Whether an operation with these inputs must be recorded.</summary>
@@ -227,6 +241,32 @@ public sealed class Tape : IDisposable
         if (root.IsParameter || root.Gradient is not null || input.Part is not null) return false;
         SetGradient(root, gradient.View(root.Shape));
         return true;
+    }
+
+    private void Run(Tensor output, Tensor upstream)
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        if (!IsRecording)
+            throw new InvalidOperationException("This tape was opened for inference; open it with recording: true to take gradients.");
+        if (!output.RequiresGradient) throw new InvalidOperationException("Nothing that led to this tensor needs a gradient.");
+        // Read where it lies, as a gradient that an operation hands on.
+        bool isLent = upstream.Count == output.Count && upstream.Type == output.Type && upstream.Device == output.Device &&
+            upstream.Part is null && TryHandOn(upstream, output);
+        if (!isLent) Accumulator(output, out _)!.CopyFrom(upstream);
+        for (int i = _nodes.Count - 1; i >= 0; i--)
+        {
+            Node node = _nodes[i];
+            if (node.Output.Gradient is not { } gradient) continue;
+            if (_columns?.Exists(columns => columns.Whole == node.Output && !columns.HasGradient) == true)
+                throw new InvalidOperationException($"No gradient has flowed to some columns of the result of {node.Operation}.");
+            node.Backward(gradient);
+            // Nobody upstream of this operation reads the gradient of its output again.
+            if (_watched.Contains(node.Output)) continue;
+            gradient.Dispose();
+            node.Output.Gradient = null;
+        }
+
+        _nodes.Clear();
     }
 
     private Tensor SetGradient(Tensor input, Tensor gradient)

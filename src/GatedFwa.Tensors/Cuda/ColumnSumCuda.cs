@@ -10,5 +10,5 @@ internal static class ColumnSumCuda
     /// <summary>y (+)= the column sums of <paramref name="parts"/>, F32 [rows, width].</summary>
     public static void Apply(CudaStorage parts, int rows, int width, Tensor y, bool store) =>
         parts.Cuda.Kernel(Source, "column_sum").Launch(
-            new LaunchShape(RowLaunch.Quotient(width, ColumnsPerBlock), Threads), parts, rows, width, y, store);
+            new LaunchShape(RowLaunch.Quotient(width, ColumnsPerBlock), Threads, Overlaps: true), parts, rows, width, y, store);
 }

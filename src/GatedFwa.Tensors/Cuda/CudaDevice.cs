@@ -92,12 +92,14 @@ internal sealed unsafe class CudaDevice
         {
             NativeLibraries.Require(NativeLibraries.Driver);
             int code = cuInit(0), version, count;
-            if (code != Success) throw new CudaException($"The NVIDIA driver finds no GPU ({Describe(code)}); check nvidia-smi, or leave --device out.");
+            if (code != Success)
+                throw new CudaException($"The NVIDIA driver finds no GPU ({Describe(code)}); check nvidia-smi, or leave --device out.");
             Check(cuDriverGetVersion(&version), nameof(cuDriverGetVersion));
             if (version < OldestDriver)
             {
                 throw new CudaException(
-                    $"The NVIDIA driver supports CUDA {version / 1000}.{version % 1000 / 10} and 12.0 is needed; update it, or leave --device out.");
+                    $"The NVIDIA driver supports CUDA {version / 1000}.{version % 1000 / 10} and 12.0 is needed; " +
+                    "update it, or leave --device out.");
             }
 
             Check(cuDeviceGetCount(&count), nameof(cuDeviceGetCount));
@@ -115,8 +117,13 @@ internal sealed unsafe class CudaDevice
             if (Opened.TryGetValue(index, out CudaDevice? device)) return device;
             int count = Count, ordinal;
             if (index < 0 || index >= count)
-                throw new CudaException($"There is no GPU {index} here: {(count == 0 ? "the driver finds none" : $"they are numbered 0 to {count - 1}")}; name another --device.");
+            {
+                string there = count == 0 ? "the driver finds none" : $"they are numbered 0 to {count - 1}";
+                throw new CudaException($"There is no GPU {index} here: {there}; name another --device.");
+            }
+
             Check(cuDeviceGet(&ordinal, index), nameof(cuDeviceGet));
+            NativeLibraries.LoadAhead();
             return Opened[index] = new CudaDevice(index, ordinal);
         }
     }

@@ -11,7 +11,7 @@ internal static unsafe partial class CudaDriver
     public const int MultiprocessorCount = 16, L2CacheSize = 38, MajorVersion = 75, MinorVersion = 76, MaxSharedMemory = 97;
 
     // CUfunction_attribute
-    public const int MaxDynamicSharedMemory = 8;
+    public const int MaxDynamicSharedMemory = 8, PreferredSharedMemoryCarveout = 9;
 
     // CUevent_flags
     public const uint EventDefault = 0, EventWithoutTiming = 2;
@@ -59,9 +59,16 @@ internal static unsafe partial class CudaDriver
     [LibraryImport(Library, EntryPoint = "cuMemFree_v2")] public static partial int cuMemFree(nint address);
     [LibraryImport(Library)] public static partial int cuMemHostAlloc(void** address, nuint bytes, uint flags);
     [LibraryImport(Library)] public static partial int cuMemFreeHost(void* address);
-    [LibraryImport(Library, EntryPoint = "cuMemcpyHtoDAsync_v2")] public static partial int cuMemcpyHtoDAsync(nint target, void* source, nuint bytes, nint stream);
-    [LibraryImport(Library, EntryPoint = "cuMemcpyDtoHAsync_v2")] public static partial int cuMemcpyDtoHAsync(void* target, nint source, nuint bytes, nint stream);
-    [LibraryImport(Library, EntryPoint = "cuMemcpyDtoDAsync_v2")] public static partial int cuMemcpyDtoDAsync(nint target, nint source, nuint bytes, nint stream);
+
+    [LibraryImport(Library, EntryPoint = "cuMemcpyHtoDAsync_v2")]
+    public static partial int cuMemcpyHtoDAsync(nint target, void* source, nuint bytes, nint stream);
+
+    [LibraryImport(Library, EntryPoint = "cuMemcpyDtoHAsync_v2")]
+    public static partial int cuMemcpyDtoHAsync(void* target, nint source, nuint bytes, nint stream);
+
+    [LibraryImport(Library, EntryPoint = "cuMemcpyDtoDAsync_v2")]
+    public static partial int cuMemcpyDtoDAsync(nint target, nint source, nuint bytes, nint stream);
+
     [LibraryImport(Library)] public static partial int cuMemsetD8Async(nint target, byte value, nuint bytes, nint stream);
     [LibraryImport(Library)] public static partial int cuStreamCreate(nint* stream, uint flags);
     [LibraryImport(Library)] public static partial int cuStreamSynchronize(nint stream);
@@ -78,18 +85,43 @@ internal static unsafe partial class CudaDriver
     [LibraryImport(Library)] public static partial int cuEventQuery(nint cudaEvent);
     [LibraryImport(Library)] public static partial int cuEventElapsedTime(float* milliseconds, nint start, nint end);
     [LibraryImport(Library)] public static partial int cuModuleLoadData(nint* module, void* image);
-    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)] public static partial int cuModuleGetFunction(nint* function, nint module, string name);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int cuModuleGetFunction(nint* function, nint module, string name);
+
     [LibraryImport(Library)] public static partial int cuFuncSetAttribute(nint function, int attribute, int value);
 
     [LibraryImport(Library)]
     public static partial int cuLaunchKernel(
-        nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, void** parameters, void** extra);
+        nint function,
+        uint gridX,
+        uint gridY,
+        uint gridZ,
+        uint blockX,
+        uint blockY,
+        uint blockZ,
+        uint sharedBytes,
+        nint stream,
+        void** parameters,
+        void** extra);
 
-    [LibraryImport(Library)] public static partial int cuLaunchKernelEx(LaunchConfig* config, nint function, void** parameters, void** extra);
+    [LibraryImport(Library)]
+    public static partial int cuLaunchKernelEx(LaunchConfig* config, nint function, void** parameters, void** extra);
 
     [LibraryImport(Library)]
     public static partial int cuTensorMapEncodeTiled(
-        void* map, int type, uint rank, nint address, ulong* extents, ulong* strides, uint* box, uint* elementStrides, int interleave, int swizzle, int promotion, int fill);
+        void* map,
+        int type,
+        uint rank,
+        nint address,
+        ulong* extents,
+        ulong* strides,
+        uint* box,
+        uint* elementStrides,
+        int interleave,
+        int swizzle,
+        int promotion,
+        int fill);
 
     /// <summary>CUlaunchConfig.</summary>
     public struct LaunchConfig

@@ -8,9 +8,15 @@ namespace GatedFwa.Tensors.Cuda;
 /// <param name="SharedBytes">Dynamic shared memory of a block.</param>
 /// <param name="BlocksY">Blocks along y.</param>
 /// <param name="BlocksZ">Blocks along z.</param>
-/// <param name="Overlaps">May begin while the kernel before it runs; then it waits for that kernel itself (<c>programmatic.cuh</c>).</param>
+/// <param name="Overlaps">
+/// May begin while the kernel before it runs; then it waits for that kernel itself (<c>programmatic.cuh</c>).
+/// </param>
+/// <param name="MostShared">
+/// Multiprocessors have as much shared memory as they can, whatever this kernel needs. They are divided anew only when nothing runs
+/// there: kernels that want to overlap agree.
+/// </param>
 internal readonly record struct LaunchShape(
-    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false);
+    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false, bool MostShared = false);
 
 /// <summary>A compiled kernel of one GPU.</summary>
 internal sealed unsafe class CudaKernel
@@ -19,7 +25,7 @@ internal sealed unsafe class CudaKernel
     public const string SynchronousVariable = "GATEDFWA_CUDA_SYNC";
 
     private const int OverlappingArchitecture = 90; // The first whose kernels can wait for one another.
-    private const int FreeSharedBytes = 48 << 10; // More must be asked for.
+    private const int FreeSharedBytes = 32 << 10; // More is asked for: it must be above 48 KB, what a kernel declares itself included.
 
     private static readonly bool IsSynchronous = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";
 
@@ -27,6 +33,7 @@ internal sealed unsafe class CudaKernel
     private readonly nint _function;
     private readonly string _name;
     private int _sharedBytes = FreeSharedBytes;
+    private bool _hasMostShared;
 
     internal CudaKernel(CudaDevice device, nint function, string name) => (_device, _function, _name) = (device, function, name);
 
@@ -40,8 +47,16 @@ internal sealed unsafe class CudaKernel
         _device.Activate();
         if (shape.SharedBytes > _sharedBytes)
         {
-            Check(cuFuncSetAttribute(_function, MaxDynamicSharedMemory, shape.SharedBytes), $"Asking for {shape.SharedBytes} bytes of shared memory for {_name}");
+            Check(
+                cuFuncSetAttribute(_function, MaxDynamicSharedMemory, shape.SharedBytes),
+                $"Asking for {shape.SharedBytes} bytes of shared memory for {_name}");
             _sharedBytes = shape.SharedBytes;
+        }
+
+        if (shape.MostShared && !_hasMostShared)
+        {
+            Check(cuFuncSetAttribute(_function, PreferredSharedMemoryCarveout, 100), $"Asking for the most shared memory for {_name}");
+            _hasMostShared = true;
         }
 
         byte* values = stackalloc byte[(arguments.Length + 1) * KernelArgument.MaxBytes];

@@ -9,6 +9,8 @@ namespace GatedFwa.Tensors.Cuda;
 /// <summary>From kernel texts to functions of one GPU: looked up in memory, then on disk, then compiled.</summary>
 internal sealed unsafe class KernelCompiler(CudaDevice device)
 {
+    private static readonly ConcurrentDictionary<Assembly, Dictionary<string, string>> HeadersOf = new();
+
     private readonly Lock _gate = new();
     private readonly Dictionary<string, nint> _modules = [];
     private readonly ConcurrentDictionary<string, CudaKernel> _kernels = new();
@@ -33,22 +35,40 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
 
     // What only Hopper has is in sm_90a; no other architecture runs that.
     private string[] Options() =>
-        [$"--gpu-architecture=sm_{device.Architecture}{(device.Architecture == 90 ? "a" : "")}", "--std=c++17", "--device-as-default-execution-space", "-lineinfo"];
+    [
+        $"--gpu-architecture=sm_{device.Architecture}{(device.Architecture == 90 ? "a" : "")}",
+        "--std=c++17",
+        "--device-as-default-execution-space",
+        "-lineinfo",
+    ];
 
     private nint Load(KernelSource source, string[] options)
     {
+        Dictionary<string, string> headers = HeadersOf.GetOrAdd(source.Owner.Assembly, Headers);
+        string text = Text(source.Owner.Assembly, source.File);
+        byte[] image = CubinCache.GetOrAdd(Hash(text, headers, options), () => Nvrtc.Compile(source.File, text, headers, options));
+        nint module;
+        fixed (byte* bytes = image)
+        {
+            Check(
+                cuModuleLoadData(&module, bytes),
+                $"Loading {source.File} for sm_{device.Architecture} (is the driver older than NVRTC?)");
+        }
+
+        return module;
+    }
+
+    /// <summary>What kernel texts of an assembly may include, by name.</summary>
+    private static Dictionary<string, string> Headers(Assembly owner)
+    {
         Dictionary<string, string> headers = [];
-        foreach (Assembly assembly in new[] { typeof(KernelCompiler).Assembly, source.Owner.Assembly }.Distinct())
+        foreach (Assembly assembly in new[] { typeof(KernelCompiler).Assembly, owner }.Distinct())
         {
             foreach (string header in assembly.GetManifestResourceNames().Where(name => name.EndsWith(".cuh", StringComparison.Ordinal)))
                 headers[header] = Text(assembly, header);
         }
 
-        string text = Text(source.Owner.Assembly, source.File);
-        byte[] image = CubinCache.GetOrAdd(Hash(text, headers, options), () => Nvrtc.Compile(source.File, text, headers, options));
-        nint module;
-        fixed (byte* bytes = image) Check(cuModuleLoadData(&module, bytes), $"Loading {source.File} for sm_{device.Architecture} (is the driver older than NVRTC?)");
-        return module;
+        return headers;
     }
 
     private static string Hash(string text, Dictionary<string, string> headers, string[] options)

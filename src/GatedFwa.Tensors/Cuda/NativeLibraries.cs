@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Reflection;
 using System.Runtime.InteropServices;
 
@@ -16,44 +17,52 @@ internal static class NativeLibraries
     public const string Nvrtc = "nvrtc";
     public const string CublasLt = "cublasLt";
 
-    private static readonly Lock Gate = new();
-    private static readonly Dictionary<string, nint> Loaded = [];
-    private static bool _isResolving;
+    private static readonly ConcurrentDictionary<string, nint> Loaded = new();
+
+    // One each: calls of the driver do not wait for libraries that are loaded ahead.
+    private static readonly Dictionary<string, Lock> Gates = new() { [Driver] = new(), [Nvrtc] = new(), [CublasLt] = new() };
+
+    static NativeLibraries() => NativeLibrary.SetDllImportResolver(
+        Assembly.GetExecutingAssembly(),
+        (name, _, _) => name is Driver or Nvrtc or CublasLt ? Require(name) : 0);
+
+    /// <summary>Begins to load what will be needed soon, hundreds of megabytes, while the driver is busy with something else.</summary>
+    public static void LoadAhead() => Task.Run(() =>
+    {
+        foreach (string library in (string[])[CublasLt, Nvrtc])
+        {
+            try
+            {
+                Require(library);
+            }
+            catch (CudaException)
+            {
+                // Told to whoever needs it.
+            }
+        }
+    });
 
     /// <summary>Loads a library, once.</summary>
     /// <exception cref="CudaException">It is nowhere; the message says where it was looked for.</exception>
     public static nint Require(string library)
     {
-        lock (Gate)
+        if (Loaded.TryGetValue(library, out nint handle)) return handle;
+        lock (Gates[library])
         {
-            if (Loaded.TryGetValue(library, out nint handle)) return handle;
+            if (Loaded.TryGetValue(library, out handle)) return handle;
             string[] folders = [.. Folders().Distinct()];
             foreach (string name in FileNames(library))
             {
                 foreach (string folder in folders.Where(Directory.Exists))
                 {
-                    if (NativeLibrary.TryLoad(Path.Combine(folder, name), out handle)) return Keep(library, handle);
+                    if (NativeLibrary.TryLoad(Path.Combine(folder, name), out handle)) return Loaded[library] = handle;
                 }
 
-                if (NativeLibrary.TryLoad(name, out handle)) return Keep(library, handle);
+                if (NativeLibrary.TryLoad(name, out handle)) return Loaded[library] = handle;
             }
 
             throw new CudaException(Missing(library, folders));
         }
-    }
-
-    private static nint Keep(string library, nint handle)
-    {
-        Loaded[library] = handle;
-        if (!_isResolving)
-        {
-            NativeLibrary.SetDllImportResolver(
-                Assembly.GetExecutingAssembly(),
-                (name, _, _) => name is Driver or Nvrtc or CublasLt ? Require(name) : 0);
-            _isResolving = true;
-        }
-
-        return handle;
     }
 
     private static string[] FileNames(string library) => (library, OperatingSystem.IsWindows()) switch
@@ -71,7 +80,8 @@ internal static class NativeLibraries
         string names = string.Join(" or ", FileNames(library));
         string searched = $"searched: {string.Join(", ", ["the loader's path", .. folders.Where(Directory.Exists)])}";
         return library == Driver
-            ? $"There is no NVIDIA driver here ({names} was not found); install it, or leave --device out to compute on the CPU ({searched})."
+            ? $"There is no NVIDIA driver here ({names} was not found); " +
+              $"install it, or leave --device out to compute on the CPU ({searched})."
             : $"The CUDA toolkit's {names} was not found; install it or name its folder in {PathVariable} ({searched}).";
     }
 

@@ -25,7 +25,8 @@ internal static class Operands
         {
             if (tensor is null) continue;
             first ??= tensor;
-            RequireActivations(operation, tensor.Type, tensor.Device, $"{tensor.Type} {tensor.Shape}");
+            if (!AreActivations(tensor.Type, tensor.Device))
+                throw NoActivations(operation, tensor.Type, tensor.Device, $"{tensor.Type} {tensor.Shape}");
             if (tensor.Type != first.Type)
                 throw new OperandException(operation, $"activations of one type, {first.Type}", $"{tensor.Type} {tensor.Shape}");
         }
@@ -34,8 +35,10 @@ internal static class Operands
     }
 
     /// <summary>The same of a result that is to be made.</summary>
-    public static void RequireActivations(string operation, DType type, Device device) =>
-        RequireActivations(operation, type, device, $"{type}");
+    public static void RequireActivations(string operation, DType type, Device device)
+    {
+        if (!AreActivations(type, device)) throw NoActivations(operation, type, device, $"{type}");
+    }
 
     /// <summary>Refuses tensors on different devices.</summary>
     public static void RequireOneDevice(string operation, params ReadOnlySpan<Tensor?> tensors)
@@ -55,20 +58,15 @@ internal static class Operands
         }
     }
 
-    private static void RequireActivations(string operation, DType type, Device device, string actual)
+    private static bool AreActivations(DType type, Device device) =>
+        type == DType.F32 || (!device.IsCpu && type is (DType.BF16 or DType.F16));
+
+    // By itself, so that nothing is put into words unless something is refused.
+    private static OperandException NoActivations(string operation, DType type, Device device, string actual)
     {
-        switch (type, device.IsCpu)
-        {
-            case (DType.F32, _) or (DType.BF16 or DType.F16, false):
-                break;
-            case (DType.I32, true):
-                throw new OperandException(operation, $"tensors of {DType.F32}", actual);
-            case (DType.I32, false):
-                throw new OperandException(operation, $"activations of {DType.F32}, {DType.BF16} or {DType.F16}", actual);
-            default:
-                string name = type == DType.BF16 ? "bfloat16" : "float16";
-                actual += $" on the CPU ({name} runs on GPUs; use F32 on the CPU)";
-                throw new OperandException(operation, $"tensors of {DType.F32}", actual);
-        }
+        if (type == DType.I32)
+            return new(operation, device.IsCpu ? $"tensors of {DType.F32}" : $"activations of {DType.F32}, {DType.BF16} or {DType.F16}", actual);
+        string name = type == DType.BF16 ? "bfloat16" : "float16";
+        return new(operation, $"tensors of {DType.F32}", $"{actual} on the CPU ({name} runs on GPUs; use F32 on the CPU)");
     }
 }

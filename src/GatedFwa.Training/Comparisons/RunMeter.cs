@@ -41,7 +41,7 @@ internal static class RunMeter
     {
         long before = DeviceMemory.Statistics(device).LiveBytes;
         DeviceMemory.ResetPeak(device);
-        using var step = new TrainingStep(model, options, data, device, activations);
+        using var step = new TrainingStep(model, options, data, (device, activations), isInitialised: true);
         int threads = WorkerPool.Shared.Threads;
         // Each thread that happens to be at a kernel holds scratch: of several the peak would be another each time.
         WorkerPool.Shared.Threads = 1;

@@ -13,6 +13,8 @@ namespace GatedFwa.Training.Runs;
 /// finds either the old checkpoint or the new one, never a mixture.</para>
 /// <para>The rest follows from it and is written after it: the model as others read it, the state for people, the curves. After
 /// a kill they may be one checkpoint behind, each whole; resuming writes them anew.</para>
+/// <para>The checkpoint of step 0 has no numbers: weights follow from the seed, moments are zero, and a large model would spend
+/// more time on writing them than on its first steps. Model and curves are published once a later step is saved.</para>
 /// <para><c>run.lock</c> is there while a process trains.</para>
 /// </remarks>
 internal sealed class RunFolder(string path)
@@ -64,10 +66,23 @@ internal sealed class RunFolder(string path)
 
     /// <summary>Makes a checkpoint the one that counts.</summary>
     /// <exception cref="InputException">It cannot be written; the one before still counts.</exception>
-    public void Commit(RunState state, AdamW optimizer) => SafetensorsWriter.Write(
-        Weights,
-        Tensors(optimizer).Select(entry => SafetensorsTensor.From(entry.Name, entry.Tensor)),
-        new Dictionary<string, string> { [StateKey] = StrictJson.Write(state) });
+    public void Commit(RunState state, AdamW optimizer)
+    {
+        (string Name, Tensor Tensor)[] tensors = [.. Tensors(optimizer)];
+        bool isFirst = state.Step == 0;
+        // Better now than after an hour.
+        if (isFirst)
+        {
+            // Of the checkpoint, and of the model beside it.
+            long numbers = tensors.Sum(entry => entry.Tensor.Count) + optimizer.Parameters.Sum(parameter => parameter.Value.Count);
+            AtomicFile.RequireRoom(Weights, numbers * sizeof(float));
+        }
+
+        SafetensorsWriter.Write(
+            Weights,
+            isFirst ? [] : tensors.Select(entry => SafetensorsTensor.From(entry.Name, entry.Tensor)),
+            new Dictionary<string, string> { [StateKey] = StrictJson.Write(state) });
+    }
 
     /// <summary>Writes what follows from a checkpoint.</summary>
     /// <param name="state">The checkpoint's state.</param>
@@ -78,10 +93,10 @@ internal sealed class RunFolder(string path)
     public void Publish(RunState state, LanguageModel model, IReadOnlyList<MetricsLine> metrics, bool isFirst)
     {
         bool isOfText = state.Options.Task is null;
-        if (isFirst) ModelDirectory.Save(Path, model, isOfText ? new ByteTokenizer() : null);
-        else ModelDirectory.SaveWeights(In(ModelDirectory.WeightsFile), model);
+        if (isFirst) ModelDirectory.SaveSettings(Path, model.Config, isOfText ? new ByteTokenizer() : null);
+        if (state.Step > 0) ModelDirectory.SaveWeights(In(ModelDirectory.WeightsFile), model);
         AtomicFile.WriteText(Description, StrictJson.Write(state));
-        if (state.BaselineBitsPerByte is { } baseline)
+        if (state.Step > 0 && state.BaselineBitsPerByte is { } baseline)
             AtomicFile.WriteText(Chart, LossChart.Draw(metrics, state.Options.Steps, baseline));
     }
 

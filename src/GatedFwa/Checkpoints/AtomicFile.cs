@@ -9,9 +9,13 @@ namespace GatedFwa.Checkpoints;
 internal static class AtomicFile
 {
     private const int BufferBytes = 1 << 16;
+    private const string Partial = ".partial";
 
     // errno ENOSPC and EDQUOT, and the Windows codes for a full disk: what IOException.HResult carries.
     private static readonly int[] DiskFull = [28, 122, unchecked((int)0x80070070), unchecked((int)0x80070027)];
+
+    // What .NET gives an exception without a code of the system's: here, that it cannot take the room.
+    private const int NoCode = unchecked((int)0x80131620);
 
     /// <summary>Replaces a file, or makes it.</summary>
     /// <param name="path">The file; its folder must exist. A device such as <c>/dev/stdout</c> is written in place.</param>
@@ -39,6 +43,33 @@ internal static class AtomicFile
     /// <exception cref="InputException">The file cannot be written. What was there before is untouched.</exception>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
+    /// <summary>Refuses a file that there is no room for. Takes the room for a moment, where the system can, and writes nothing.</summary>
+    /// <param name="path">The file, which stays as it is; its folder must exist.</param>
+    /// <param name="bytes">The size that it is to have.</param>
+    /// <exception cref="InputException">There is no room, or it cannot be written.</exception>
+    public static void RequireRoom(string path, long bytes)
+    {
+        var options = new FileStreamOptions
+        {
+            Mode = FileMode.Create,
+            Access = FileAccess.Write,
+            Options = FileOptions.DeleteOnClose,
+            PreallocationSize = bytes,
+        };
+        try
+        {
+            new FileStream(Path.GetFullPath(path) + Partial, options).Dispose();
+        }
+        catch (IOException e) when (e.HResult == NoCode)
+        {
+            throw Full(path, e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unwritable(path, e);
+        }
+    }
+
     /// <summary>Makes a folder and those above it, where they do not exist yet.</summary>
     /// <param name="path">The folder.</param>
     /// <exception cref="InputException">It cannot be made.</exception>
@@ -56,7 +87,7 @@ internal static class AtomicFile
 
     private static void Replace(string target, Action<Stream> write)
     {
-        string partial = target + ".partial";
+        string partial = target + Partial;
         // Before the try: where this fails another process is writing the same file, and what is there is not ours to delete.
         FileStream stream = Open(partial, FileMode.Create);
         try
@@ -106,10 +137,14 @@ internal static class AtomicFile
         string name = Phrase.Quote(path);
         return cause switch
         {
-            IOException when DiskFull.Contains(cause.HResult) => new($"{name} cannot be written because the disk is full; free some space or write elsewhere.", cause),
+            IOException when DiskFull.Contains(cause.HResult) => Full(path, cause),
             DirectoryNotFoundException => new($"{name} cannot be written because its folder does not exist; make the folder first.", cause),
-            UnauthorizedAccessException => new($"{name} cannot be written because its folder is read-only for you; write elsewhere.", cause),
+            UnauthorizedAccessException =>
+                new($"{name} cannot be written because its folder is read-only for you; write elsewhere.", cause),
             _ => new($"{name} cannot be written; write elsewhere (the system says: {cause.Message})", cause),
         };
     }
+
+    private static InputException Full(string path, Exception cause) =>
+        new($"{Phrase.Quote(path)} cannot be written because the disk is full; free some space or write elsewhere.", cause);
 }

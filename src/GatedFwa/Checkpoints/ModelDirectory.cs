@@ -28,14 +28,22 @@ public static class ModelDirectory
     /// <summary>Writes a model. Each file is replaced in one step, the parameters last.</summary>
     /// <param name="path">The folder; made where it does not exist.</param>
     /// <param name="model">The model.</param>
-    /// <param name="tokenizer">Its tokenizer; null for a model whose tokens are not text, which then cannot be loaded as one of text.</param>
+    /// <param name="tokenizer">
+    /// Its tokenizer; null for a model whose tokens are not text, which then cannot be loaded as one of text.
+    /// </param>
     /// <exception cref="InputException">A file cannot be written.</exception>
     public static void Save(string path, LanguageModel model, ByteTokenizer? tokenizer)
     {
         AtomicFile.CreateDirectory(path);
-        AtomicFile.WriteText(Path.Combine(path, ConfigFile), model.Config.ToJson());
-        tokenizer?.Save(Path.Combine(path, TokenizerFile));
+        SaveSettings(path, model.Config, tokenizer);
         SaveWeights(Path.Combine(path, WeightsFile), model);
+    }
+
+    /// <summary>Writes the files beside the parameters, which never change while a model learns.</summary>
+    internal static void SaveSettings(string path, ModelConfig config, ByteTokenizer? tokenizer)
+    {
+        AtomicFile.WriteText(Path.Combine(path, ConfigFile), config.ToJson());
+        tokenizer?.Save(Path.Combine(path, TokenizerFile));
     }
 
     /// <summary>Writes a model's parameters, without the files beside them.</summary>
@@ -72,7 +80,7 @@ public static class ModelDirectory
                 $"tokenizer's {ByteTokenizer.VocabularySize}; the files belong to different models, copy the folder again.");
         }
 
-        using SafetensorsFile weights = SafetensorsFile.Open(Path.Combine(path, WeightsFile));
+        using SafetensorsFile weights = OpenWeights(path);
         return (LoadWeights(weights, config, device, activations), tokenizer);
     }
 
@@ -96,6 +104,16 @@ public static class ModelDirectory
         }
 
         return ModelConfig.Parse(StrictJson.ReadBytes(file), file);
+    }
+
+    /// <summary>Opens the file with a model's parameters.</summary>
+    /// <exception cref="InputException">There is none, or it is damaged.</exception>
+    internal static SafetensorsFile OpenWeights(string path)
+    {
+        string file = Path.Combine(path, WeightsFile);
+        if (File.Exists(file)) return SafetensorsFile.Open(file);
+        throw new InputException(
+            $"{Phrase.Quote(path)} holds no {WeightsFile}; wait for the first checkpoint if it is being trained, or restore the file.");
     }
 
     private static LanguageModel LoadWeights(SafetensorsFile file, ModelConfig config, Device device, DType? activations)

@@ -36,8 +36,7 @@ internal sealed class AttentionLayer
         // The memory of a text keeps the last key and value as they are here.
         var projections = new Projections(tape, x, _query, apart: pass.State is not null);
         Tensor q = Prepare(tape, projections.Of(_query), _queryNorm, _config.Heads, pass);
-        Tensor k = Shift(tape, projections, _key, _keyShift, pass, pass.State?.PreviousKey);
-        k = Prepare(tape, k, _keyNorm, _config.KeyHeads, pass);
+        Tensor k = Keys(tape, projections, pass);
         Tensor v = Shift(tape, projections, _value, _valueShift, pass, pass.State?.PreviousValue);
         v = Heads(tape, v, _config.KeyHeads);
         (Tensor? alpha, DecayGatePrefix? prefix) = Gate(tape, x, projections, pass);
@@ -91,6 +90,20 @@ internal sealed class AttentionLayer
         DecayGatePrefix prefix = DecayGatePrefix.On(tape, x.Shape[0], x.Shape[1], _config.Heads, x.Device);
         Tensor? projected = projections.OfBoth(_gate, _gateAmplitude!);
         return (DecayGate.ApplyOnCuda(tape, x, _gate, _gateBias!, _gateAmplitude!, DecayGate.DefaultEpsilon, prefix, projected), prefix);
+    }
+
+    /// <summary>Keys, shifted and prepared, as far as the configuration says so.</summary>
+    private Tensor Keys(Tape tape, Projections projections, ForwardPass pass)
+    {
+        Tensor? previous = pass.State?.PreviousKey;
+        if (_keyShift is null || _keyNorm is null || !_config.Rotary)
+            return Prepare(tape, Shift(tape, projections, _key, _keyShift, pass, previous), _keyNorm, _config.KeyHeads, pass);
+        Tensor heads = Heads(tape, projections.Of(_key), _config.KeyHeads);
+        Tensor k = ShiftNormRotary.Apply(
+            tape, heads, projections.Of(_keyShift), _keyNorm, _config.NormEpsilon, pass.FirstPositions.Span, _config.RotaryBase,
+            pass.Layout, previous);
+        if (previous is not null) LayerState.Remember(heads, previous, pass.Idle);
+        return k;
     }
 
     /// <summary>A projection of x, each key head of it mixed with that of the token before.</summary>

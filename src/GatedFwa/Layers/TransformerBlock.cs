@@ -1,7 +1,6 @@
 using GatedFwa.Models;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
-using GatedFwa.Tensors.Operations;
 
 namespace GatedFwa.Layers;
 
@@ -13,14 +12,13 @@ internal sealed class TransformerBlock(ModelConfig config, ParameterSet paramete
     private readonly Parameter? _feedForwardNorm = config.FeedForwardWidth > 0 ? parameters["feed_forward_norm.weight"] : null;
     private readonly FeedForwardLayer? _feedForward = config.FeedForwardWidth > 0 ? new(parameters.In("feed_forward")) : null;
 
-    /// <summary>[B, T, C] → [B, T, C].</summary>
-    public Tensor Apply(Tape tape, Tensor x, ForwardPass pass)
+    /// <summary>The stream after this block, whose last branch is still to be added.</summary>
+    public ResidualStream Apply(Tape tape, ResidualStream stream, ForwardPass pass)
     {
-        Tensor attended = _attention.Apply(tape, RmsNorm.Apply(tape, x, _attentionNorm, config.NormEpsilon), pass);
-        attended = pass.Drop(tape, attended, config.Dropout, 0);
-        if (_feedForward is null) return Add.Apply(tape, x, attended);
-        Tensor normalised = RmsNorm.ApplyToSum(tape, x, attended, _feedForwardNorm!, out x, config.NormEpsilon);
-        Tensor fed = _feedForward.Apply(tape, normalised);
-        return Add.Apply(tape, x, pass.Drop(tape, fed, config.Dropout, 1));
+        Tensor attended = _attention.Apply(tape, stream.Norm(tape, _attentionNorm, config.NormEpsilon, out Tensor x), pass);
+        stream = new(x, pass.Drop(tape, attended, config.Dropout, 0));
+        if (_feedForward is null) return stream;
+        Tensor fed = _feedForward.Apply(tape, stream.Norm(tape, _feedForwardNorm!, config.NormEpsilon, out x));
+        return new(x, pass.Drop(tape, fed, config.Dropout, 1));
     }
 }

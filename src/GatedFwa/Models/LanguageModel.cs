@@ -44,7 +44,11 @@ public sealed partial class LanguageModel : IDisposable
         Device = device;
         Activations = activations ?? DefaultActivations(device);
         if (Activations == DType.I32 || (device.IsCpu && Activations != DType.F32))
-            throw new InputException($"A model on {device} cannot compute in {Activations}; use {(device.IsCpu ? "F32" : "BF16, F16 or F32")}.");
+        {
+            string types = device.IsCpu ? "F32" : "BF16, F16 or F32";
+            throw new InputException($"A model on {device} cannot compute in {Activations}; use {types}.");
+        }
+
         _memory = new ParameterMemory([.. ParameterPlan.Of(config)], device);
         var byName = new ParameterSet(Parameters);
         _embedding = byName["embedding.weight"];
@@ -147,7 +151,8 @@ public sealed partial class LanguageModel : IDisposable
 
         Tensor x = Embedding.Apply(tape, tokens, _embedding, Activations);
         observer?.Embedded(tape, x);
-        if (Config.Dropout > 0 && dropout is { } stream) x = Dropout.Apply(tape, x, Config.Dropout, stream.Split(0));
+        if (Config.Dropout > 0 && dropout is { } masks) x = Dropout.Apply(tape, x, Config.Dropout, masks.Split(0));
+        var stream = new ResidualStream(x);
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
             var pass = new ForwardPass(
@@ -158,12 +163,12 @@ public sealed partial class LanguageModel : IDisposable
                 layer,
                 observer,
                 idle);
-            x = tape.Scoped((Block: _blocks[layer], Tape: tape, X: x, Pass: pass), static part => part.Block.Apply(part.Tape, part.X, part.Pass));
+            stream = stream.Through(tape, _blocks[layer], pass);
         }
 
         if (idle is not null) state!.TakeBack(idle);
         state?.MoveOn(tokens.Shape[1], idle);
-        return RmsNorm.Apply(tape, x, _norm, Config.NormEpsilon);
+        return stream.Norm(tape, _norm, Config.NormEpsilon, out _);
     }
 
     /// <summary>The same for texts that cannot advance at once: one after the other.</summary>

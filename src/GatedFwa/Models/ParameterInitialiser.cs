@@ -1,39 +1,55 @@
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
+using GatedFwa.Tensors.Memory;
 
 namespace GatedFwa.Models;
 
 /// <summary>
 /// Fills parameters as their plan says. Each has a stream of its own, named by the parameter, and each element its position in it.
 /// </summary>
-internal static class ParameterInitialiser
+internal static unsafe class ParameterInitialiser
 {
-    private const int ChunkFloats = 64 * 1024;
+    private const int ChunkFloats = 8 * 1024; // Some 50 µs: the least matrix of a large model still occupies many processors.
+    private const int PieceFloats = 1024 * 1024; // On their way to a GPU.
 
     public static void Fill(IEnumerable<Parameter> parameters, IEnumerable<ParameterSpec> plan, ulong seed)
     {
         foreach ((Parameter parameter, ParameterSpec spec) in parameters.Zip(plan))
         {
-            var values = new float[parameter.Value.Count];
-            Fill(values, spec.Initial, new CounterRandom(seed).Split(NameHash(spec.Name)));
-            parameter.Value.CopyFrom(values);
+            Tensor values = parameter.Value;
+            CounterRandom random = new CounterRandom(seed).Split(NameHash(spec.Name));
+            if (values.Device.IsCpu) Fill(values.Floats, 0, values.Count, spec.Initial, random);
+            else Upload(values.Storage, values.Count, spec.Initial, random);
+            values.MarkWritten();
         }
     }
 
-    private static void Fill(float[] values, Initialisation initial, CounterRandom random)
+    private static void Upload(Storage storage, long count, Initialisation initial, CounterRandom random)
     {
-        if (initial.Deviation == 0)
+        using CpuStorage piece = CpuMemory.Rent(Math.Min(count, PieceFloats));
+        for (long first = 0; first < count; first += PieceFloats)
         {
-            Array.Fill(values, initial.Mean);
-            return;
+            int length = (int)Math.Min(PieceFloats, count - first);
+            Fill(piece.Floats, first, length, initial, random);
+            storage.CopyFromHost(new ReadOnlySpan<byte>(piece.Pointer, length * sizeof(float)), first * sizeof(float));
         }
-
-        WorkerPool.Shared.For((values.Length + ChunkFloats - 1) / ChunkFloats, chunk =>
-        {
-            int start = chunk * ChunkFloats, end = Math.Min(start + ChunkFloats, values.Length);
-            for (int i = start; i < end; i++) values[i] = initial.Mean + (initial.Deviation * random.Normal(i));
-        });
     }
+
+    /// <summary>Writes elements from the <paramref name="first"/> one of a parameter on.</summary>
+    private static void Fill(float* values, long first, long count, Initialisation initial, CounterRandom random) =>
+        WorkerPool.Shared.For((int)((count + ChunkFloats - 1) / ChunkFloats), chunk =>
+        {
+            long start = (long)chunk * ChunkFloats;
+            var part = new Span<float>(values + start, (int)Math.Min(ChunkFloats, count - start));
+            if (initial.Deviation == 0)
+            {
+                part.Fill(initial.Mean);
+                return;
+            }
+
+            random.Normals(first + start, part);
+            foreach (ref float value in part) value = initial.Mean + (initial.Deviation * value);
+        });
 
     /// <summary>FNV-1a, 64 bits: the same on every machine and in every process, unlike string.GetHashCode.</summary>
     private static ulong NameHash(string name)

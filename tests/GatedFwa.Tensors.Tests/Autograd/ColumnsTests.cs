@@ -44,6 +44,14 @@ public abstract class ColumnsSuite(TestBackend backend) : TensorTest(backend)
         Compare([heads * size, heads], [between, between], heads * size, (tape, x) =>
             TokenShift.Apply(tape, tape.View(x[0], [Batch, Tokens, heads, size]), x[1]));
 
+    [Theory]
+    [InlineData(3, 16, 0)]
+    [InlineData(3, 16, 5)]
+    [InlineData(2, 32, 8)]
+    public void Token_shift_norm_and_rotation(int heads, int size, int between) =>
+        Compare([heads * size, heads], [between, between], heads * size, (tape, x) =>
+            ShiftNormRotary.Apply(tape, tape.View(x[0], [Batch, Tokens, heads, size]), x[1], Weight(tape, heads * size)));
+
     [Fact]
     public void Other_operations_refuse_columns()
     {

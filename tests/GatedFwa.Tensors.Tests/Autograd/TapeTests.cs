@@ -105,6 +105,22 @@ public sealed class TapeTests : TensorTest
     }
 
     [Fact]
+    public void A_scope_may_return_two_tensors_and_one_that_is_given_back_is_gone()
+    {
+        using var tape = new Tape(recording: false);
+        Tensor x = tape.Own(Tensor.From([1f, 2f], [2]));
+        long before = Alive;
+        (Tensor sum, Tensor? twice) = tape.Scoped(x, x => (Add.Apply(tape, x, Add.Apply(tape, x, x)), (Tensor?)Add.Apply(tape, x, x)));
+        Assert.Equal(before + 2, Alive);
+        Assert.Equal([2f, 4f], twice!.ToArray());
+        tape.GiveBack(twice);
+        Assert.Equal(before + 1, Alive);
+        Assert.Equal([3f, 6f], sum.ToArray());
+        Assert.Equal((x, null), tape.Scoped(x, x => (x, (Tensor?)null)));
+        Assert.Equal([1f, 2f], x.ToArray());
+    }
+
+    [Fact]
     public void Gradients_of_intermediates_are_given_back_during_the_backward_pass()
     {
         using var tape = new Tape();
@@ -127,7 +143,8 @@ public sealed class TapeTests : TensorTest
         Tensor sum = Add.Apply(tape, a, b);
         tape.Backward(Add.Apply(tape, product, sum), tape.Own(Tensor.From([10f, 20f], [2])));
         Assert.Equal([10f, 20f], tape.Gradient(b)!.ToArray());
-        float[] ofProduct = Differentiated.Run([10f, 20f], (t, inputs) => SwiGlu.Apply(t, inputs[0], inputs[0]), ([1f, 2f], [2])).Gradients[0];
+        float[] ofProduct =
+            Differentiated.Run([10f, 20f], (t, inputs) => SwiGlu.Apply(t, inputs[0], inputs[0]), ([1f, 2f], [2])).Gradients[0];
         Assert.Equal([10f + ofProduct[0], 20f + ofProduct[1]], tape.Gradient(a)!.ToArray());
     }
 
@@ -139,6 +156,17 @@ public sealed class TapeTests : TensorTest
         tape.Backward(Add.Apply(tape, a, b), seed: 3);
         Assert.Equal([3f, 3f], tape.Gradient(a)!.ToArray());
         Assert.Equal((nint)tape.Gradient(a)!.Floats, (nint)tape.Gradient(b)!.Floats);
+    }
+
+    [Fact]
+    public void A_gradient_that_was_handed_in_may_be_changed_afterwards()
+    {
+        using var tape = new Tape();
+        Tensor a = tape.Watch(tape.Own(Tensor.From([1f, 2f], [2]))), b = tape.Watch(tape.Own(Tensor.From([3f, 4f], [2])));
+        Tensor sum = tape.Watch(Add.Apply(tape, a, tape.View(b, [2]))), upstream = tape.Own(Tensor.From([5f, 6f], [2]));
+        tape.Backward(sum, upstream);
+        upstream.CopyFrom([0f, 0f]);
+        Assert.All([a, b, sum], tensor => Assert.Equal([5f, 6f], tape.Gradient(tensor)!.ToArray()));
     }
 
     [Fact]

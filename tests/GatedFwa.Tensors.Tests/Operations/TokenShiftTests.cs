@@ -47,6 +47,9 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         { [1, 60, 2, 16], "packed" },
         { [3, 21, 2, 24], "padded" },
         { [2, 7, 3, 8], "continued" },
+        { [1, 2_000, 2, 16], "packed" }, // walks of several tokens
+        { [3, 801, 1, 32], "padded" },
+        { [2, 901, 1, 16], "continued" },
     };
 
     [Theory]
@@ -56,7 +59,8 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         Case c = Case.Of(Backend, extents, kind);
         Differentiated result = c.Run();
         Segment[] segments = c.Segments;
-        (double[] dx, double[] dmix) = TokenShiftReference.Backward(Samples.Widen(c.X), Samples.Widen(c.Mix), Samples.Widen(c.Dy), c.Shape, segments, c.WidePrevious);
+        (double[] dx, double[] dmix) = TokenShiftReference.Backward(
+            Samples.Widen(c.X), Samples.Widen(c.Mix), Samples.Widen(c.Dy), c.Shape, segments, c.WidePrevious);
         ErrorNorm.Require(
             result.Y,
             TokenShiftReference.Forward(Samples.Widen(c.X), Samples.Widen(c.Mix), c.Shape, segments, c.WidePrevious),
@@ -120,12 +124,14 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         float[] x = Samples.Normal(2 * 10 * 8, 1), mix = Samples.Normal(2 * 10, 2);
         using var tape = new Tape(recording: false);
         float[] whole = TokenShift.Apply(tape, Part(x, 0..10, 8), Part(mix, 0..10, 1, rank: 3)).ToArray();
-        float[] tail = TokenShift.Apply(tape, Part(x, 6..10, 8), Part(mix, 6..10, 1, rank: 3), previous: tape.View(Part(x, 5..6, 8), [2, 1, 8])).ToArray();
+        Tensor previous = tape.View(Part(x, 5..6, 8), [2, 1, 8]);
+        float[] tail = TokenShift.Apply(tape, Part(x, 6..10, 8), Part(mix, 6..10, 1, rank: 3), previous: previous).ToArray();
         for (int row = 0; row < 2; row++) Assert.Equal(whole.Skip(((row * 10) + 6) * 8).Take(32), tail.Skip(row * 32).Take(32));
 
         Tensor Part(float[] values, Range tokens, int size, int rank = 4)
         {
-            float[] part = [.. Enumerable.Range(0, 2).SelectMany(row => values.AsSpan(row * 10 * size, 10 * size)[(tokens.Start.Value * size)..(tokens.End.Value * size)].ToArray())];
+            Range elements = (tokens.Start.Value * size)..(tokens.End.Value * size);
+            float[] part = [.. Enumerable.Range(0, 2).SelectMany(row => values.AsSpan(row * 10 * size, 10 * size)[elements].ToArray())];
             int length = tokens.End.Value - tokens.Start.Value;
             return tape.Own(Backend.Activation(part, rank == 4 ? [2, length, 1, size] : [2, length, 1]));
         }

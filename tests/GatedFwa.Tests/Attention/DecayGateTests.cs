@@ -1,6 +1,7 @@
 using GatedFwa.Attention;
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Autograd;
+using GatedFwa.Tensors.Operations;
 using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Attention;
@@ -97,8 +98,10 @@ public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(b
     public void The_prefix_agrees_with_the_golden_file()
     {
         using Golden golden = Golden.Open("gate_basic");
-        using DecayGatePrefix prefix = DecayGatePrefix.Empty(golden.Shape("x")[0], golden.Shape("x")[1], golden.Shape("alpha")[2], Backend.Device);
-        RunGolden(golden, (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix));
+        using DecayGatePrefix prefix = DecayGatePrefix.Empty(
+            golden.Shape("x")[0], golden.Shape("x")[1], golden.Shape("alpha")[2], Backend.Device);
+        RunGolden(
+            golden, (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], golden.Epsilon, prefix));
         ErrorNorm.Require(prefix.ToDecay(SequenceLayout.Dense), Samples.Widen(golden.Floats("u")), Backend.Forward(5e-6));
     }
 
@@ -161,7 +164,11 @@ public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(b
         for (int t = 0; t < Tokens; t++)
         {
             for (int head = 0; head < Heads; head++)
-                expected[(t * Heads) + head] = (t is 0 or 1 or 70 or 128 ? 0 : expected[((t - 1) * Heads) + head]) - Math.Min(DecayGatePrefix.MostDecay(Backend.Activations), alpha[(t * Heads) + head]);
+            {
+                double before = t is 0 or 1 or 70 or 128 ? 0 : expected[((t - 1) * Heads) + head];
+                expected[(t * Heads) + head] =
+                    before - Math.Min(DecayGatePrefix.MostDecay(Backend.Activations), alpha[(t * Heads) + head]);
+            }
         }
 
         ErrorNorm.Require(u, expected, 1e-6);
@@ -177,14 +184,8 @@ public abstract class DecayGateCudaSuite(TestBackend backend) : DecayGateSuite(b
         Assert.Equal(64 * most, DecayGatePrefix.Sums(prefix.Totals)[0]);
     }
 
-    private Differentiated Run(Case c, DecayGatePrefix prefix) => Differentiated.Run(
-        Backend,
-        c.Dalpha,
-        (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix),
-        (c.X, c.Shape),
-        Operand.Parameter(c.GateWeight, [c.Heads, c.Shape[2]]),
-        Operand.Parameter(c.GateBias, [c.Heads]),
-        Operand.Parameter(c.AmplitudeWeight, [c.Heads, c.Shape[2]]));
+    private Differentiated Run(Case c, DecayGatePrefix prefix) =>
+        Run(c, (tape, inputs) => DecayGate.ApplyOnCuda(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix));
 }
 
 public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
@@ -211,6 +212,9 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
     [InlineData(1, 300, 17, 40, 1f)]
     [InlineData(3, 111, 6, 96, 1f)]
     [InlineData(2, 70, 20, 24, 1f)]
+    [InlineData(2, 250, 16, 264, 1f)]
+    [InlineData(1, 65, 12, 128, 1f)]
+    [InlineData(1, 33, 32, 72, 1f)]
     [InlineData(1, 200, 4, 16, 20f)] // β near 0 and large, α up to 700
     public void Follows_the_reference_in_both_directions(int batch, int tokens, int heads, int width, float scale)
     {
@@ -222,6 +226,19 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
         ErrorNorm.Require(result.Gradients[1], dgateWeight, Backend.Gradient(2e-5));
         ErrorNorm.Require(result.Gradients[2], dgateBias, Backend.Gradient(2e-5));
         ErrorNorm.Require(result.Gradients[3], damplitudeWeight, Backend.Gradient(2e-5));
+    }
+
+    [Theory]
+    [InlineData(3, 7)]
+    [InlineData(8, 136)]
+    public void Adds_to_gradients_that_are_there(int heads, int width)
+    {
+        Case c = NewCase(1, 70, heads, width, 1);
+        Differentiated once = Run(c), twice = Run(c, (tape, inputs) => Add.Apply(tape, Gate(tape, inputs), Gate(tape, inputs)));
+        foreach ((float[] single, float[] both) in once.Gradients.Zip(twice.Gradients))
+            ErrorNorm.Require(both, [.. single.Select(gradient => 2.0 * gradient)], Backend.Gradient(1e-6));
+
+        Tensor Gate(Tape tape, Tensor[] inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon);
     }
 
     [Fact]
@@ -277,10 +294,13 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
             Samples.Normal(batch * tokens * heads, 5));
     }
 
-    private protected Differentiated Run(Case c, TwoLevelPrefix? prefix = null) => Differentiated.Run(
+    private protected Differentiated Run(Case c, TwoLevelPrefix? prefix = null) =>
+        Run(c, (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix));
+
+    private protected Differentiated Run(Case c, Func<Tape, Tensor[], Tensor> apply) => Differentiated.Run(
         Backend,
         c.Dalpha,
-        (tape, inputs) => DecayGate.Apply(tape, inputs[0], inputs[1], inputs[2], inputs[3], Epsilon, prefix),
+        apply,
         (c.X, c.Shape),
         Operand.Parameter(c.GateWeight, [c.Heads, c.Shape[2]]),
         Operand.Parameter(c.GateBias, [c.Heads]),
@@ -295,7 +315,8 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
         Operand.Parameter(golden.Floats("gate_bias"), golden.Shape("gate_bias")),
         Operand.Parameter(golden.Floats("amplitude_weight"), golden.Shape("amplitude_weight")));
 
-    private protected sealed record Case(Shape Shape, float[] X, float[] GateWeight, float[] GateBias, float[] AmplitudeWeight, float[] Dalpha)
+    private protected sealed record Case(
+        Shape Shape, float[] X, float[] GateWeight, float[] GateBias, float[] AmplitudeWeight, float[] Dalpha)
     {
         public int Heads => GateBias.Length;
 

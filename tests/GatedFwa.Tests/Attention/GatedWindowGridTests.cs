@@ -38,7 +38,9 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     [Theory]
     [MemberData(nameof(Grid))]
     public void Follows_the_reference(int tokens, int window, int headSize, int heads, int keyHeads) =>
-        Random(new GatedWindowShape(tokens < 1000 ? 2 : 1, tokens, tokens, heads, keyHeads, headSize), new AttentionOptions { Window = window }).FollowsTheReference();
+        Random(
+            new GatedWindowShape(tokens < 1000 ? 2 : 1, tokens, tokens, heads, keyHeads, headSize),
+            new AttentionOptions { Window = window }).FollowsTheReference();
 
     [Theory]
     [InlineData(8)]
@@ -54,6 +56,13 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
         Random(new GatedWindowShape(1, 140, 140, 2, 1, headSize), new AttentionOptions { Window = 70 }).FollowsTheReference();
 
     [Theory]
+    [InlineData(9, 3)]
+    [InlineData(12, 4)]
+    [InlineData(16, 16)]
+    public void Follows_the_reference_for_many_heads(int heads, int keyHeads) =>
+        Random(new GatedWindowShape(2, 300, 331, heads, keyHeads, 8), new AttentionOptions { Window = 50 }).FollowsTheReference();
+
+    [Theory]
     [InlineData(1, 130, 16)]
     [InlineData(1, 64, 64)]
     [InlineData(7, 130, 50)]
@@ -63,9 +72,22 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     public void Follows_the_reference_after_a_cached_prefix(int tokens, int positions, int window) =>
         Random(new GatedWindowShape(2, tokens, positions, 4, 2, 16), new AttentionOptions { Window = window }).FollowsTheReference();
 
+    /// <summary>Windows of whole blocks begin or end in the middle of one, wherever the queries begin; with a gate and (−1) without.</summary>
+    [Theory]
+    [InlineData(450, 450, 128, 64, 0.1f)]
+    [InlineData(450, 450, 128, 64, -1f)]
+    [InlineData(600, 600, 256, 72, -1f)]
+    [InlineData(200, 333, 128, 16, 0.1f)]
+    [InlineData(390, 450, 192, 128, -1f)]
+    [InlineData(300, 364, 65, 72, 0.1f)]
+    [InlineData(261, 261, 1, 72, 0.1f)]
+    public void Follows_the_reference_at_both_ends_of_a_window(int tokens, int positions, int window, int headSize, float decay) =>
+        Random(new GatedWindowShape(1, tokens, positions, 2, 1, headSize), new AttentionOptions { Window = window }, decay).FollowsTheReference();
+
     [Theory]
     [InlineData(200, new[] { 0, 1, 3, 66, 66, 130, 200 })]
     [InlineData(200, new[] { 0, 200 })]
+    [InlineData(1100, new[] { 0, 100, 520, 600, 1100 })]
     [InlineData(64, new[] { 0, 1, 3, 66, 66, 130, 200 })] // The first documents are all prefix.
     public void Follows_the_reference_where_documents_are_packed(int tokens, int[] cumulativeLengths) =>
         Random(

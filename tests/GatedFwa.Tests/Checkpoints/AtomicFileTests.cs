@@ -75,6 +75,20 @@ public sealed class AtomicFileTests : IDisposable
     }
 
     [Fact]
+    public void A_file_that_there_is_no_room_for_is_refused_before_it_is_written()
+    {
+        AtomicFile.WriteText(_folder["a"], "old");
+        AtomicFile.RequireRoom(_folder["a"], 1 << 20);
+        Assert.Equal(["a"], _folder.Names);
+        long all = new DriveInfo(_folder["."]).TotalSize;
+        Assert.SkipWhen(all > 15L << 40, "This disk holds more than a file may have.");
+        string message = Assert.Throws<InputException>(() => AtomicFile.RequireRoom(_folder["a"], all)).Message;
+        Assert.Contains("because the disk is full", message, StringComparison.Ordinal);
+        Assert.Equal(["a"], _folder.Names);
+        Assert.Equal("old", File.ReadAllText(_folder["a"]));
+    }
+
+    [Fact]
     public void A_device_is_written_in_place_and_never_replaced()
     {
         Assert.SkipUnless(File.Exists("/dev/null"), "This system has no /dev/null.");

@@ -65,7 +65,7 @@ public sealed class ModelDirectoryTests : TensorTest
 
     [Theory]
     [InlineData("config.json", "holds no config.json, so it is no model")]
-    [InlineData("model.safetensors", "There is no file")]
+    [InlineData("model.safetensors", "holds no model.safetensors; wait for the first checkpoint")]
     [InlineData("tokenizer.json", "name a model of text, or restore the file")]
     public void A_missing_file_is_named(string file, string part)
     {
@@ -112,7 +112,8 @@ public sealed class ModelDirectoryTests : TensorTest
     public void A_parameter_of_the_wrong_type_is_refused()
     {
         Save(TinyConfig);
-        Rewrite(tensor => tensor.Name == "norm.weight" ? SafetensorsTensor.Integers(tensor.Name, tensor.Shape, new int[tensor.Shape.Count]) : tensor);
+        Rewrite(tensor =>
+            tensor.Name == "norm.weight" ? SafetensorsTensor.Integers(tensor.Name, tensor.Shape, new int[tensor.Shape.Count]) : tensor);
         Refused("\"norm.weight\"", "holds I32 where F32, F16, BF16 or F64 is expected");
     }
 
@@ -152,7 +153,11 @@ public sealed class ModelDirectoryTests : TensorTest
     {
         SafetensorsTensor[] tensors;
         using (SafetensorsFile file = SafetensorsFile.Open(Weights))
-            tensors = [.. file.Entries.Select(entry => change(SafetensorsTensor.Floats(entry.Name, entry.Shape, file.ReadFloats(entry.Name))))];
+            tensors =
+            [
+                .. file.Entries.Select(
+                    entry => change(SafetensorsTensor.Floats(entry.Name, entry.Shape, file.ReadFloats(entry.Name)))),
+            ];
         SafetensorsWriter.Write(Weights, tensors);
     }
 

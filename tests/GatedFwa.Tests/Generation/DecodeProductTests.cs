@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using GatedFwa.Attention;
 using GatedFwa.Generation;
 using GatedFwa.Tensors;
 using GatedFwa.Testing;
@@ -23,6 +25,10 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     [InlineData(16, 1000, new[] { 9 })]
     [InlineData(20, 96, new[] { 30, 70 })]
     [InlineData(64, 64, new[] { 2050 })]
+    [InlineData(33, 768, new[] { 7, 1, 90 })]
+    [InlineData(17, 1032, new[] { 50 })] // From 1,024 features on, blocks of fewer texts.
+    [InlineData(50, 5000, new[] { 9 })] // More features than fit shared memory.
+    [InlineData(17, 15_000, new[] { 5 })] // Nor do a decay's weights of four heads.
     public void Several_weights_and_a_decay_of_one_norm(int rows, int width, int[] outputs)
     {
         const int Heads = 3;
@@ -34,7 +40,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         Tensor[] tensors = [.. weights.Select((weight, i) => F32(weight, outputs[i]))];
         int columns = outputs.Sum() + (2 * Heads);
         using Tensor y = Tensor.Empty([rows, columns], DType.F32, Backend.Device);
-        new DecodeProduct(Backend.Activations, Epsilon).Store(xs, norms, tensors, (gates, amplitudes), y);
+        using DecodeProduct.NormedStream? normed = Normed(xs, norms);
+        new DecodeProduct(Backend.Activations, Epsilon).Store(xs, norms, tensors, (gates, amplitudes), y, normed: normed);
 
         double[] normalised = Norm(x, norm);
         double[] expected = Product(normalised, rows, [.. weights.SelectMany(weight => weight), .. gate, .. amplitude]);
@@ -47,6 +54,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     [InlineData(3, 2048, 17)]
     [InlineData(16, 96, 8)]
     [InlineData(40, 512, 20)]
+    [InlineData(64, 2048, 72)]
+    [InlineData(19, 4104, 33)]
     public void A_product_is_added_to_the_residual_stream(int rows, int width, int outputs)
     {
         float[] x = Backend.Round(Samples.Normal(rows * width, 1)), weight = Backend.Round(Samples.Normal(outputs * width, 2));
@@ -58,9 +67,47 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
     }
 
     [Theory]
+    [InlineData(3, 2, 16, 4)]
+    [InlineData(20, 5, 24, 3)]
+    [InlineData(64, 2, 128, 2)]
+    public void Parts_of_a_window_are_joined_on_the_way(int rows, int heads, int size, int splits)
+    {
+        const int Outputs = 21;
+        int width = heads * size, parts = rows * heads * splits;
+        float[] gathered = Samples.Normal(parts * size, 1), weight = Backend.Round(Samples.Normal(Outputs * width, 2));
+        double[] decay = [.. Samples.Normal(parts, 3).Select(x => Math.Round(Math.Abs(x), 2))];
+        float[] highest = Samples.Normal(parts, 4), weights = [.. Samples.Normal(parts, 5).Select(x => 1 + Math.Abs(x))];
+        var stretches = new float[4 * parts]; // As stretch.cuh has them: a double and two floats.
+        var x = new double[rows * width];
+        for (int head = 0; head < rows * heads; head++)
+        {
+            double newer = 0, sum = 0;
+            for (int part = head * splits; part < (head + 1) * splits; part++)
+            {
+                MemoryMarshal.Cast<float, double>(stretches.AsSpan(4 * part, 2))[0] = decay[part];
+                (stretches[(4 * part) + 2], stretches[(4 * part) + 3]) = (highest[part], weights[part]);
+                double factor = Math.Pow(2, highest[part] - (newer / Math.Log(2)));
+                newer += decay[part];
+                sum += factor * weights[part];
+                for (int d = 0; d < size; d++) x[(head * size) + d] += factor * gathered[(part * size) + d];
+            }
+
+            for (int d = 0; d < size; d++) x[(head * size) + d] /= sum;
+        }
+
+        using Tensor outputs = F32(gathered, parts), stretch = F32(stretches, parts), matrix = F32(weight, Outputs);
+        using Tensor sums = F32(new float[rows * Outputs], rows);
+        var there = new RingDecodeCuda.Parts(outputs.Address, stretch.Address, splits, size);
+        new DecodeProduct(Backend.Activations, Epsilon).Add(there, matrix, sums);
+        ErrorNorm.Require(sums.ToArray(), Product(x, rows, weight), Backend.Forward(1e-6));
+    }
+
+    [Theory]
     [InlineData(1, 768, 2048)]
     [InlineData(5, 40, 12)]
     [InlineData(18, 72, 1030)]
+    [InlineData(64, 768, 100)]
+    [InlineData(30, 1104, 10)]
     public void Gate_and_value_become_one(int rows, int width, int outputs)
     {
         float[] x = Samples.Normal(rows * width, 1), norm = Samples.Normal(width, 2);
@@ -68,7 +115,8 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         float[] value = Backend.Round(Samples.Normal(outputs * width, 4, 0.1f));
         using Tensor xs = F32(x, rows), norms = Backend.Parameter(norm, [width]), gates = F32(gate, outputs), values = F32(value, outputs);
         using Tensor y = Tensor.Empty([rows, outputs], Backend.Activations, Backend.Device);
-        new DecodeProduct(Backend.Activations, Epsilon).SwiGlu(xs, norms, gates, values, y);
+        using DecodeProduct.NormedStream? normed = Normed(xs, norms);
+        new DecodeProduct(Backend.Activations, Epsilon).SwiGlu(xs, norms, gates, values, y, normed: normed);
         double[] normalised = Norm(x, norm);
         double[] expected =
         [
@@ -90,6 +138,19 @@ public abstract class DecodeProductSuite(TestBackend backend) : TensorTest(backe
         using Tensor y = Tensor.Empty([rows, outputs], DType.F32, Backend.Device);
         new DecodeProduct(Backend.Activations, Epsilon).Scores(xs, norms, weights, y);
         ErrorNorm.Require(y.ToArray(), Product(Norm(x, norm), rows, weight), Backend.Forward(1e-6));
+    }
+
+    /// <summary>What a product that adds nothing to x leaves of it, if products of so many rows read that.</summary>
+    private DecodeProduct.NormedStream? Normed(Tensor x, Tensor norm)
+    {
+        const int Features = 8;
+        (int rows, int width) = (x.Shape[0], x.Shape[1]);
+        DecodeProduct.NormedStream? normed = DecodeProduct.NormedStream.For(rows, width, Backend.Activations, Backend.Device);
+        if (normed is null) return null;
+        using Tensor nothing = Backend.Activation(new float[rows * Features], [rows, Features]);
+        using Tensor weight = F32(new float[width * Features], width);
+        new DecodeProduct(Backend.Activations, Epsilon).Add(nothing, weight, x, normed, norm);
+        return normed;
     }
 
     private static double[] Norm(float[] x, float[] weight) =>

@@ -5,11 +5,23 @@ using GatedFwa.Testing;
 
 namespace GatedFwa.Tests.Models;
 
+public sealed class ParameterCudaTests() : TensorTest(TestBackend.CudaFloat32)
+{
+    [Fact]
+    public void Weights_are_those_on_the_processor()
+    {
+        // A matrix of more than one piece on its way, and the last of them is odd.
+        ModelConfig config = TinyModels.GatedFwa with { Layers = 1, FeedForwardWidth = 100_001 };
+        Dictionary<string, float[]> expected = ParameterTests.Values(config, 1);
+        foreach ((string name, float[] values) in ParameterTests.Values(config, 1, Backend.Device)) Assert.Equal(expected[name], values);
+    }
+}
+
 public sealed class ParameterTests : TensorTest
 {
-    private static Dictionary<string, float[]> Values(ModelConfig config, ulong seed)
+    internal static Dictionary<string, float[]> Values(ModelConfig config, ulong seed, Device device = default)
     {
-        using var model = new LanguageModel(config, seed);
+        using var model = new LanguageModel(config, seed, device);
         return model.Parameters.ToDictionary(parameter => parameter.Name, parameter => parameter.Value.ToArray());
     }
 
@@ -63,7 +75,11 @@ public sealed class ParameterTests : TensorTest
     public void Weight_decay_spares_norms_biases_gates_and_an_untied_embedding()
     {
         bool Decays(ModelConfig config, string name) => ParameterPlan.Of(config).Single(spec => spec.Name == name).Decays;
-        string[] spared = ["norm.weight", "layers.0.attention_norm.weight", "layers.0.attention.gate.bias", "layers.0.attention.gate.weight", "layers.0.attention.key_shift.weight"];
+        string[] spared =
+        [
+            "norm.weight", "layers.0.attention_norm.weight", "layers.0.attention.gate.bias", "layers.0.attention.gate.weight",
+            "layers.0.attention.key_shift.weight",
+        ];
         Assert.All(spared, name => Assert.False(Decays(TinyModels.GatedFwa, name)));
         Assert.True(Decays(TinyModels.GatedFwa, "layers.0.attention.query.weight"));
         Assert.True(Decays(TinyModels.GatedFwa, "embedding.weight"));
@@ -90,11 +106,21 @@ public sealed class ParameterTests : TensorTest
     [Fact]
     public void Weights_depend_on_the_seed_and_the_name_alone()
     {
-        Dictionary<string, float[]> all = Values(TinyModels.GatedFwa, 1), bare = Values(TinyModels.All["bare"], 1), other = Values(TinyModels.GatedFwa, 2);
+        Dictionary<string, float[]> all = Values(TinyModels.GatedFwa, 1), bare = Values(TinyModels.All["bare"], 1);
+        Dictionary<string, float[]> other = Values(TinyModels.GatedFwa, 2);
         foreach (string name in bare.Keys.Intersect(all.Keys)) Assert.Equal(all[name], bare[name]);
         Assert.NotEqual(all["embedding.weight"], other["embedding.weight"]);
         Assert.NotEqual(all["layers.0.attention.query.weight"], all["layers.1.attention.query.weight"]);
         Assert.NotEqual(all["layers.0.feed_forward.gate.weight"], all["layers.0.feed_forward.value.weight"]);
+    }
+
+    [Fact]
+    public void The_weights_of_a_seed_never_change_because_runs_resume_from_them()
+    {
+        float[] values = Values(ModelConfig.Preset("nano"), 1)["embedding.weight"];
+        int[] positions = [0, 1, 8191, 8192, 20_000, 24_671];
+        uint[] pinned = [1008316086, 955865339, 982370260, 3173583899, 3159884622, 3171632216];
+        Assert.Equal(pinned, positions.Select(position => BitConverter.SingleToUInt32Bits(values[position])));
     }
 
     [Fact]

@@ -27,6 +27,7 @@ internal static class TinyModels
         ["bare"] = GatedFwa with { Gate = false, TokenShift = false, QkNorm = false, Rotary = false, Window = null, TiedEmbedding = false },
         ["one key head"] = GatedFwa with { KeyHeads = 1, Window = 2 },
         ["a key head for each"] = GatedFwa with { KeyHeads = 4, Window = 16 },
+        ["wider heads"] = GatedFwa with { Width = 64, Window = 5 }, // whose 16-bit halves are 16 bytes
         ["native sparse"] = GatedFwa with { Window = 3, NativeSparse = new() { BlockSize = 2, BlockCount = 4 } },
         ["native sparse, bare"] = GatedFwa with
         {

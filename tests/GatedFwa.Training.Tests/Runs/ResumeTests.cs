@@ -48,7 +48,8 @@ public sealed class ResumeTests : TensorTest
 
         // The order in which the first checkpoint makes its files and every other replaces them, but for the two that never
         // change; each is one rename of what was written beside.
-        string[] order = ["training_state.safetensors", "config.json", "tokenizer.json", "model.safetensors", "training_state.json", "loss.svg"];
+        string[] order =
+            ["training_state.safetensors", "config.json", "tokenizer.json", "model.safetensors", "training_state.json", "loss.svg"];
         Assert.Equal(
             order.Append("metrics.jsonl").Order(),
             Directory.GetFiles(_folder["run"]).Select(file => Path.GetFileName(file)).Order());
@@ -103,6 +104,21 @@ public sealed class ResumeTests : TensorTest
     }
 
     [Fact]
+    public void A_run_that_has_only_begun_keeps_no_numbers_and_resumes_exactly()
+    {
+        string expected = Uninterrupted();
+        TrainerOptions options = TinyRun.Options(_folder["run"]);
+        Trainer.Start(TinyRun.Model, options, TinyRun.Data).Dispose();
+        Trainer.Resume(TinyRun.Model, options, TinyRun.Data).Dispose();
+        Assert.Equal(
+            ["config.json", "metrics.jsonl", "tokenizer.json", "training_state.json", "training_state.safetensors"],
+            Directory.GetFiles(_folder["run"]).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.InRange(new FileInfo(_folder["run/training_state.safetensors"]).Length, 0, 4000);
+        TinyRun.Finish(options, resume: true);
+        Assert.Equal(expected, TinyRun.Signature(_folder["run"]));
+    }
+
+    [Fact]
     public void A_finished_run_has_nothing_left_to_do()
     {
         string expected = Uninterrupted();
@@ -135,7 +151,8 @@ public sealed class ResumeTests : TensorTest
     {
         Uninterrupted();
         TrainerOptions options = TinyRun.Options(_folder["whole"]);
-        string Refusal(Models.ModelConfig model, TrainerOptions asked, DocumentSplit data) => Assert.Throws<InputException>(() => Trainer.Resume(model, asked, data).Dispose()).Message;
+        string Refusal(Models.ModelConfig model, TrainerOptions asked, DocumentSplit data) =>
+            Assert.Throws<InputException>(() => Trainer.Resume(model, asked, data).Dispose()).Message;
         Assert.Contains(
             "learning_rate 0.01, not 0.02;",
             Refusal(TinyRun.Model, options with { LearningRate = 0.02 }, TinyRun.Data),

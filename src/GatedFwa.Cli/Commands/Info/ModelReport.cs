@@ -11,8 +11,7 @@ internal static class ModelReport
     {
         ModelConfig config = ModelDirectory.LoadConfig(folder);
         long parameters = ParameterPlan.Of(config).Sum(parameter => parameter.Shape.Count);
-        string weightsPath = Path.Combine(folder, ModelDirectory.WeightsFile);
-        using SafetensorsFile weights = SafetensorsFile.Open(weightsPath);
+        using SafetensorsFile weights = ModelDirectory.OpenWeights(folder);
         if (json)
         {
             using JsonDocument settings = JsonDocument.Parse(config.ToJson());

@@ -5,13 +5,19 @@ namespace GatedFwa.Tensors.Operations;
 
 internal static class RmsNormCuda
 {
+    /// <summary>What <c>norm_row.cuh</c> keeps at the beginning of a block's shared memory.</summary>
+    public const int ScratchBytes = 128;
+
     private const int Warp = 32, MostRowThreads = 1024;
 
     // A thread keeps so many elements of a row in registers before the row is given more threads.
     private const int ElementsPerThread = 32;
 
-    // Enough to fill the GPU; more would only lengthen the second stage of dweight.
-    private const int BlocksPerMultiprocessor = 4;
+    // All run at once, by their registers; more would only lengthen the second stage of dweight.
+    private const int ThreadsPerMultiprocessor = 512;
+
+    // A row that is worked on and the next one, of x, dy and the gradient that is added to.
+    private const int Slots = 2, MostTensors = 3, PackBytes = 16;
 
     private static readonly KernelSource Source = new(typeof(RmsNormCuda), "rms_norm.cu");
 
@@ -26,10 +32,10 @@ internal static class RmsNormCuda
         Forward(x, weight, epsilon, y, null, branch, sum);
 
     /// <summary>Whether heads of this size can be turned in the same pass: a warp must have both halves of each.</summary>
-    public static bool CanRotate(Tensor x, int headSize)
+    public static bool CanRotate(Tensor x, int width, int headSize)
     {
-        int pack = RowLaunch.PackOf(x, x.Shape[^1]), half = headSize / 2;
-        return half % pack == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
+        int pack = RowLaunch.PackOf(x, width), half = headSize / 2;
+        return headSize % (2 * pack) == 0 && half / pack <= Warp / 2 && BitOperations.IsPow2(half / pack);
     }
 
     /// <summary>Either gradient may be absent. Stores where the accumulator is fresh, else adds.</summary>
@@ -46,9 +52,8 @@ internal static class RmsNormCuda
     {
         var cut = new Cut(x);
         using CudaStorage? parts = dweight is null ? null : x.Cuda.Memory.Rent((long)cut.Blocks * cut.Width * sizeof(float));
-        int sharedBytes = parts is null || cut.RowsPerBlock == 1 ? 0 : cut.RowsPerBlock * cut.Width * sizeof(float);
         x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads, sharedBytes),
+            new LaunchShape(cut.Blocks, cut.Threads, cut.SharedBytes(dx is null || storeDx ? 2 : 3, sharesDweight: parts is not null)),
             x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1,
             x.RowStride(cut.Width));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
@@ -59,7 +64,7 @@ internal static class RmsNormCuda
     {
         var cut = new Cut(x);
         x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads),
+            new LaunchShape(cut.Blocks, cut.Threads, cut.SharedBytes(branch is null ? 1 : 2)),
             x.Origin, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1, branch, sum, x.RowStride(cut.Width));
     }
 
@@ -73,7 +78,8 @@ internal static class RmsNormCuda
     /// <summary>How rows are dealt to threads.</summary>
     private readonly struct Cut
     {
-        private readonly int _pack, _rowThreads;
+        private readonly int _pack, _rowThreads, _slotBytes;
+        private readonly bool _isAhead; // Whether there is room for rows on their way.
         private readonly DType _type;
 
         public Cut(Tensor x)
@@ -83,8 +89,10 @@ internal static class RmsNormCuda
             _rowThreads = Warp;
             while (_rowThreads < MostRowThreads && _rowThreads * ElementsPerThread < Width) _rowThreads *= 2;
             Threads = Math.Max(_rowThreads, _rowThreads == Warp ? RowLaunch.Threads : 0);
-            RowsPerBlock = Threads / _rowThreads;
-            Blocks = Math.Min(RowLaunch.Quotient(Rows, RowsPerBlock), x.Cuda.Multiprocessors * BlocksPerMultiprocessor);
+            int blocksAtOnce = Math.Max(1, ThreadsPerMultiprocessor / Threads);
+            Blocks = Math.Min(RowLaunch.Quotient(Rows, RowsPerBlock), x.Cuda.Multiprocessors * blocksAtOnce);
+            _slotBytes = RowLaunch.Quotient(Width / _pack, _rowThreads) * Threads * PackBytes;
+            _isAhead = _pack * _type.Bytes() == PackBytes && ScratchBytes + (MostTensors * Slots * _slotBytes) <= x.Cuda.MaxSharedBytes / 2;
         }
 
         public int Rows { get; }
@@ -93,13 +101,25 @@ internal static class RmsNormCuda
 
         public int Threads { get; }
 
-        public int RowsPerBlock { get; }
+        private int RowsPerBlock => Threads / _rowThreads;
 
         public int Blocks { get; }
 
+        /// <summary>A block's shared memory, with rows of so many tensors on their way.</summary>
+        public int SharedBytes(int tensors, bool sharesDweight = false)
+        {
+            int rows = _isAhead ? tensors * Slots * _slotBytes : 0;
+            int shares = sharesDweight && RowsPerBlock > 1 ? RowsPerBlock * Width * sizeof(float) : 0;
+            return ScratchBytes + Math.Max(rows, shares);
+        }
+
         public KernelDefine[] Defines(HeadRotation? rotation)
         {
-            KernelDefine[] plain = [KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads)];
+            KernelDefine[] plain =
+            [
+                KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads), ("THREADS", Threads),
+                ("AHEAD", _isAhead), ("ROTATES", rotation is not null),
+            ];
             return rotation is null ? plain : [.. plain, ("HEAD_SIZE", rotation.Angles.Shape[1])];
         }
     }

@@ -25,24 +25,30 @@ public static class RmsNormRotary
     internal static Tensor Apply(
         Tape tape, Tensor x, Tensor weight, float epsilon, ReadOnlySpan<long> firstPositions, float frequencyBase)
     {
-        Operands.RequireActivations(nameof(RmsNormRotary), x);
-        Operands.RequireFloats(nameof(RmsNormRotary), weight);
-        Operands.RequireOneDevice(nameof(RmsNormRotary), x, weight);
-        if (x.Shape.Rank != 4 || x.Shape[3] % 2 != 0 || x.Shape[2] * x.Shape[3] == 0)
-            throw new OperandException(nameof(RmsNormRotary), "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
-        int width = x.Shape[2] * x.Shape[3];
-        if (weight.Shape != [width])
-            throw new OperandException(nameof(RmsNormRotary), $"a weight of shape [{width}] for x {x.Shape}", $"{weight.Shape}");
-        RotaryTable.RequirePositions(nameof(RmsNormRotary), x, firstPositions);
-
+        Require(nameof(RmsNormRotary), x, weight, firstPositions);
+        int width = weight.Shape[0];
         Tensor rows = tape.View(x, [x.Shape[0], x.Shape[1], width]);
-        if (x.Device.IsCpu || !RmsNormCuda.CanRotate(rows, x.Shape[3]))
+        if (x.Device.IsCpu || !RmsNormCuda.CanRotate(x, width, x.Shape[3]))
         {
             Tensor normalised = RmsNorm.Apply(tape, rows, weight, epsilon);
             return Rotary.Apply(tape, tape.View(normalised, x.Shape), firstPositions, frequencyBase);
         }
 
         return ApplyFused(tape, x, rows, weight, RotaryTable.Of(tape, x, firstPositions, frequencyBase), epsilon);
+    }
+
+    /// <summary>Refuses what cannot be normalised and turned.</summary>
+    internal static void Require(string operation, Tensor x, Tensor weight, ReadOnlySpan<long> firstPositions)
+    {
+        Operands.RequireActivations(operation, x);
+        Operands.RequireFloats(operation, weight);
+        Operands.RequireOneDevice(operation, x, weight);
+        if (x.Shape.Rank != 4 || x.Shape[3] % 2 != 0 || x.Shape[2] * x.Shape[3] == 0)
+            throw new OperandException(operation, "x of shape [B, T, H, D] with an even D", $"{x.Shape}");
+        int width = x.Shape[2] * x.Shape[3];
+        if (weight.Shape != [width])
+            throw new OperandException(operation, $"a weight of shape [{width}] for x {x.Shape}", $"{weight.Shape}");
+        RotaryTable.RequirePositions(operation, x, firstPositions);
     }
 
     // By itself, so that the way past it makes no room for what its gradient needs.

@@ -16,24 +16,9 @@ public static class TokenShift
     /// <exception cref="OperandException">The shapes or types do not match.</exception>
     public static Tensor Apply(Tape tape, Tensor x, Tensor mix, SequenceLayout? layout = null, Tensor? previous = null)
     {
-        Operands.RequireActivations(nameof(TokenShift), x, mix, previous);
-        if (x.Shape.Rank != 4) throw new OperandException(nameof(TokenShift), "x of shape [B, T, H, D]", $"{x.Shape}");
-        (int batch, int tokens, int heads, int size) = (x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]);
-        if (mix.Shape != [batch, tokens, heads])
-            throw new OperandException(nameof(TokenShift), $"a mix of shape [{batch}, {tokens}, {heads}] for x {x.Shape}", $"{mix.Shape}");
-        if (previous is not null && previous.Shape != [batch, heads, size])
-        {
-            throw new OperandException(
-                nameof(TokenShift),
-                $"previous of shape [{batch}, {heads}, {size}] for x {x.Shape}",
-                $"{previous.Shape}");
-        }
-
         layout ??= SequenceLayout.Dense;
-        if (previous is not null && !layout.IsDense)
-            throw new OperandException(nameof(TokenShift), "a dense layout where a text is continued", "packed or padded rows");
-        Segment[] segments = layout.Segments(nameof(TokenShift), batch, tokens);
-
+        Require(nameof(TokenShift), x, mix, layout, previous);
+        Segment[] segments = layout.Segments(nameof(TokenShift), x.Shape[0], x.Shape[1]);
         Tensor y = tape.Allocate(x.Shape, x.Type, x.Device);
         if (x.Device.IsCpu)
         {
@@ -47,6 +32,26 @@ public static class TokenShift
 
         if (tape.NeedsGradient(x, mix)) tape.Record(nameof(TokenShift), y, dy => Backward(tape, x, mix, layout, segments, previous, dy));
         return y;
+    }
+
+    /// <summary>Refuses what cannot be shifted; whether the layout fits shows when its segments are asked for.</summary>
+    internal static void Require(string operation, Tensor x, Tensor mix, SequenceLayout layout, Tensor? previous)
+    {
+        Operands.RequireActivations(operation, x, mix, previous);
+        if (x.Shape.Rank != 4) throw new OperandException(operation, "x of shape [B, T, H, D]", $"{x.Shape}");
+        (int batch, int tokens, int heads, int size) = (x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]);
+        if (mix.Shape != [batch, tokens, heads])
+            throw new OperandException(operation, $"a mix of shape [{batch}, {tokens}, {heads}] for x {x.Shape}", $"{mix.Shape}");
+        if (previous is not null && previous.Shape != [batch, heads, size])
+        {
+            throw new OperandException(
+                operation,
+                $"previous of shape [{batch}, {heads}, {size}] for x {x.Shape}",
+                $"{previous.Shape}");
+        }
+
+        if (previous is not null && !layout.IsDense)
+            throw new OperandException(operation, "a dense layout where a text is continued", "packed or padded rows");
     }
 
     private static void Backward(

@@ -1,5 +1,4 @@
 using System.Numerics;
-using System.Runtime.InteropServices;
 using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Tensors.Operations;
@@ -10,19 +9,19 @@ internal static class TokenShiftCuda
 
     private static readonly KernelSource Source = new(typeof(TokenShiftCuda), "token_shift.cu");
 
-    private enum LayoutKind
-    {
-        Dense,
-        Packed,
-        Padded,
-    }
-
     /// <summary>Padding gives 0.</summary>
     public static void Forward(Tensor x, Tensor mix, SequenceLayout layout, Segment[] segments, Tensor? previous, Tensor y)
     {
-        var cut = new Cut(x, layout);
-        using CudaStorage? starts = cut.Starts(x, segments);
-        x.Cuda.Kernel(Source, "token_shift_forward", cut.Defines).Launch(
+        if (ShiftedRowsCuda.Fits(x))
+        {
+            new ShiftedRowsCuda(x, mix, layout, segments, previous).Forward(y);
+            return;
+        }
+
+        var cut = new Cut(x);
+        var sequences = new CudaSequences(x, layout, segments);
+        using CudaStorage? starts = sequences.Starts(x.Cuda);
+        x.Cuda.Kernel(Source, "token_shift_forward", [.. cut.Defines, sequences.Define]).Launch(
             cut.Launch,
             x.Origin, mix.Origin, previous, starts, segments.Length, y,
             cut.Rows, x.Shape[1], x.Shape[2], cut.Stride, mix.RowStride(x.Shape[2]));
@@ -41,9 +40,16 @@ internal static class TokenShiftCuda
         Tensor? dmix,
         bool storeDmix)
     {
-        var cut = new Cut(x, layout);
-        using CudaStorage? starts = cut.Starts(x, segments);
-        x.Cuda.Kernel(Source, "token_shift_backward", cut.Defines).Launch(
+        if (ShiftedRowsCuda.Fits(x))
+        {
+            new ShiftedRowsCuda(x, mix, layout, segments, previous).Backward(dy, dx, storeDx, dmix, storeDmix);
+            return;
+        }
+
+        var cut = new Cut(x);
+        var sequences = new CudaSequences(x, layout, segments);
+        using CudaStorage? starts = sequences.Starts(x.Cuda);
+        x.Cuda.Kernel(Source, "token_shift_backward", [.. cut.Defines, sequences.Define]).Launch(
             cut.Launch,
             x.Origin, mix.Origin, previous, starts, segments.Length, dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix,
             cut.Rows, x.Shape[1], x.Shape[2], cut.Stride, mix.RowStride(x.Shape[2]));
@@ -52,16 +58,12 @@ internal static class TokenShiftCuda
     /// <summary>How rows, one head of one token each, are dealt to threads.</summary>
     private readonly struct Cut
     {
-        private readonly LayoutKind _layout;
         private readonly int _size, _pack, _lanes;
         private readonly DType _type;
 
-        public Cut(Tensor x, SequenceLayout layout)
+        public Cut(Tensor x)
         {
             (Rows, _size, _type) = (x.Shape.Rows, x.Shape[^1], x.Type);
-            _layout = layout.IsDense ? LayoutKind.Dense : layout.CoversEverything ? LayoutKind.Packed : LayoutKind.Padded;
-            // Left padding of nothing: every row of the batch is one sequence.
-            if (_layout == LayoutKind.Packed && x.Shape[0] != 1) _layout = LayoutKind.Dense;
             Stride = x.RowStride(x.Shape[2] * _size);
             _pack = Math.Min(RowLaunch.PackOf(x.Type, _size), RowLaunch.PackOf(x, x.Shape[2] * _size));
             _lanes = Math.Clamp((int)BitOperations.RoundUpToPowerOf2((uint)(_size / _pack)), 1, Warp);
@@ -74,32 +76,6 @@ internal static class TokenShiftCuda
 
         public LaunchShape Launch => RowLaunch.Over((long)Rows * _lanes);
 
-        public KernelDefine[] Defines =>
-        [
-            KernelDefine.Element(_type), ("SIZE", _size), ("PACK", _pack), ("LANES", _lanes), ("LAYOUT", (int)_layout),
-        ];
-
-        /// <summary>Where sequences begin, as the kernel reads it; none where they are the rows of the batch.</summary>
-        public CudaStorage? Starts(Tensor x, Segment[] segments)
-        {
-            int[] starts;
-            switch (_layout)
-            {
-                case LayoutKind.Packed:
-                    starts = [.. segments.Select(segment => segment.Start), x.Shape[1]];
-                    break;
-                case LayoutKind.Padded:
-                    starts = new int[x.Shape[0]];
-                    Array.Fill(starts, x.Shape[1]); // A row without a segment is all padding.
-                    foreach (Segment segment in segments) starts[segment.Batch] = segment.Start;
-                    break;
-                default:
-                    return null;
-            }
-
-            CudaStorage storage = x.Cuda.Memory.Rent(starts.Length * sizeof(int));
-            storage.CopyFromHost(MemoryMarshal.AsBytes(starts.AsSpan()), 0);
-            return storage;
-        }
+        public KernelDefine[] Defines => [KernelDefine.Element(_type), ("SIZE", _size), ("PACK", _pack), ("LANES", _lanes)];
     }
 }

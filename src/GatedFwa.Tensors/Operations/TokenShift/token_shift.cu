@@ -1,53 +1,18 @@
 // y_t = a_t x_t + (1 − a_t) x_{t−1}, a = σ(mix). A row is one head of one token, SIZE elements; LANES neighbouring threads of a warp
-// share it, PACK neighbours at a time. LAYOUT: 0 dense, 1 packed documents (starts [segments + 1], the last one the end), 2 padded on
-// the left (starts [B]). Tokens of x begin x_stride elements apart, those of mix mix_stride, and so do those of their gradients: they
-// may be columns of a wider matrix.
+// share it, PACK neighbours at a time. Tokens of x begin x_stride elements apart, those of mix mix_stride, and so do those of their
+// gradients: they may be columns of a wider matrix.
 #include "packs.cuh"
+#include "token_place.cuh"
 #include "warp.cuh"
 
 constexpr int rows_per_block = 256 / LANES;
 
-struct Place
-{
-    int head, token, batch;
-    bool inside, first, last; // Of a sequence.
-};
-
-__device__ __forceinline__ Place place_of(int row, int tokens, int heads, const int *starts, int segments)
-{
-    Place place;
-    place.token = row / heads;
-    place.head = row % heads;
-    place.batch = place.token / tokens;
-    int t = place.token % tokens;
-#if LAYOUT == 0
-    place.inside = true;
-    place.first = t == 0;
-    place.last = t == tokens - 1;
-#elif LAYOUT == 1
-    int low = 0, high = segments; // starts[low] ≤ t < starts[high]
-    while (high - low > 1)
-    {
-        int middle = (low + high) / 2;
-        if (starts[middle] <= t) low = middle;
-        else high = middle;
-    }
-    place.inside = true;
-    place.first = t == starts[low];
-    place.last = t == starts[high] - 1;
-#else
-    place.inside = t >= starts[place.batch];
-    place.first = t == starts[place.batch];
-    place.last = t == tokens - 1;
-#endif
-    return place;
-}
-
 // The same head one token earlier; null for zeros.
-__device__ __forceinline__ const ELEMENT *row_before(const ELEMENT *x, const ELEMENT *previous, Place place, int heads, int x_stride)
+__device__ __forceinline__ const ELEMENT *row_before(
+    const ELEMENT *x, const ELEMENT *previous, Place place, int row, int heads, int x_stride)
 {
-    if (!place.first) return x + (long long)(place.token - 1) * x_stride + place.head * SIZE;
-    return previous ? previous + ((long long)place.batch * heads + place.head) * SIZE : nullptr;
+    if (!place.first) return x + (long long)(row / heads - 1) * x_stride + row % heads * SIZE;
+    return previous ? previous + ((long long)place.batch * heads + row % heads) * SIZE : nullptr;
 }
 
 extern "C" __global__ void __launch_bounds__(256) token_shift_forward(
@@ -57,9 +22,10 @@ extern "C" __global__ void __launch_bounds__(256) token_shift_forward(
     long long index = (long long)blockIdx.x * rows_per_block + threadIdx.x / LANES;
     if (index >= rows) return;
     int row = (int)index;
-    Place place = place_of(row, tokens, heads, starts, segments);
-    const ELEMENT *before = row_before(x, previous, place, heads, x_stride);
-    const long long at = (long long)place.token * x_stride + place.head * SIZE, mix_at = (long long)place.token * mix_stride + place.head;
+    int token = row / heads, head = row % heads;
+    Place place = place_of(token, tokens, starts, segments);
+    const ELEMENT *before = row_before(x, previous, place, row, heads, x_stride);
+    const long long at = (long long)token * x_stride + head * SIZE, mix_at = (long long)token * mix_stride + head;
     float gate = sigmoid(to_float(mix[mix_at]));
     for (int d = threadIdx.x % LANES * PACK; d < SIZE; d += LANES * PACK)
     {
@@ -85,9 +51,10 @@ extern "C" __global__ void __launch_bounds__(256) token_shift_backward(
     long long index = (long long)blockIdx.x * rows_per_block + threadIdx.x / LANES;
     bool valid = index < rows; // All lanes take part in the sum.
     int row = valid ? (int)index : 0;
-    Place place = place_of(row, tokens, heads, starts, segments);
-    const ELEMENT *before = row_before(x, previous, place, heads, x_stride);
-    const long long at = (long long)place.token * x_stride + place.head * SIZE, mix_at = (long long)place.token * mix_stride + place.head;
+    int token = row / heads, head = row % heads;
+    Place place = place_of(token, tokens, starts, segments);
+    const ELEMENT *before = row_before(x, previous, place, row, heads, x_stride);
+    const long long at = (long long)token * x_stride + head * SIZE, mix_at = (long long)token * mix_stride + head;
     float gate = sigmoid(to_float(mix[mix_at]));
     float next_rest = place.last ? 0.f : 1.f - sigmoid(to_float(mix[mix_at + mix_stride]));
     float slope = 0;

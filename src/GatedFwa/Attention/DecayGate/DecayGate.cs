@@ -81,29 +81,27 @@ public static class DecayGate
         Check(x, gateWeight, gateBias, amplitudeWeight, epsilon);
         (int batch, int tokens, int heads) = (x.Shape[0], x.Shape[1], gateWeight.Shape[0]);
         Tensor alpha = tape.Allocate([batch, tokens, heads], DType.F32, x.Device);
-        Tensor weights = DecayGateCuda.Stack(gateWeight, amplitudeWeight, x.Type);
-        Tensor projections = DecayGateCuda.Project(x, weights);
+        Tensor projections = DecayGateCuda.Project(x, gateWeight, amplitudeWeight);
         DecayGateCuda.Forward(x.Type, projections, gateBias, epsilon, alpha, prefix);
         bool isRecorded = tape.NeedsGradient(x, gateWeight, gateBias, amplitudeWeight);
         if (isRecorded) tape.Own(projections);
         else projections.Dispose();
-        if (isRecorded && projected is null) tape.Own(weights);
-        else weights.Dispose();
         if (!isRecorded) return alpha;
         tape.Record(nameof(DecayGate), alpha, dalpha =>
         {
-            Tensor? dbias = tape.Accumulator(gateBias);
             if (projected is not null)
             {
-                DecayGateCuda.Differentiate(projections, gateBias, epsilon, dalpha, tape.Accumulator(projected, out _)!, dbias);
+                Tensor dprojected = tape.Accumulator(projected, out _)!;
+                DecayGateCuda.Backward(projections, gateBias, epsilon, dalpha, dprojected, GradientTarget.Of(tape, gateBias));
                 return;
             }
 
-            using Tensor dprojections = Tensor.Empty([batch * tokens, 2 * heads], x.Type, x.Device);
-            DecayGateCuda.Differentiate(projections, gateBias, epsilon, dalpha, dprojections, dbias);
-            Tensor? dx = tape.Accumulator(x, out bool storeDx);
-            var gradients = new DecayGateGradients(dx, tape.Accumulator(gateWeight), dbias, tape.Accumulator(amplitudeWeight));
-            DecayGateCuda.Backward(x, weights, dprojections, gradients, storeDx);
+            var gradients = new DecayGateTargets(
+                GradientTarget.Of(tape, x),
+                GradientTarget.Of(tape, gateWeight),
+                GradientTarget.Of(tape, gateBias),
+                GradientTarget.Of(tape, amplitudeWeight));
+            DecayGateCuda.Backward(x, gateWeight, amplitudeWeight, projections, gateBias, epsilon, dalpha, gradients);
         });
         return alpha;
     }

@@ -5,8 +5,9 @@ namespace GatedFwa.Attention;
 
 /// <summary>
 /// The prefix sum of α in two levels, as GPU attention reads it: chunks of 64 positions counted from the start of each row, whatever
-/// documents lie in it, because only differences inside one document are ever taken. Each sum is two floats, the second of which,
-/// what the first rounds off, lies a whole array behind.
+/// documents lie in it, because only differences inside one document are ever taken. Attention's own prefix has sums that begin anew at
+/// each document as well, so that a NaN stays in its own. Each sum is two floats, the second of which, what the first rounds off, lies a
+/// whole array behind.
 /// </summary>
 /// <param name="Local">F32 [2, B, H, S]: Σ α from the start of each position's chunk up to the position itself.</param>
 /// <param name="Totals">F32 [2, B, H, chunks]: Σ α of each chunk.</param>
@@ -20,6 +21,9 @@ internal sealed record DecayGatePrefix(Tensor Local, Tensor Totals) : IDisposabl
     public static float MostDecay(DType activations) => activations == DType.F32 ? 1e4f : 64;
 
     private const int Floats = 2;
+
+    /// <summary>Whether sums begin anew at each segment, and not only at each row's start.</summary>
+    public bool KnowsSegments { get; init; }
 
     /// <summary>Makes room for α [batch, positions, heads]; <see cref="DecayGate"/> fills it in the pass that computes α.</summary>
     public static DecayGatePrefix Empty(int batch, int positions, int heads, Device device)

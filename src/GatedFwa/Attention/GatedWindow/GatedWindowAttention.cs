@@ -33,7 +33,7 @@ public static unsafe partial class GatedWindowAttention
         // The backward pass needs it too, and the caller may do as they like with theirs.
         bool records = tape.NeedsGradient(q, k, v, alpha);
         Tensor sums = lse is not null && !records ? lse : tape.Allocate([q.Shape[0], q.Shape[2], q.Shape[1]], DType.F32, q.Device);
-        Forward(problem, q, k, v, alpha, prefix, o, sums);
+        prefix = Forward(problem, q, k, v, alpha, prefix, o, sums, records ? tape : null);
         if (lse is not null && lse != sums) lse.CopyFrom(sums);
         if (records)
         {
@@ -49,17 +49,22 @@ public static unsafe partial class GatedWindowAttention
     }
 
     // The next two are all that knows of devices.
-    private static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? prefix, Tensor o, Tensor lse)
+    private static DecayGatePrefix? Forward(
+        GatedWindowProblem problem,
+        Tensor q,
+        Tensor k,
+        Tensor v,
+        Tensor? alpha,
+        DecayGatePrefix? prefix,
+        Tensor o,
+        Tensor lse,
+        Tape? keeper)
     {
-        if (!q.Device.IsCpu)
-        {
-            GatedWindowCuda.Forward(problem, q, k, v, alpha, prefix, o, lse);
-            return;
-        }
-
+        if (!q.Device.IsCpu) return GatedWindowCuda.Forward(problem, q, k, v, alpha, prefix, o, lse, keeper);
         GatedWindowCpu.Forward(
             problem,
             ForwardOperands.Of(problem.Shape, q.Floats, k.Floats, v.Floats, Address(alpha), o.Floats, lse.Floats));
+        return null;
     }
 
     private static void Backward(

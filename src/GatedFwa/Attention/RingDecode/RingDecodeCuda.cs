@@ -53,7 +53,7 @@ internal static class RingDecodeCuda
     {
         private readonly CudaDevice _device;
         private readonly KeyValueRing _ring;
-        private readonly bool _joins;
+        private readonly bool _joins, _isMany;
         private readonly int _batch, _heads, _size, _keyHeads, _group, _slices, _warps, _splits;
 
         /// <summary>Decides.</summary>
@@ -61,9 +61,13 @@ internal static class RingDecodeCuda
         /// <param name="ring">The ring.</param>
         /// <param name="positions">The most that it will hold.</param>
         /// <param name="joins">Whether <see cref="Launch"/> gives a result; else it may leave <see cref="Parts"/>.</param>
-        public Plan(CudaDevice device, KeyValueRing ring, int positions, bool joins)
+        /// <param name="isMany">
+        /// Whether the texts are many, so that caches cannot hold what is read of them, and kernels with much shared memory come before
+        /// and after.
+        /// </param>
+        public Plan(CudaDevice device, KeyValueRing ring, int positions, bool joins, bool isMany = false)
         {
-            (_device, _ring) = (device, ring);
+            (_device, _ring, _isMany) = (device, ring, isMany);
             (_batch, _heads, _size, _keyHeads) = (ring.QueryShape[0], ring.QueryShape[2], ring.QueryShape[3], ring.Keys.Heads);
             _group = _heads / _keyHeads;
             joins |= _batch * _heads * _size * sizeof(float) > MostJoinedBytes;
@@ -84,6 +88,12 @@ internal static class RingDecodeCuda
         /// head's keys.</summary>
         public Parts? PartsIn(CudaStorage? scratch) =>
             _joins || scratch is null ? null : new Parts(PartialOutputs(scratch), scratch.Address, _splits, _size);
+
+        /// <summary>Warps that share a head's window.</summary>
+        public int Stretches => _splits * _warps;
+
+        /// <summary>Bytes of what they begin with: a tile of keys and one of values each.</summary>
+        public long FirstBytes => 2L * _batch * _keyHeads * Stretches * TileKeys * _size * _ring.Keys.Type.Bytes();
 
         private int SliceHeads => RowLaunch.Quotient(_group, _slices);
 
@@ -107,7 +117,7 @@ internal static class RingDecodeCuda
             KernelDefine[] defines =
             [
                 KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
-                ("WARPS", _warps), .. queryDefines,
+                ("WARPS", _warps), ("STREAMS", _isMany), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
             RingCursor first = _ring.Cursors[0];
@@ -116,7 +126,8 @@ internal static class RingDecodeCuda
                 .. query, _ring.Keys.Slots, _ring.Values.Slots, _ring.Alpha?.Slots, cursors, first.Next, first.Count,
                 _ring.Keys.Capacity, _group, _keyHeads, scale * (float)Units.Log2E, o, partial, stretches,
             ];
-            var shape = new LaunchShape(_splits, Warp * _warps, BlocksY: _slices, BlocksZ: _batch * _keyHeads, Overlaps: true);
+            var shape = new LaunchShape(
+                _splits, Warp * _warps, BlocksY: _slices, BlocksZ: _batch * _keyHeads, Overlaps: true, MostShared: _isMany);
             _device.Kernel(Source, "ring_decode", defines).Launch(shape, arguments);
             if (_splits == 1 || !_joins) return;
             _device.Kernel(Source, "ring_combine", defines).Launch(

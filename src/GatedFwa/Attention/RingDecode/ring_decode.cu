@@ -7,6 +7,7 @@
 // hands its own sum on, and whoever joins stretches subtracts what lies between.
 #include "elements.cuh"
 #include "programmatic.cuh"
+#include "ring_walk.cuh"
 #include "stretch.cuh"
 #include "warp.cuh"
 #if PREPARES
@@ -15,7 +16,6 @@
 
 constexpr int warps = WARPS;
 constexpr int join_warps = 4;
-constexpr int tile_keys = 32;
 
 constexpr int pack = Pack16<ELEMENT>::count;
 constexpr int head_packs = HEAD_SIZE / pack;
@@ -39,6 +39,11 @@ struct Reads
 {
     uint4 words[reads_at_once][packs_per_lane];
 
+    static __device__ __forceinline__ uint4 load(const ELEMENT *source)
+    {
+        return STREAMS ? load_once(source) : *reinterpret_cast<const uint4 *>(source);
+    }
+
     // `slot_of`: the slot of a read.
     template <class Slot> __device__ __forceinline__ void load(const ELEMENT *source, Slot slot_of)
     {
@@ -50,8 +55,19 @@ struct Reads
             for (int p = 0; p < packs_per_lane; p++)
             {
                 const int feature = (p * key_lanes + (int)threadIdx.x % key_lanes) * pack;
-                words[r][p] = feature < HEAD_SIZE ? *reinterpret_cast<const uint4 *>(row + feature) : make_uint4(0, 0, 0, 0);
+                words[r][p] = feature < HEAD_SIZE ? load(row + feature) : make_uint4(0, 0, 0, 0);
             }
+        }
+    }
+
+    // By the lanes of the first key, in place of what was read of it.
+    __device__ __forceinline__ void put_first(const ELEMENT *row)
+    {
+#pragma unroll
+        for (int p = 0; p < packs_per_lane; p++)
+        {
+            const int feature = (p * key_lanes + (int)threadIdx.x % key_lanes) * pack;
+            if (feature < HEAD_SIZE) words[0][p] = *reinterpret_cast<const uint4 *>(row + feature);
         }
     }
 
@@ -81,6 +97,7 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 // stretches [B * heads, splits], newest first, which whoever reads them joins; one: o. Blocks: split, slice of a group's heads, row
 // and key head.
 // PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
+// STREAMS: the ring is more than caches hold, so that nothing which has been read is kept there.
 extern "C" __global__ void __launch_bounds__(32 * warps, least_blocks)
 #if PREPARES
 ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
@@ -108,13 +125,9 @@ ring_decode(const ELEMENT *q,
     }
     keys += (long long)blockIdx.z * capacity * HEAD_SIZE;
     values += (long long)blockIdx.z * capacity * HEAD_SIZE;
-    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = (tiles + splits * warps - 1) / (splits * warps);
+    const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = tiles_of_stretch(count, splits * warps);
     const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
-    // Ages past the oldest read its slot and weigh nothing.
-    const auto slot_of = [&](int age) {
-        const int slot = next - 1 - min(age, count - 1);
-        return slot < 0 ? slot + capacity : slot;
-    };
+    const auto slot_of = [&](int age) { return slot_of_age(age, next, count, capacity); };   // Those past the oldest weigh nothing.
     // A tile's keys and values are sent for by turns, never both ahead: all warps' tiles together would not stay in the second-level
     // cache until they are read.
     const auto prefetch_tile = [&](const ELEMENT *source, int tile) {
@@ -130,20 +143,22 @@ ring_decode(const ELEMENT *q,
     // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
     const int key_head = blockIdx.z % key_heads;
     const Token token = {projections, stride, query_norm, key_norm, epsilon, angles, previous_keys, previous_values, bias, decay_epsilon};
-    token.prefetch_parameters<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0);
+    const int first_query = key_head * group + first_in_group;
+    const auto parameters = token.parameters<32 * warps>(row, key_head, first_query, head_count, split == 0);
 #if GATED
     if (first_tile < end_tile)
         for (int h = 0; h < head_count; h++)
             prefetch(alpha + (first_head + h) * capacity + slot_of(first_tile * tile_keys + lane), sizeof(float));
 #endif
     __shared__ float prepared[HEADS][HEAD_SIZE];
+    __shared__ __align__(16) ELEMENT newest_key[HEAD_SIZE];
     __shared__ float scratch[2][warps];
     wait_for_earlier_kernels();
     const int newest_slot = slot_of(0);
-    token.prepare<32 * warps>(row, key_head, key_head * group + first_in_group, head_count, split == 0, prepared,
-                              keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
-                              alpha + first_head * capacity + newest_slot, capacity, scratch);
-    if (first_tile == 0 && key_in_read == 0) fetch(keys, 0, 0);
+    token.prepare(parameters, row, key_head, first_query, head_count, split == 0, prepared, newest_key,
+                  keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
+                  alpha + first_head * capacity + newest_slot, capacity, scratch);
+    if (first_tile == 0 && key_in_read == 0) fetched.put_first(newest_key);
 #endif
 
     float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];

@@ -18,12 +18,12 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <summary>Features are read eight at a time.</summary>
     public const int Alignment = 8;
 
-    /// <summary>Rows up to which a block has one tile of columns: more blocks read at once.</summary>
+    /// <summary>Rows up to which the time is that of reading the weights; more of 16 bits have a kernel of their own.</summary>
     public const int FewRows = 16;
 
     private const int Warps = 8, TileColumns = 8, MostWeights = 5, DotRows = 8;
 
-    /// <summary>Columns from which on blocks of more rows have four tiles, so that x is read less often.</summary>
+    /// <summary>Columns from which on blocks of more than a few rows, of floats, have four tiles, so that x is read less often.</summary>
     private const int ManyColumns = 2048;
 
     /// <summary>Features that a warp reads at a time of a row.</summary>
@@ -33,6 +33,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     private const int MostInputBytes = 64 << 10, ScoreBlocksPerMultiprocessor = 2;
 
     private static readonly KernelSource Source = new(typeof(DecodeProduct), "decode_product.cu");
+    private static readonly KernelSource BatchSource = new(typeof(DecodeProduct), "decode_batch_product.cu");
     private static readonly KernelSource ScoresSource = new(typeof(DecodeProduct), "decode_scores.cu");
 
     private enum Epilogue
@@ -49,7 +50,7 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="decay">Two F32 weights [H, C] that are not rounded, or none.</param>
     /// <param name="y">F32 [B, ΣN + 2H].</param>
     /// <param name="overlaps">Whether weights may be read while the kernel before still runs.</param>
-    /// <param name="normed">x with the factors of this norm, where the product before has left it.</param>
+    /// <param name="normed">x with the factors of this norm, where x is kept so.</param>
     public void Store(
         Tensor x,
         Tensor norm,
@@ -85,10 +86,18 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="value">[N, C].</param>
     /// <param name="y">[B, N] in the weights' type.</param>
     /// <param name="memory">Keys and values to keep in the same launch, or none.</param>
-    /// <param name="normed">x with the factors of this norm, where the product before has left it.</param>
+    /// <param name="normed">x with the factors of this norm, where x is kept so.</param>
+    /// <param name="ahead">With many texts of 16 bits: what to bring nearer.</param>
     public void SwiGlu(
-        Tensor x, Tensor norm, Tensor gate, Tensor value, Tensor y, KeptToken? memory = null, NormedStream? normed = null) =>
-        Launch(Epilogue.SwiGlu, Input.Of(x, normed), norm, [gate, value], null, y, memory);
+        Tensor x,
+        Tensor norm,
+        Tensor gate,
+        Tensor value,
+        Tensor y,
+        KeptToken? memory = null,
+        NormedStream? normed = null,
+        Ahead ahead = default) =>
+        Launch(Epilogue.SwiGlu, Input.Of(x, normed), norm, [gate, value], null, y, memory, ahead: ahead);
 
     /// <summary>y = norm(x) · weightᵀ for the many columns of a vocabulary.</summary>
     /// <param name="x">F32 [B, C], at most <see cref="FewRows"/>.</param>
@@ -124,7 +133,8 @@ internal sealed class DecodeProduct(DType type, float epsilon)
         KeptToken? memory = null,
         bool overlaps = true,
         NormedStream? leaves = null,
-        Tensor? nextNorm = null)
+        Tensor? nextNorm = null,
+        Ahead ahead = default)
     {
         (int rows, int width) = (y.Shape[0], weights[0].Shape[1]);
         Span<nint> addresses = stackalloc nint[MostWeights];
@@ -138,38 +148,54 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             ends[i] = end += i < weights.Length ? weight.Shape[0] : 0;
         }
 
-        int tiles = TilesOf(rows, end);
-        if (epilogue == Epilogue.SwiGlu) tiles = Math.Max(2, tiles);
-        int columns = tiles * TileColumns, heads = decay?.Gate.Shape[0] ?? 0;
-        int blocks = RowLaunch.Quotient(end, columns) + RowLaunch.Quotient(2 * heads * RowLaunch.Quotient(rows, DotRows), Warps);
-        int sharedBytes = Warps * rows * (columns + 1) * sizeof(float);
-        if (x.Parts is not null) sharedBytes = Math.Max(sharedBytes, rows * width * type.Bytes());
+        int heads = decay?.Gate.Shape[0] ?? 0;
         KernelDefine Typed(string name, DType of) => (name, KernelDefine.Element(of).Value);
+        KernelDefine[] defines =
+        [
+            KernelDefine.Element(type), Typed("OUTPUT", y.Type), ("ROWS", rows), ("WIDTH", width), ("EPILOGUE", (int)epilogue),
+            ("SPLITS", x.Parts?.Splits ?? 0), ("HEAD_SIZE", x.Parts?.HeadSize ?? 0), ("NORM", norm is not null),
+            ("KEPT_WIDTH", memory?.Width ?? 0),
+        ];
+        KernelArgument[] matrices =
+        [
+            norm, epsilon, addresses[0], addresses[1], addresses[2], addresses[3], addresses[4],
+            ends[0], ends[1], ends[2], ends[3], ends[4], decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
+            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Keys, memory?.Values, memory?.Idle ?? 0,
+        ];
+        nint parts = x.Parts?.Outputs ?? 0, stretches = x.Parts?.Stretches ?? 0;
+        if (NormedStream.IsFor(rows, type))
+        {
+            int decayHeads = DecodeTile.DecayHeads(y.Cuda, width), decayBlocks = DecodeTile.DecayBlocks(rows, heads, decayHeads);
+            DecodeTile tile = DecodeTile.For(y.Cuda, rows, end, width, decayBlocks, x.Parts is not null);
+            int sharedBytes = Math.Max(tile.SharedBytes, heads == 0 ? 0 : decayHeads * width * sizeof(float));
+            y.Cuda.Kernel(
+                BatchSource,
+                "decode_batch_product",
+                [
+                    .. defines, ("BLOCK_ROWS", tile.Rows), ("COLUMNS", tile.Columns), ("COLUMN_GROUPS", tile.ColumnGroups),
+                    ("STAGES", tile.Stages), ("SQUARES", x.Normed?.SquareParts ?? 1), ("DECAY_HEADS", decayHeads),
+                ]).Launch(
+                new LaunchShape(tile.Blocks(rows, end) + decayBlocks, 32 * Warps, sharedBytes, Overlaps: overlaps, MostShared: true),
+                [
+                    x.Address, x.Stream, x.Normed?.Squares, parts, stretches, .. matrices, nextNorm, leaves?.Values, leaves?.Squares,
+                    ahead.Next.Address, ahead.Next.Bytes, ahead.AfterNext.Address, ahead.AfterNext.Bytes, ahead.Keys, ahead.Values,
+                    ahead.Cursors, ahead.Capacity, ahead.KeyHeads, ahead.KeyBytes, ahead.Stretches,
+                ]);
+            if (leaves is not null) leaves.SquareParts = RowLaunch.Quotient(end, tile.Columns);
+            return;
+        }
+
+        int tiles = Math.Max(epilogue == Epilogue.SwiGlu ? 2 : 1, rows <= FewRows ? 1 : end >= ManyColumns ? 4 : 2);
+        int columns = tiles * TileColumns;
+        int blocks = RowLaunch.Quotient(end, columns) + RowLaunch.Quotient(2 * heads * RowLaunch.Quotient(rows, DotRows), Warps);
+        int partBytes = Warps * rows * (columns + 1) * sizeof(float), joinedBytes = x.Parts is null ? 0 : rows * width * type.Bytes();
         y.Cuda.Kernel(
             Source,
             "decode_product",
-            KernelDefine.Element(type),
-            ("ELEMENT_BYTES", type.Bytes()),
-            Typed("INPUT", x.Type),
-            Typed("OUTPUT", y.Type),
-            ("ROWS", rows),
-            ("WIDTH", width),
-            ("COLUMNS", columns),
-            ("SPLITS", x.Parts?.Splits ?? 0),
-            ("HEAD_SIZE", x.Parts?.HeadSize ?? 0),
-            ("NORM", norm is null ? 0 : x.Normed is null ? 1 : 2),
-            ("SQUARES", x.Normed is null ? 1 : RowLaunch.Quotient(width, TilesOf(rows, width) * TileColumns)),
-            ("EPILOGUE", (int)epilogue)).Launch(
-            new LaunchShape(blocks, 32 * Warps, sharedBytes, Overlaps: overlaps),
-            x.Address, x.Stream, x.Normed?.Squares, x.Parts?.Outputs ?? 0, x.Parts?.Stretches ?? 0, norm, epsilon,
-            addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], ends[0], ends[1], ends[2], ends[3], ends[4],
-            decay?.Gate, decay?.Amplitude, heads, y, y.Shape[1],
-            memory?.Projections ?? 0, memory?.Stride ?? 0, memory?.Width ?? 0, memory?.Keys, memory?.Values, memory?.Idle ?? 0,
-            nextNorm, leaves?.Values, leaves?.Squares);
+            [.. defines, ("ELEMENT_BYTES", type.Bytes()), Typed("INPUT", x.Type), ("COLUMNS", columns)]).Launch(
+            new LaunchShape(blocks, 32 * Warps, Math.Max(partBytes, joinedBytes), Overlaps: overlaps),
+            [x.Address, parts, stretches, .. matrices]);
     }
-
-    /// <summary>Tiles of columns that a block of a product has, before SwiGLU pairs them.</summary>
-    private static int TilesOf(int rows, int columns) => rows <= FewRows ? 1 : columns >= ManyColumns ? 4 : 2;
 
     /// <summary>What is multiplied: an address of x, and of its floats.</summary>
     private readonly record struct Input(nint Address, DType Type, nint Stream, RingDecodeCuda.Parts? Parts, NormedStream? Normed)
@@ -178,16 +204,23 @@ internal sealed class DecodeProduct(DType type, float epsilon)
             new(normed?.Values.Address ?? x.Address, normed?.Values.Type ?? x.Type, x.Address, null, normed);
     }
 
-    /// <summary>The residual stream with the factors of a norm, rounded, and the sums of its squares: from the product that added to it
-    /// last for the one that reads it next. Worth its while where texts are many and weights have 16 bits.</summary>
+    /// <summary>
+    /// The residual stream with the factors of a norm, rounded, and the sums of its squares: from the kernel that wrote it last for the
+    /// product that reads it next. For many texts and weights of 16 bits.
+    /// </summary>
     /// <param name="Values">[B, C] in the weights' type.</param>
-    /// <param name="Squares">F32, from each block [B].</param>
+    /// <param name="Squares">F32 [parts, B].</param>
     internal sealed record NormedStream(Tensor Values, Tensor Squares) : IDisposable
     {
-        /// <summary>Takes its memory, if it is worth its while.</summary>
-        public static NormedStream? For(int rows, int width, DType type, Device device) =>
-            type == DType.F32 || rows <= FewRows ? null : new(
-                Tensor.Empty([rows, width], type, device), Tensor.Empty([RowLaunch.Quotient(width, TileColumns), rows], DType.F32, device));
+        /// <summary>Parts that the sums of squares are in.</summary>
+        public int SquareParts { get; set; }
+
+        /// <summary>Whether products of so many texts read it.</summary>
+        public static bool IsFor(int rows, DType type) => type != DType.F32 && rows > FewRows;
+
+        /// <summary>Takes its memory, if it is read.</summary>
+        public static NormedStream? For(int rows, int width, DType type, Device device) => !IsFor(rows, type) ? null : new(
+            Tensor.Empty([rows, width], type, device), Tensor.Empty([RowLaunch.Quotient(width, TileColumns), rows], DType.F32, device));
 
         public void Dispose()
         {
@@ -204,4 +237,36 @@ internal sealed class DecodeProduct(DType type, float epsilon)
     /// <param name="Values">[B, Hkv, D] in the weights' type.</param>
     /// <param name="Idle">Address of int32 [B]: not 0 for texts whose token before stays.</param>
     internal sealed record KeptToken(nint Projections, int Stride, int Width, Tensor Keys, Tensor Values, nint Idle);
+
+    /// <summary>What the kernels that follow will read (<c>decode_ahead.cuh</c>).</summary>
+    /// <param name="Next">The next kernel's weights.</param>
+    /// <param name="AfterNext">Those of the one after it.</param>
+    /// <param name="Keys">Address of a ring's keys, or 0.</param>
+    /// <param name="Values">Address of its values.</param>
+    /// <param name="Cursors">Address of each text's (next slot, count).</param>
+    /// <param name="Capacity">Slots of a head.</param>
+    /// <param name="KeyHeads">Heads of a text.</param>
+    /// <param name="KeyBytes">Of a key.</param>
+    /// <param name="Stretches">Warps that share a head's window: the first tile of each is sent for.</param>
+    internal readonly record struct Ahead(
+        Region Next, Region AfterNext, nint Keys, nint Values, nint Cursors, int Capacity, int KeyHeads, int KeyBytes, int Stretches);
+
+    /// <summary>Some memory.</summary>
+    /// <param name="Address">Where it begins.</param>
+    /// <param name="Bytes">How much.</param>
+    internal readonly record struct Region(nint Address, int Bytes)
+    {
+        /// <summary>The tensors as far as they lie one behind the other.</summary>
+        public static Region Of(ReadOnlySpan<Tensor> tensors, DType type)
+        {
+            var region = new Region(tensors[0].As(type).Address, 0);
+            foreach (Tensor tensor in tensors)
+            {
+                if (tensor.As(type).Address != region.Address + region.Bytes) break;
+                region = region with { Bytes = checked(region.Bytes + (int)(tensor.Shape.Count * type.Bytes())) };
+            }
+
+            return region;
+        }
+    }
 }

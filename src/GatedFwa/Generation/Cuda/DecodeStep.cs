@@ -55,7 +55,11 @@ internal sealed class DecodeStep : IDisposable
         _projections = Room(_layers[0].ProjectedWidth, DType.F32);
         _hidden = Room(_config.FeedForwardWidth, _type);
         _attended = Tensor.Empty(ring.QueryShape, _type, model.Device);
-        _attention = [.. state.Layers.Select(layer => new RingDecodeCuda.Plan(_device, layer.Ring, ring.Keys.Capacity, joins: false))];
+        _attention =
+        [
+            .. state.Layers.Select(
+                layer => new RingDecodeCuda.Plan(_device, layer.Ring, ring.Keys.Capacity, joins: false, isMany: _normed is not null)),
+        ];
         _scratch = _attention[0].ScratchBytes == 0 ? null : _device.Memory.Rent(_attention[0].ScratchBytes);
         double[] frequencies = RotaryTable.Frequencies(_config.HeadSize, _config.RotaryBase);
         _frequencies = _device.Memory.Rent(frequencies.Length * sizeof(double));
@@ -126,7 +130,7 @@ internal sealed class DecodeStep : IDisposable
         return logits;
     }
 
-    private void Begin(Tensor tokens) => _device.Kernel(Source, "decode_begin").Launch(
+    private void Begin(Tensor tokens) => _device.Kernel(Source, "decode_begin", KernelDefine.Element(_type)).Launch(
         new LaunchShape(_state.Batch, RowLaunch.Threads),
         tokens,
         _embedding.Value,
@@ -139,21 +143,31 @@ internal sealed class DecodeStep : IDisposable
         _cursors.Positions,
         _cursors.Slots,
         _cursors.Idle,
-        _state.Layers[0].Ring.Keys.Capacity);
+        _state.Layers[0].Ring.Keys.Capacity,
+        _layers[0].AttentionNorm.Value,
+        _normed?.Values,
+        _normed?.Squares);
 
     private void RunLayers()
     {
+        _normed?.SquareParts = 1; // As the kernel leaves it that begins a step.
         for (int i = 0; i < _layers.Length; i++)
         {
             DecodeLayer layer = _layers[i];
             // The first waits for all that was put on the stream before, so that every kernel finds the cursors moved on.
-            _product.Store(
-                _x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0, i > 0 ? _normed : null);
+            _product.Store(_x, layer.AttentionNorm, layer.Projections, layer.Decay, _projections, overlaps: i > 0, _normed);
             Attend(i);
             if (_attention[i].PartsIn(_scratch) is { } parts) _product.Add(parts, layer.Output, _x, _normed, layer.FeedForwardNorm);
             else _product.Add(_attended, layer.Output, _x, _normed, layer.FeedForwardNorm);
             _product.SwiGlu(
-                _x, layer.FeedForwardNorm, layer.FeedForwardGate, layer.FeedForwardValue, _hidden, Kept(_state.Layers[i]), _normed);
+                _x,
+                layer.FeedForwardNorm,
+                layer.FeedForwardGate,
+                layer.FeedForwardValue,
+                _hidden,
+                Kept(_state.Layers[i]),
+                _normed,
+                _normed is null ? default : AheadOf(i));
             Tensor? next = i + 1 < _layers.Length ? _layers[i + 1].AttentionNorm.Value : null;
             _product.Add(_hidden, layer.FeedForwardOutput, _x, _normed, next);
         }
@@ -177,6 +191,26 @@ internal sealed class DecodeStep : IDisposable
             _attended,
             _cursors.Slots,
             _scratch);
+    }
+
+    /// <summary>What is read from the second half of a layer's feed-forward on to the beginning of the next one's attention.</summary>
+    private DecodeProduct.Ahead AheadOf(int index)
+    {
+        var ahead = new DecodeProduct.Ahead { Next = DecodeProduct.Region.Of([_layers[index].FeedForwardOutput], _type) };
+        if (index + 1 == _layers.Length) return ahead;
+        KeyValueRing ring = _state.Layers[index + 1].Ring;
+        ahead = ahead with { AfterNext = DecodeProduct.Region.Of(_layers[index + 1].Projections, _type) };
+        // Not more than stays there until it is read.
+        return _attention[index + 1].FirstBytes > _device.L2Bytes / 2 ? ahead : ahead with
+        {
+            Keys = ring.Keys.Slots.Address,
+            Values = ring.Values.Slots.Address,
+            Cursors = _cursors.Slots,
+            Capacity = ring.Keys.Capacity,
+            KeyHeads = ring.Keys.Heads,
+            KeyBytes = ring.Keys.Size * _type.Bytes(),
+            Stretches = _attention[index + 1].Stretches,
+        };
     }
 
     /// <summary>What the next token's shift will want of this one.</summary>

@@ -2,12 +2,14 @@
 // W; its warps share the features, each 32 at a time, and their sums are added up at the end in order. W is on its way before the
 // kernel that writes x has ended.
 //
-// NORM 1: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by
-// the time they are. NORM 2: x is that stream with the norm's factors, in 16 bits, its squares summed in SQUARES parts, both left by the
-// kernel that added to the stream last: where rows are many, half the bytes that each block reads.
+// NORM: x is the float residual stream, and the product is that of its RMSNorm. The scale of a row is a factor of the sums, known by the
+// time they are.
 // EPILOGUE: 0 stores floats; 1 adds to floats, the residual stream; 2 is SwiGLU, whose first weight is the gate and second the value;
 // along with it the layer's keys and values, which its attention has read by then, become those of the token before.
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself, in shared memory.
+// More than 16 rows come in float only; decode_batch_product.cu is for those of 16 bits.
+#include "decode_kept.cuh"
+#include "decode_weights.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
 #include "stretch.cuh"
@@ -23,30 +25,13 @@ constexpr int all_steps = (WIDTH + step_features - 1) / step_features;
 constexpr int steps = (all_steps + warps - 1) / warps;
 constexpr int most_at_once = 12 / (tiles * (int)sizeof(ELEMENT) / 2) > 1 ? 12 / (tiles * (int)sizeof(ELEMENT) / 2) : 1;
 constexpr int rounds = (steps + most_at_once - 1) / most_at_once, steps_at_once = (steps + rounds - 1) / rounds;
-constexpr int row_tiles = (ROWS + 15) / 16;        // Of 16 rows, as the tensor cores take them.
-constexpr bool loads_ahead = row_tiles == 1;       // x of several steps: as registers allow.
-constexpr int least_blocks = ELEMENT_BYTES == 4 || row_tiles > 1 ? 1 : ROWS > 8 ? 2 : 3;   // Of a multiprocessor: two kernels overlap.
+constexpr int row_tiles = (ROWS + 7) / 8;          // Of 8 rows; the tensor cores take two.
+constexpr int least_blocks = ELEMENT_BYTES == 4 ? 1 : ROWS > 8 ? 2 : 3;   // Of a multiprocessor: two kernels overlap.
 constexpr int output_columns = EPILOGUE == 2 ? COLUMNS / 2 : COLUMNS;
-constexpr int lane_squares = (SQUARES + 3) / 4;    // Of the parts of a row's squares.
 constexpr int dot_rows = 8;                        // Of x, that one warp multiplies with a row of a decay's weights.
 constexpr int line = 128 / sizeof(float);          // Of memory, in floats.
+constexpr int kept_width = KEPT_WIDTH > 0 ? KEPT_WIDTH : 1;
 constexpr int outputs = (ROWS * output_columns + threads - 1) / threads; // Of a thread.
-
-// Rows of up to five matrices, one below the other; `ends` counts rows.
-struct Weights
-{
-    const ELEMENT *first[5];
-    int ends[5];
-
-    __device__ __forceinline__ const ELEMENT *row(int n) const
-    {
-        n = min(n, ends[4] - 1);
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            if (n < ends[i]) return first[i] + (long long)(n - (i ? ends[i - 1] : 0)) * WIDTH;
-        return first[4] + (long long)(n - ends[3]) * WIDTH;
-    }
-};
 
 // The row of a block's tile that a lane reads; past the end the last, which nobody writes.
 __device__ __forceinline__ const ELEMENT *weight_row(const Weights &weights, int tile, int lane_row)
@@ -166,16 +151,13 @@ __device__ __forceinline__ void decay_rows(const float *x, const float *norm, fl
     }
 }
 
-// y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept`, if any: rows of kept_width
-// keys and as many values, but for texts that are `idle`. `stream`: x in float, for the decays. `next_x`, if any, and `next_squares`
-// [blocks, ROWS] are for a NORM of 2.
+// y's rows are `stride` apart. After the N columns of the product come 2 `heads` of decays, if any. `kept` and what follows are of a
+// KeptToken.
 extern "C" __global__ void __launch_bounds__(threads, least_blocks)
-decode_product(const INPUT *x, const float *stream, const float *square_parts, const float *partial, const Stretch *stretches,
-               const float *norm, float epsilon, const ELEMENT *first, const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth,
-               const ELEMENT *fifth, int end_first, int end_second, int end_third, int end_fourth, int end_fifth, const float *gate,
-               const float *amplitude, int heads, OUTPUT *y, int stride, const float *kept, int kept_stride, int kept_width,
-               ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle, const float *next_norm, ELEMENT *next_x,
-               float *next_squares)
+decode_product(const INPUT *x, const float *partial, const Stretch *stretches, const float *norm, float epsilon, const ELEMENT *first,
+               const ELEMENT *second, const ELEMENT *third, const ELEMENT *fourth, const ELEMENT *fifth, int end_first, int end_second,
+               int end_third, int end_fourth, int end_fifth, const float *gate, const float *amplitude, int heads, OUTPUT *y, int stride,
+               const float *kept, int kept_stride, ELEMENT *previous_keys, ELEMENT *previous_values, const int *idle)
 {
     DYNAMIC_SHARED(shared);
     float *parts = reinterpret_cast<float *>(shared);     // [warps, ROWS, COLUMNS]
@@ -187,7 +169,7 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
 #if EPILOGUE == 0
     if (blockIdx.x >= product_blocks)
     {
-        decay_rows(stream, norm, epsilon, gate, amplitude, heads, y + columns, stride, (blockIdx.x - product_blocks) * warps + warp, lane);
+        decay_rows(x, norm, epsilon, gate, amplitude, heads, y + columns, stride, (blockIdx.x - product_blocks) * warps + warp, lane);
         return;
     }
 #endif
@@ -204,21 +186,17 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
         for (int tile = 0; tile < tiles; tile++)
             prefetch(rows[tile] + existing(k), 1);
     }
-    float squares[row_tiles][2] = {};
+    float squares[row_tiles] = {};
 #if EPILOGUE == 1
     float before[outputs];
 #elif EPILOGUE == 2
-    const int first_kept = blockIdx.x * threads + threadIdx.x, kept_end = kept ? 2 * ROWS * kept_width : 0;
-    const auto kept_at = [&](int i) { return kept[(long long)(i / (2 * kept_width)) * kept_stride + i % (2 * kept_width)]; };
-    const auto stays_at = [&](int i) { return idle[i / (2 * kept_width)] != 0; };
+    const KeptToken token = {kept, kept_stride, kept_width, previous_keys, previous_values, idle};
+    const int first_kept = blockIdx.x * threads + threadIdx.x, kept_end = token.count();
     float keeps;
     bool stays;
 #endif
-#if NORM == 2
-    float some_squares[lane_squares];   // Of row threadIdx.x / 4, every fourth part.
-#endif
 #if ELEMENT_BYTES == 2
-    float sums[row_tiles][tiles][4] = {};
+    float sums[tiles][4] = {};
 #else
     float sums[ROWS][tiles] = {};
 #endif
@@ -232,7 +210,7 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #pragma unroll
             for (int tile = 0; tile < tiles; tile++) weight[s][tile].load(rows[tile] + existing(k));
-            if (NORM == 1) load(norm + existing(k), norms[s]);
+            if (NORM) load(norm + existing(k), norms[s]);
         }
         if (done == 0)
         {
@@ -245,13 +223,8 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
                 before[j] = i < ROWS * output_columns && n < columns ? y[(long long)(i / output_columns) * stride + n] : 0.0f;
             }
 #elif EPILOGUE == 2
-            keeps = first_kept < kept_end ? kept_at(first_kept) : 0.0f;
-            stays = first_kept < kept_end && stays_at(first_kept);
-#endif
-#if NORM == 2
-#pragma unroll
-            for (int i = 0; i < lane_squares; i++)
-                some_squares[i] = square_parts[min(i * 4 + t, SQUARES - 1) * ROWS + min((int)threadIdx.x / 4, ROWS - 1)];
+            keeps = first_kept < kept_end ? token.read(first_kept) : 0.0f;
+            stays = first_kept < kept_end && token.stays(first_kept);
 #endif
 #if SPLITS
             ELEMENT *joined = reinterpret_cast<ELEMENT *>(parts);   // Nobody has sums yet.
@@ -261,20 +234,13 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
 #endif
         }
 #if ELEMENT_BYTES == 2
-        // [.., 0]: the first eight rows of 16, [.., 1]: the others.
-        RawInput<INPUT, NORM == 1> input[steps_at_once][row_tiles][2];
-        const auto load_input = [&](int s) {
+        RawInput<INPUT, NORM == 1> input[steps_at_once][row_tiles];
+#pragma unroll
+        for (int s = 0; s < steps_at_once; s++)
+        {
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #pragma unroll
-            for (int m = 0; m < row_tiles; m++)
-#pragma unroll
-                for (int i = 0; i < 2; i++)
-                    if (m * 16 + i * 8 < ROWS) input[s][m][i].load(x, m * 16 + i * 8 + g, k);
-        };
-        if (loads_ahead)
-        {
-#pragma unroll
-            for (int s = 0; s < steps_at_once; s++) load_input(s);
+            for (int m = 0; m < row_tiles; m++) input[s][m].load(x, m * 8 + g, k);
         }
 #endif
 #pragma unroll
@@ -282,26 +248,21 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
         {
             const int k = ((done + s) * warps + warp) * step_features + t * lane_features;
 #if ELEMENT_BYTES == 2
-            if (!loads_ahead) load_input(s);
             // Sums do not mind the order of features, so a lane's eight neighbours stand where two products of 16 features want theirs.
+            float low[lane_features] = {}, high[lane_features] = {};
+            input[s][0].take(g, k, norms[s], low, squares[0]);
+            if (row_tiles > 1) input[s][row_tiles - 1].take(8 + g, k, norms[s], high, squares[row_tiles - 1]);
 #pragma unroll
-            for (int m = 0; m < row_tiles; m++)
+            for (int half = 0; half < 2; half++)
             {
-                float low[lane_features] = {}, high[lane_features] = {};
-                input[s][m][0].take(m * 16 + g, k, norms[s], low, squares[m][0]);
-                if (m * 16 + 8 < ROWS) input[s][m][1].take(m * 16 + 8 + g, k, norms[s], high, squares[m][1]);
+                const float *l = low + 4 * half, *h = high + 4 * half;
+                const unsigned a[4] = {pack2<ELEMENT>(l[0], l[1]), pack2<ELEMENT>(h[0], h[1]), pack2<ELEMENT>(l[2], l[3]),
+                                       pack2<ELEMENT>(h[2], h[3])};
 #pragma unroll
-                for (int half = 0; half < 2; half++)
+                for (int tile = 0; tile < tiles; tile++)
                 {
-                    const float *l = low + 4 * half, *h = high + 4 * half;
-                    const unsigned a[4] = {pack2<ELEMENT>(l[0], l[1]), pack2<ELEMENT>(h[0], h[1]), pack2<ELEMENT>(l[2], l[3]),
-                                           pack2<ELEMENT>(h[2], h[3])};
-#pragma unroll
-                    for (int tile = 0; tile < tiles; tile++)
-                    {
-                        const uint4 words = weight[s][tile].words[0];
-                        mma_16x8x16<ELEMENT>(sums[m][tile], a, half ? words.z : words.x, half ? words.w : words.y);
-                    }
+                    const uint4 words = weight[s][tile].words[0];
+                    mma_16x8x16<ELEMENT>(sums[tile], a, half ? words.z : words.x, half ? words.w : words.y);
                 }
             }
 #else
@@ -321,7 +282,7 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
                 float values[lane_features], unused = 0;
                 RawInput<INPUT, NORM == 1> input;
                 input.load(x, row, k);
-                input.take(row, k, norms[s], values, row % 8 == g ? squares[row / 16][row / 8 % 2] : unused);
+                input.take(row, k, norms[s], values, row % 8 == g ? squares[row / 8] : unused);
 #pragma unroll
                 for (int tile = 0; tile < tiles; tile++)
 #pragma unroll
@@ -336,15 +297,13 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
     float *part = parts + warp * ROWS * COLUMNS;
 #if ELEMENT_BYTES == 2
 #pragma unroll
-    for (int m = 0; m < row_tiles; m++)
+    for (int tile = 0; tile < tiles; tile++)
 #pragma unroll
-        for (int tile = 0; tile < tiles; tile++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-            {
-                const int row = m * 16 + i / 2 * 8 + g;
-                if (row < ROWS) part[row * COLUMNS + tile * tile_columns + 2 * t + i % 2] = sums[m][tile][i];
-            }
+        for (int i = 0; i < 4; i++)
+        {
+            const int row = i / 2 * 8 + g;
+            if (row < ROWS) part[row * COLUMNS + tile * tile_columns + 2 * t + i % 2] = sums[tile][i];
+        }
 #else
 #pragma unroll
     for (int row = 0; row < ROWS; row++)
@@ -357,22 +316,15 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
             if (t == 0) part[row * COLUMNS + tile * tile_columns + g] = sum;
         }
 #endif
-#if NORM == 1
+#if NORM
 #pragma unroll
-    for (int i = 0; i < 2 * row_tiles; i++)
+    for (int m = 0; m < row_tiles; m++)
     {
-        float sum = squares[i / 2][i % 2];
+        float sum = squares[m];
         sum += __shfl_xor_sync(all_lanes, sum, 1);
         sum += __shfl_xor_sync(all_lanes, sum, 2);
-        if (t == 0 && i * 8 + g < ROWS) squares_of[warp * ROWS + i * 8 + g] = sum;
+        if (t == 0 && m * 8 + g < ROWS) squares_of[warp * ROWS + m * 8 + g] = sum;
     }
-#elif NORM == 2
-    float sum_of_squares = 0;
-#pragma unroll
-    for (int i = 0; i < lane_squares; i++) sum_of_squares += i * 4 + t < SQUARES ? some_squares[i] : 0.0f;
-    sum_of_squares += __shfl_xor_sync(all_lanes, sum_of_squares, 1);
-    sum_of_squares += __shfl_xor_sync(all_lanes, sum_of_squares, 2);
-    if (t == 0 && threadIdx.x / 4 < ROWS) squares_of[threadIdx.x / 4] = sum_of_squares;
 #endif
     __syncthreads();
 
@@ -381,26 +333,12 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
     {
         const int i = j * threads + threadIdx.x;
         const int row = i / output_columns, column = i % output_columns, n = blockIdx.x * output_columns + column;
-        const bool exists = row < ROWS && n < columns;
-#if EPILOGUE == 1
-        float value = 0;
-#pragma unroll
-        for (int w = 0; w < warps; w++) value += exists ? parts[(w * ROWS + row) * COLUMNS + column] : 0.0f;
-        value += before[j];
-        if (exists) y[(long long)row * stride + n] = value;
-        if (!next_x) continue;
-        if (exists) next_x[(long long)row * stride + n] = from_float<ELEMENT>(value * next_norm[n]);
-        float square = exists ? value * value : 0.0f;
-#pragma unroll
-        for (int step = output_columns / 2; step > 0; step >>= 1) square += __shfl_xor_sync(all_lanes, square, step);
-        if (row < ROWS && column == 0) next_squares[blockIdx.x * ROWS + row] = square;
-#else
-        if (!exists) continue;
+        if (row >= ROWS || n >= columns) continue;
         float scale = 1;
 #if NORM
         float all = 0;
 #pragma unroll
-        for (int w = 0; w < (NORM == 1 ? warps : 1); w++) all += squares_of[w * ROWS + row];
+        for (int w = 0; w < warps; w++) all += squares_of[w * ROWS + row];
         scale = 1.f / sqrtf(all / WIDTH + epsilon);
 #endif
         const auto sum_of = [&](int c) {
@@ -414,18 +352,17 @@ decode_product(const INPUT *x, const float *stream, const float *square_parts, c
         const int c = column / tile_columns * 2 * tile_columns + column % tile_columns;
         const float gated = sum_of(c), value = sum_of(c + tile_columns);
         *target = from_float<OUTPUT>(gated / (1.f + expf(-gated)) * value);
+#elif EPILOGUE == 1
+        *target = sum_of(column) + before[j];
 #else
         *target = sum_of(column);
-#endif
 #endif
     }
 #if EPILOGUE == 2
     for (int i = first_kept; i < kept_end; i += gridDim.x * threads)
     {
-        if (i == first_kept ? stays : stays_at(i)) continue;
-        const int row = i / (2 * kept_width), column = i % (2 * kept_width);
-        ELEMENT *target = column < kept_width ? previous_keys : previous_values - kept_width;
-        target[(long long)row * kept_width + column] = from_float<ELEMENT>(i == first_kept ? keeps : kept_at(i));
+        if (i == first_kept ? stays : token.stays(i)) continue;
+        token.write(i, i == first_kept ? keeps : token.read(i));
     }
 #endif
 }

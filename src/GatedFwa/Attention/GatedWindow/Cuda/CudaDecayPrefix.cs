@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
 using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Attention;
@@ -9,14 +11,17 @@ namespace GatedFwa.Attention;
 /// </summary>
 internal sealed class CudaDecayPrefix : IDisposable
 {
-    /// <summary>Positions of a chunk, counted from the start of a row of the batch.</summary>
-    public const int Chunk = 64;
-
-    private const int HeadsPerBlock = 8, Floats = 2;
+    // Of a block of decay_chunk.cuh.
+    private const int TileHeads = 16, Threads = 256;
 
     private static readonly KernelSource Source = new(typeof(CudaDecayPrefix), "decay_prefix.cu");
 
-    private CudaDecayPrefix(CudaStorage local, CudaStorage totals) => (Local, Totals) = (local, totals);
+    private CudaDecayPrefix(DecayGatePrefix prefix)
+    {
+        (Local, Totals) = ((CudaStorage)prefix.Local.Storage, (CudaStorage)prefix.Totals.Storage);
+        Local.Retain();
+        Totals.Retain();
+    }
 
     /// <summary>F32 [2, B, H, S].</summary>
     public CudaStorage Local { get; }
@@ -28,37 +33,51 @@ internal sealed class CudaDecayPrefix : IDisposable
     /// <param name="activations">The type of queries and keys.</param>
     public static KernelDefine Most(DType activations) => ("MOST_DECAY", (int)DecayGatePrefix.MostDecay(activations));
 
-    /// <summary>What the gate has summed up already, where it has and rows are one segment each; else sums the decay up.</summary>
+    /// <summary>What has been summed up already, where that is what attention reads; else sums the decay up.</summary>
+    /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="ready">What there is.</param>
+    /// <param name="segments">Where sums start anew.</param>
+    /// <param name="activations">The type of queries and keys.</param>
     public static CudaDecayPrefix? Of(Tensor? alpha, DecayGatePrefix? ready, CudaSegments segments, DType activations)
     {
         if (alpha is null) return null;
-        if (ready is null || segments.Starts is not null) return Of(alpha, segments, activations);
-        ready.Local.Storage.Retain();
-        ready.Totals.Storage.Retain();
-        return new((CudaStorage)ready.Local.Storage, (CudaStorage)ready.Totals.Storage);
+        if (IsWhatIsRead(ready, segments)) return new(ready);
+        using var own = DecayGatePrefix.Empty(alpha.Shape[0], alpha.Shape[1], alpha.Shape[2], alpha.Device);
+        Sum(alpha, segments, activations, own);
+        return new(own);
     }
 
-    /// <summary>Sums the decay up.</summary>
-    /// <param name="alpha">F32 [B, S, H].</param>
+    /// <summary>The same for both passes: what is summed up now goes with the tape.</summary>
+    /// <param name="tape">Keeps it for the backward pass.</param>
+    /// <param name="alpha">F32 [B, S, H], or none.</param>
+    /// <param name="ready">What there is.</param>
     /// <param name="segments">Where sums start anew.</param>
     /// <param name="activations">The type of queries and keys.</param>
-    public static CudaDecayPrefix Of(Tensor alpha, CudaSegments segments, DType activations)
+    public static DecayGatePrefix? On(Tape tape, Tensor? alpha, DecayGatePrefix? ready, CudaSegments segments, DType activations)
     {
-        CudaDevice device = alpha.Cuda;
+        if (alpha is null || IsWhatIsRead(ready, segments)) return ready;
+        DecayGatePrefix prefix = DecayGatePrefix.On(tape, alpha.Shape[0], alpha.Shape[1], alpha.Shape[2], alpha.Device);
+        Sum(alpha, segments, activations, prefix);
+        return prefix with { KnowsSegments = true };
+    }
+
+    /// <summary>How kernels on <c>decay_chunk.cuh</c> are launched: a block has a chunk of some heads.</summary>
+    public static LaunchShape Blocks(int positions, int heads, int batch = 1, bool overlaps = false) => new(
+        RowLaunch.Quotient(positions, TwoLevelPrefix.ChunkPositions),
+        Threads,
+        BlocksY: RowLaunch.Quotient(heads, TileHeads),
+        BlocksZ: batch,
+        Overlaps: overlaps);
+
+    private static bool IsWhatIsRead([NotNullWhen(true)] DecayGatePrefix? ready, CudaSegments segments) =>
+        ready is not null && (ready.KnowsSegments || segments.Starts is null);
+
+    private static void Sum(Tensor alpha, CudaSegments segments, DType activations, DecayGatePrefix prefix)
+    {
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
-        int chunks = (positions + Chunk - 1) / Chunk;
-        CudaStorage local = device.Memory.Rent(Floats * alpha.Count * sizeof(float));
-        CudaStorage totals = device.Memory.Rent((long)Floats * batch * heads * chunks * sizeof(float));
-        device.Kernel(Source, "decay_prefix", Most(activations)).Launch(
-            new LaunchShape(chunks, 32 * HeadsPerBlock, BlocksY: (heads + HeadsPerBlock - 1) / HeadsPerBlock, BlocksZ: batch),
-            alpha,
-            local,
-            totals,
-            segments.Starts,
-            true,
-            positions,
-            heads);
-        return new(local, totals);
+        KernelDefine lanes = ("LANES", heads % 4 == 0 ? 4 : 1), hasSegments = ("HAS_SEGMENTS", segments.Starts is not null);
+        alpha.Cuda.Kernel(Source, "decay_prefix", Most(activations), lanes, hasSegments).Launch(
+            Blocks(positions, heads, batch), alpha, prefix.Local, prefix.Totals, segments.Starts, positions, heads);
     }
 
     public void Dispose()

@@ -1,6 +1,7 @@
 using System.Numerics;
 using GatedFwa.Attention.Kernels;
 using GatedFwa.Tensors;
+using GatedFwa.Tensors.Autograd;
 using GatedFwa.Tensors.Cuda;
 
 namespace GatedFwa.Attention;
@@ -11,7 +12,11 @@ internal static class GatedWindowCuda
     /// <summary>Set to <c>portable</c> to use the kernels for sm_80 and later on any GPU.</summary>
     public const string PathVariable = "GATEDFWA_CUDA_ATTENTION";
 
-    private const int Threads = 256, Warp = 32, Span = 1024, CrossingBytes = 16;
+    private const int Threads = 256, Warp = 32;
+
+    // Of attention_gradient.cu: positions of a step, heads of a block, bytes of a SegmentedSum. A warp reads what all runs before its own
+    // leave behind, so that longer texts have longer ones.
+    private const int RunStep = 256, MostRuns = 256, RunHeads = 8, CrossingBytes = 16;
 
     // Rows of o whose loads are on the way at once, in output_dot_gradient.cu.
     private const int RowsPerLane = 4;
@@ -31,22 +36,17 @@ internal static class GatedWindowCuda
     /// <param name="ready">The prefix of alpha, where the gate has made it.</param>
     /// <param name="o">[B, T, H, D].</param>
     /// <param name="lse">F32 [B, H, T].</param>
-    public static void Forward(GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? ready, Tensor o, Tensor lse)
+    /// <param name="keeper">The tape that keeps what the backward pass will read, where there will be one.</param>
+    /// <returns>The prefix of alpha for the backward pass.</returns>
+    public static DecayGatePrefix? Forward(
+        GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, Tensor? alpha, DecayGatePrefix? ready, Tensor o, Tensor lse, Tape? keeper)
     {
-        GatedWindowShape shape = problem.Shape;
-        if (shape.QueryCount == 0) return;
-        CudaDevice device = q.Cuda;
-        using var segments = new CudaSegments(problem, device);
+        if (problem.Shape.QueryCount == 0) return ready;
+        using var segments = new CudaSegments(problem, q.Cuda);
+        if (keeper is not null) ready = CudaDecayPrefix.On(keeper, alpha, ready, segments, q.Type);
         using CudaDecayPrefix? prefix = CudaDecayPrefix.Of(alpha, ready, segments, q.Type);
-        if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type))
-        {
-            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
-            return;
-        }
-
-        if (!problem.CoversEverything) MarkAllUnseen(device, o, lse);
-        if (q.Type == DType.F32) GatedWindowFloat32.Forward(problem, segments, q, k, v, prefix, o, lse);
-        else GatedWindowPortable.Forward(problem, segments, q, k, v, prefix, o, lse);
+        Attend(problem, segments, q, k, v, prefix, o, lse);
+        return ready;
     }
 
     /// <summary>Writes the gradients that are wanted, or adds to them.</summary>
@@ -82,13 +82,31 @@ internal static class GatedWindowCuda
         using CudaStorage delta = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage? columns = gradients.Dalpha.Tensor is null ? null : device.Memory.Rent(shape.AlphaCount * sumBytes);
         // In 16 bits the rows' sums have gone into δ.
-        using CudaStorage? rows = gradients.Dalpha.Tensor is null || q.Type != DType.F32 ? null : device.Memory.Rent(shape.LseCount * sumBytes);
+        bool wantsRows = gradients.Dalpha.Tensor is not null && q.Type == DType.F32;
+        using CudaStorage? rows = wantsRows ? device.Memory.Rent(shape.LseCount * sumBytes) : null;
         MultiplyOutput(o, outputGradient, delta, shape);
         var operands = new CudaBackwardOperands(q, k, v, outputGradient, lse, delta, prefix, gradients, columns, rows);
         if (q.Type == DType.F32) GatedWindowFloat32.Backward(problem, segments, operands);
-        else if (!IsPortableForced && GatedWindowHopper.Takes(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
+        else if (IsForHopper(device, problem, q.Type)) GatedWindowHopper.Backward(problem, segments, operands);
         else GatedWindowPortable.Backward(problem, segments, operands);
         if (gradients.Dalpha.Tensor is not null) FinishDecayGradient(problem, segments, q.Type, columns!, rows, gradients.Dalpha, device);
+    }
+
+    private static bool IsForHopper(CudaDevice device, GatedWindowProblem problem, DType type) =>
+        !IsPortableForced && GatedWindowHopper.Takes(device, problem, type);
+
+    private static void Attend(
+        GatedWindowProblem problem, CudaSegments segments, Tensor q, Tensor k, Tensor v, CudaDecayPrefix? prefix, Tensor o, Tensor lse)
+    {
+        if (IsForHopper(q.Cuda, problem, q.Type))
+        {
+            GatedWindowHopper.Forward(problem, q, k, v, prefix is null ? null : (prefix.Local, prefix.Totals), segments.Starts, o, lse);
+            return;
+        }
+
+        if (!problem.CoversEverything) MarkAllUnseen(q.Cuda, o, lse);
+        if (q.Type == DType.F32) GatedWindowFloat32.Forward(problem, segments, q, k, v, prefix, o, lse);
+        else GatedWindowPortable.Forward(problem, segments, q, k, v, prefix, o, lse);
     }
 
     /// <summary>δ = Σ o dO over each head.</summary>
@@ -102,20 +120,36 @@ internal static class GatedWindowCuda
 
     /// <summary>dα from the sums of dS over queries and over keys.</summary>
     private static void FinishDecayGradient(
-        GatedWindowProblem problem, CudaSegments segments, DType type, CudaStorage columns, CudaStorage? rows, GradientTarget dalpha, CudaDevice device)
+        GatedWindowProblem problem,
+        CudaSegments segments,
+        DType type,
+        CudaStorage columns,
+        CudaStorage? rows,
+        GradientTarget dalpha,
+        CudaDevice device)
     {
         GatedWindowShape shape = problem.Shape;
-        int spans = (shape.Positions + Span - 1) / Span, headRows = shape.Batch * shape.Heads;
-        using CudaStorage crossing = device.Memory.Rent((long)spans * headRows * CrossingBytes);
-        var launch = new LaunchShape(spans, Threads, BlocksY: headRows);
-        Preparation(device, type, "decay_gradient_spans").Launch(
-            launch, columns, rows, segments.Starts, crossing, shape.Tokens, shape.Positions, shape.Heads);
-        Preparation(device, type, "decay_gradient").Launch(
-            launch, columns, rows, segments.Starts, crossing, dalpha.Tensor, !dalpha.IsFresh, shape.Tokens, shape.Positions, shape.Heads);
+        int steps = RowLaunch.Quotient(shape.Positions, MostRuns * RunStep), runs = RowLaunch.Quotient(shape.Positions, steps * RunStep);
+        using CudaStorage crossing = device.Memory.Rent((long)runs * shape.Batch * shape.Heads * CrossingBytes);
+        var launch = new LaunchShape(
+            runs, Threads, BlocksY: RowLaunch.Quotient(shape.Heads, RunHeads), BlocksZ: shape.Batch, Overlaps: true);
+        CudaKernel Kernel(string function) => device.Kernel(
+            GradientSource, function, ("SUM", type == DType.F32 ? "double" : "float"), ("QUAD", shape.Heads % 4 == 0 ? 4 : 1));
+        Kernel("decay_gradient_runs").Launch(
+            launch, columns, rows, segments.Starts, crossing, steps, shape.Tokens, shape.Positions, shape.Heads);
+        Kernel("decay_gradient").Launch(
+            launch,
+            columns,
+            rows,
+            segments.Starts,
+            crossing,
+            dalpha.Tensor,
+            !dalpha.IsFresh,
+            steps,
+            shape.Tokens,
+            shape.Positions,
+            shape.Heads);
     }
-
-    private static CudaKernel Preparation(CudaDevice device, DType type, string function) =>
-        device.Kernel(GradientSource, function, KernelDefine.Element(type), ("SUM", type == DType.F32 ? "double" : "float"));
 
     /// <summary>Queries in no segment see nothing: o = 0, lse = −∞. Those that do see something are written later.</summary>
     private static void MarkAllUnseen(CudaDevice device, Tensor o, Tensor lse)

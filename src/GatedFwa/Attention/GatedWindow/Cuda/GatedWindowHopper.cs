@@ -13,7 +13,8 @@ internal static class GatedWindowHopper
     /// <summary>The architecture that has the instructions of <c>hopper.cuh</c>.</summary>
     public const int Hopper = 90;
 
-    private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, BackwardRows = 128;
+    private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, RowBuffers = 2;
+    private const int CorrectionTiles = 8, Warp = 32; // Of a block of delta_correction.cu, a warp each.
     private const double Log2E = 1.4426950408889634;
 
     private static readonly KernelSource ForwardSource = new(typeof(GatedWindowHopper), "hopper_forward.cu");
@@ -41,15 +42,22 @@ internal static class GatedWindowHopper
     /// <param name="o">[B, T, H, D].</param>
     /// <param name="lse">F32 [B, H, T].</param>
     public static void Forward(
-        GatedWindowProblem problem, Tensor q, Tensor k, Tensor v, (CudaStorage Local, CudaStorage Totals)? prefix, CudaStorage? segmentStarts, Tensor o, Tensor lse)
+        GatedWindowProblem problem,
+        Tensor q,
+        Tensor k,
+        Tensor v,
+        (CudaStorage Local, CudaStorage Totals)? prefix,
+        CudaStorage? segmentStarts,
+        Tensor o,
+        Tensor lse)
     {
         GatedWindowShape shape = problem.Shape;
         CudaDevice device = q.Cuda;
-        int panels = (shape.HeadSize + Panel - 1) / Panel;
+        int panels = Tiles(shape.HeadSize, Panel);
         // Small heads leave registers for a third warpgroup, whose softmax fills gaps of the others.
         (int groups, int stages) = panels == 1 ? (3, 4) : (2, 2);
         int queryRows = groups * GroupRows;
-        int tilesPerSequence = (shape.Tokens + queryRows - 1) / queryRows;
+        int tilesPerSequence = Tiles(shape.Tokens, queryRows);
         int tiles = checked(tilesPerSequence * shape.Batch * shape.Heads);
         CudaKernel kernel = device.Kernel(
             ForwardSource,
@@ -61,7 +69,11 @@ internal static class GatedWindowHopper
             ("HAS_GATE", prefix is not null),
             ("HAS_SEGMENTS", segmentStarts is not null));
         kernel.Launch(
-            new LaunchShape(Math.Min(tiles, device.Multiprocessors), (groups + 1) * GroupThreads, SharedBytes(panels, groups, stages)),
+            new LaunchShape(
+                Math.Min(tiles, device.Multiprocessors),
+                (groups + 1) * GroupThreads,
+                SharedBytes(panels, groups, stages),
+                Overlaps: true),
             Boxes(q, GroupRows),
             Boxes(k, KeyRows),
             Boxes(v, KeyRows),
@@ -77,6 +89,7 @@ internal static class GatedWindowHopper
             shape.GroupSize,
             problem.Window,
             tilesPerSequence,
+            LightTiles(problem, queryRows, tilesPerSequence),
             tiles);
     }
 
@@ -88,8 +101,10 @@ internal static class GatedWindowHopper
     {
         GatedWindowShape shape = problem.Shape;
         CudaDevice device = operands.Q.Cuda;
-        int tilesPerSequence = Tiles(shape.Tokens, BackwardRows), tiles = tilesPerSequence * shape.Batch * shape.Heads;
-        using CudaStorage sums = device.Memory.Rent(shape.LseCount * sizeof(float)), sizes = device.Memory.Rent(shape.LseCount * sizeof(float));
+        int rows = GroupRows * BackwardGroups(Tiles(shape.HeadSize, Panel), rowsAreKeys: false);
+        int tilesPerSequence = Tiles(shape.Tokens, rows), tiles = tilesPerSequence * shape.Batch * shape.Heads;
+        using CudaStorage sums = device.Memory.Rent(shape.LseCount * sizeof(float));
+        using CudaStorage sizes = device.Memory.Rent(shape.LseCount * sizeof(float));
         using CudaStorage repeat = device.Memory.Rent((long)tiles * sizeof(int));
         using var dq = new Replaced(operands.Gradients.Dq, operands.Q);
         using var dk = new Replaced(operands.Gradients.Dk, operands.K);
@@ -99,8 +114,15 @@ internal static class GatedWindowHopper
 
         var queries = new BackwardPass(q, upstream, k, v, dqBoxes, dqBoxes, sums, sizes);
         queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat: null);
-        device.Kernel(CorrectionSource, "delta_correction").Launch(
-            new LaunchShape(tilesPerSequence, BackwardRows, BlocksY: shape.Batch * shape.Heads), sums, sizes, operands.Delta, repeat, shape.Tokens);
+        device.Kernel(CorrectionSource, "delta_correction", ("TILE_ROWS", rows)).Launch(
+            new LaunchShape(
+                Tiles(tilesPerSequence, CorrectionTiles), CorrectionTiles * Warp, BlocksY: shape.Batch * shape.Heads, Overlaps: true),
+            sums,
+            sizes,
+            operands.Delta,
+            repeat,
+            shape.Tokens,
+            tilesPerSequence);
         if (operands.Gradients.Dq.Tensor is not null) queries.Launch(problem, segments, operands, rowsAreKeys: false, repeat);
         if (operands.WantsKeys)
         {
@@ -137,10 +159,20 @@ internal static class GatedWindowHopper
 
     private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
 
+    /// <summary>Tiles of a sequence near the end where they see less than a window; none where all of them differ.</summary>
+    private static int LightTiles(GatedWindowProblem problem, int rows, int tilesPerSequence) =>
+        problem.Window >= problem.Shape.Positions ? 0 : Math.Min(Tiles(problem.Window, rows), tilesPerSequence);
+
+    /// <summary>
+    /// Warpgroups that compute a tile backwards: where only one gradient of a small head is kept, there are registers for a third.
+    /// </summary>
+    private static int BackwardGroups(int panels, bool rowsAreKeys) => panels == 1 && !rowsAreKeys ? 3 : 2;
+
     /// <summary>A gradient that the kernels write whole: the accumulator itself, or one that is added to it afterwards.</summary>
     private sealed class Replaced(GradientTarget target, Tensor input) : IDisposable
     {
-        private readonly Tensor? _own = target is { Tensor: not null, IsFresh: true } ? null : Tensor.Empty(input.Shape, input.Type, input.Device);
+        private readonly Tensor? _own =
+            target is { Tensor: not null, IsFresh: true } ? null : Tensor.Empty(input.Shape, input.Type, input.Device);
 
         public Tensor Tensor => _own ?? target.Tensor!;
 
@@ -156,26 +188,32 @@ internal static class GatedWindowHopper
     private sealed record BackwardPass(
         TensorMap X, TensorMap Y, TensorMap ColumnX, TensorMap ColumnY, TensorMap Dx, TensorMap Dy, CudaStorage? Sums, CudaStorage? Sizes)
     {
-        public void Launch(GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands, bool rowsAreKeys, CudaStorage? repeat)
+        public void Launch(
+            GatedWindowProblem problem, CudaSegments segments, CudaBackwardOperands operands, bool rowsAreKeys, CudaStorage? repeat)
         {
             GatedWindowShape shape = problem.Shape;
             CudaDevice device = operands.Q.Cuda;
             int panels = Tiles(shape.HeadSize, Panel);
-            (int buffers, int stages) = panels == 1 ? (2, 4) : (1, 4);
-            int tilesPerSequence = Tiles(rowsAreKeys ? shape.Positions : shape.Tokens, BackwardRows);
+            int stages = panels == 1 ? 4 : 3, groups = BackwardGroups(panels, rowsAreKeys);
+            int tilesPerSequence = Tiles(rowsAreKeys ? shape.Positions : shape.Tokens, groups * GroupRows);
             int tiles = checked(tilesPerSequence * shape.Batch * (rowsAreKeys ? shape.KeyHeads : shape.Heads));
             CudaKernel kernel = device.Kernel(
                 BackwardSource,
                 "hopper_backward",
                 KernelDefine.Element(operands.Q.Type),
                 ("PANELS", panels),
+                ("GROUPS", groups),
                 ("STAGES", stages),
-                ("ROW_BUFFERS", buffers),
+                ("ROW_BUFFERS", RowBuffers),
                 ("ROWS_ARE_KEYS", rowsAreKeys),
                 ("HAS_GATE", operands.Prefix is not null),
                 ("HAS_SEGMENTS", segments.Starts is not null));
             kernel.Launch(
-                new LaunchShape(Math.Min(tiles, device.Multiprocessors), 3 * GroupThreads, SharedBytes(panels, buffers, stages)),
+                new LaunchShape(
+                    Math.Min(tiles, device.Multiprocessors),
+                    (groups + 1) * GroupThreads,
+                    SharedBytes(panels, groups, stages, rowsAreKeys),
+                    Overlaps: true),
                 X,
                 Y,
                 ColumnX,
@@ -199,15 +237,19 @@ internal static class GatedWindowHopper
                 shape.KeyHeads,
                 problem.Window,
                 tilesPerSequence,
+                LightTiles(problem, groups * GroupRows, tilesPerSequence),
                 tiles);
         }
 
         /// <summary>The size of the kernel's <c>Shared</c>.</summary>
-        private static int SharedBytes(int panels, int buffers, int stages)
+        private static int SharedBytes(int panels, int groups, int stages, bool rowsAreKeys)
         {
             const int RowBytes = 128, BarrierBytes = 8;
-            int block = GroupRows * panels * RowBytes;
-            return (4 * buffers * block) + (2 * stages * block) + (2 * stages * GroupRows * sizeof(float)) + (2 * (buffers + stages) * BarrierBytes);
+            int block = GroupRows * panels * RowBytes, rows = groups * GroupRows;
+            int tiles = (2 * RowBuffers * groups * block) + (2 * stages * block);
+            int columnTerms = 2 * stages * GroupRows;
+            int rowTerms = rows + (rowsAreKeys ? 2 : rows); // two instead of one: barriers lie at multiples of eight bytes
+            return tiles + ((columnTerms + rowTerms) * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
         }
     }
 }

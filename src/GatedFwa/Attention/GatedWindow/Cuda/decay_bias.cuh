@@ -1,8 +1,8 @@
 // The decay as a bias of scores: u_i - u_j = c(j) - c(i), c(p) the sum of alpha from the start of a base chunk to p. Totals of
 // chunks are added up only between the two, so that position 1,000,000 is as exact as position 100.
 #pragma once
+#include "chunk_totals.cuh"
 
-constexpr int decay_chunk = 64;
 constexpr double decay_log2_e = 1.4426950408889634;
 
 // Beyond this (log2 units) a float no longer holds c to the last place that counts: then c is two floats and the bias of each pair
@@ -16,7 +16,7 @@ struct DecayPrefix
 
     __device__ __forceinline__ DecayPrefix(const float *sums, const float *totals_of_chunks, int positions, int rows, int row)
     {
-        int chunks = (positions + decay_chunk - 1) / decay_chunk;
+        int chunks = (positions + chunk_positions - 1) / chunk_positions;
         local = sums + (long long)row * positions;
         local_low = local + (long long)rows * positions;
         totals = totals_of_chunks + (long long)row * chunks;
@@ -36,12 +36,12 @@ struct DecayWalk
     int chunk;
     double offset = 0; // of the chunk from the base
 
-    __device__ __forceinline__ explicit DecayWalk(int base) : chunk(base / decay_chunk) {}
+    __device__ __forceinline__ explicit DecayWalk(int base) : chunk(base / chunk_positions) {}
 
     // c in log2 units.
     __device__ __forceinline__ double sum(const DecayPrefix &prefix, int position)
     {
-        int target = position / decay_chunk;
+        int target = position / chunk_positions;
         for (; chunk < target; chunk++) offset += (double)prefix.totals[chunk] + prefix.totals_low[chunk];
         for (; chunk > target; chunk--) offset -= (double)prefix.totals[chunk - 1] + prefix.totals_low[chunk - 1];
         return decay_log2_e * (offset + prefix.local[position] + prefix.local_low[position]);

@@ -73,7 +73,8 @@ __device__ __forceinline__ void multiply_along(float (&d)[4], const Octet<E> &a0
     if constexpr (sizeof(E) == 4)
     {
         int lane = threadIdx.x % 32, row = lane / 4 * 4, column = lane % 4 * 8;
-        for (int t = 0; t < 4; t++)
+#pragma unroll 1
+        for (int t = 0; t < 4; t++) // Unrolled it would be four times the code of every product.
 #pragma unroll
             for (int i = 0; i < 8; i++)
             {
@@ -105,22 +106,25 @@ __device__ __forceinline__ void multiply_across(float (&d)[8][4], const float (&
     {
         int lane = threadIdx.x % 32, row = lane / 4 * 4, column = lane % 4 * 8;
 #pragma unroll
-        for (int k = 0; k < 16; k++)
-        {
-            int t = k % 8 / 2;
-            float x0 = __shfl_sync(all_lanes, p[k / 8][k % 2], row + t), x1 = __shfl_sync(all_lanes, p[k / 8][2 + k % 2], row + t);
+        for (int half = 0; half < 2; half++) // Row 8 half + 2 t + odd of b.
+#pragma unroll 1
+            for (int t = 0; t < 4; t++)
 #pragma unroll
-            for (int c = 0; c < 8; c++)
-            {
-                unsigned element = b[k / 8 * 2 + k % 2].word[c];
-                float y0 = __uint_as_float(__shfl_sync(all_lanes, element, column + t));
-                float y1 = __uint_as_float(__shfl_sync(all_lanes, element, column + 4 + t));
-                d[c][0] = fmaf(x0, y0, d[c][0]);
-                d[c][1] = fmaf(x0, y1, d[c][1]);
-                d[c][2] = fmaf(x1, y0, d[c][2]);
-                d[c][3] = fmaf(x1, y1, d[c][3]);
-            }
-        }
+                for (int odd = 0; odd < 2; odd++)
+                {
+                    float x0 = __shfl_sync(all_lanes, p[half][odd], row + t), x1 = __shfl_sync(all_lanes, p[half][2 + odd], row + t);
+#pragma unroll
+                    for (int c = 0; c < 8; c++)
+                    {
+                        unsigned element = b[2 * half + odd].word[c];
+                        float y0 = __uint_as_float(__shfl_sync(all_lanes, element, column + t));
+                        float y1 = __uint_as_float(__shfl_sync(all_lanes, element, column + 4 + t));
+                        d[c][0] = fmaf(x0, y0, d[c][0]);
+                        d[c][1] = fmaf(x0, y1, d[c][1]);
+                        d[c][2] = fmaf(x1, y0, d[c][2]);
+                        d[c][3] = fmaf(x1, y1, d[c][3]);
+                    }
+                }
     }
     else
     {
@@ -137,7 +141,8 @@ __device__ __forceinline__ void multiply_across(float (&d)[8][4], const float (&
 
 // The columns of d that this lane has, 64 of a head from `first` on: two runs of eight a row. Rows that are null are not written.
 template <class E>
-__device__ __forceinline__ void store_across(E *row0, E *row1, const float (&d)[8][4], float factor0, float factor1, int first, int size, bool fresh)
+__device__ __forceinline__ void store_across(
+    E *row0, E *row1, const float (&d)[8][4], float factor0, float factor1, int first, int size, bool fresh)
 {
 #pragma unroll
     for (int run = 0; run < 4; run++)
