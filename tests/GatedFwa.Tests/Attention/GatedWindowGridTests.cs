@@ -72,7 +72,7 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     public void Follows_the_reference_after_a_cached_prefix(int tokens, int positions, int window) =>
         Random(new GatedWindowShape(2, tokens, positions, 4, 2, 16), new AttentionOptions { Window = window }).FollowsTheReference();
 
-    /// <summary>Windows of whole blocks begin or end in the middle of one, wherever the queries begin; with a gate and (−1) without.</summary>
+    /// <summary>Windows of whole blocks begin or end inside one, wherever the queries begin; with a gate and (−1) without.</summary>
     [Theory]
     [InlineData(450, 450, 128, 64, 0.1f)]
     [InlineData(450, 450, 128, 64, -1f)]
@@ -82,7 +82,10 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     [InlineData(300, 364, 65, 72, 0.1f)]
     [InlineData(261, 261, 1, 72, 0.1f)]
     public void Follows_the_reference_at_both_ends_of_a_window(int tokens, int positions, int window, int headSize, float decay) =>
-        Random(new GatedWindowShape(1, tokens, positions, 2, 1, headSize), new AttentionOptions { Window = window }, decay).FollowsTheReference();
+        Random(
+            new GatedWindowShape(1, tokens, positions, 2, 1, headSize),
+            new AttentionOptions { Window = window },
+            decay).FollowsTheReference();
 
     [Theory]
     [InlineData(200, new[] { 0, 1, 3, 66, 66, 130, 200 })]
