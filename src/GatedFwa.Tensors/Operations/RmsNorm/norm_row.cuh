@@ -36,6 +36,21 @@ template <class T> __device__ __forceinline__ void load_row(const T *row, float 
     }
 }
 
+template <class T> __device__ __forceinline__ void store_row(const float (&values)[packs][PACK], T *row)
+{
+#pragma unroll
+    for (int p = 0; p < packs; p++)
+        if (has_pack(p)) store(values[p], row + column_of(p));
+}
+
+__device__ __forceinline__ void scale_row(float (&values)[packs][PACK], float scale, const float (&weight)[packs][PACK])
+{
+#pragma unroll
+    for (int p = 0; p < packs; p++)
+#pragma unroll
+        for (int i = 0; i < PACK; i++) values[p][i] *= scale * weight[p][i];
+}
+
 // Shared memory begins with a float for each warp of the largest block, for row_sum.
 constexpr int scratch_bytes = 128;
 
@@ -124,17 +139,11 @@ __device__ __forceinline__ void leave_share(const float (&sums)[packs][PACK], fl
 {
     let_next_kernel_begin(); // column_sum, which waits for all blocks.
     if constexpr (rows_per_block == 1)
-    {
-#pragma unroll
-        for (int p = 0; p < packs; p++)
-            if (has_pack(p)) store(sums[p], part + column_of(p));
-    }
+        store_row(sums, part);
     else
     {
         __syncthreads(); // What `share` held before has been read.
-#pragma unroll
-        for (int p = 0; p < packs; p++)
-            if (has_pack(p)) store(sums[p], share + threadIdx.x / ROW_THREADS * WIDTH + column_of(p));
+        store_row(sums, share + threadIdx.x / ROW_THREADS * WIDTH);
         __syncthreads();
         for (int c = threadIdx.x; c < WIDTH; c += THREADS)
         {

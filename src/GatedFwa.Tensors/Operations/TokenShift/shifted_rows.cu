@@ -87,16 +87,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
         }
         if constexpr (rotates)
         {
-            float scale = 1.f / sqrtf(row_sum(squares, scratch) / WIDTH + epsilon);
-#pragma unroll
-            for (int p = 0; p < packs; p++)
-#pragma unroll
-                for (int i = 0; i < PACK; i++) values[p][i] *= scale * w[p][i];
+            scale_row(values, 1.f / sqrtf(row_sum(squares, scratch) / WIDTH + epsilon), w);
             turn(values);
         }
-#pragma unroll
-        for (int p = 0; p < packs; p++)
-            if (has_pack(p)) store(values[p], y + (long long)row * WIDTH + column_of(p));
+        store_row(values, y + (long long)row * WIDTH);
     }
 }
 

@@ -12,10 +12,10 @@
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself.
 #include "decode_ahead.cuh"
 #include "decode_kept.cuh"
+#include "decode_parts.cuh"
 #include "decode_weights.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
-#include "stretch.cuh"
 #include "tensor_cores.cuh"
 #include "warp.cuh"
 
@@ -55,30 +55,14 @@ __device__ __forceinline__ const ELEMENT *weight_row(const Weights &weights, int
 }
 
 #if SPLITS
-// A block's rows of x from the parts of each head: floats [ROWS * heads, SPLITS, HEAD_SIZE] and what weighs them.
-__device__ __forceinline__ void join_parts(const float *parts, const Stretch *stretches, int first_row, ELEMENT *x)
+// A block's rows of x from the parts of each head.
+__device__ __forceinline__ void join_rows(const float *parts, const Stretch *stretches, int first_row, ELEMENT *x)
 {
     for (int i = threadIdx.x; i < BLOCK_ROWS * chunks * chunk_packs; i += threads)
     {
         const int row = i / (chunks * chunk_packs), k = i % (chunks * chunk_packs) * pack;
         float joined[pack] = {};
-        if (first_row + row < ROWS && k < WIDTH)
-        {
-            const int first_part = ((first_row + row) * WIDTH + k) / HEAD_SIZE * SPLITS;
-            float values[SPLITS][pack], factor[SPLITS];
-            Stretch weights[SPLITS];
-#pragma unroll
-            for (int s = 0; s < SPLITS; s++)
-            {
-                load(parts + (long long)(first_part + s) * HEAD_SIZE + k % HEAD_SIZE, values[s]);
-                weights[s] = stretches[first_part + s];
-            }
-            const float share = 1.f / join<SPLITS>(weights, 1, factor).sum;
-#pragma unroll
-            for (int s = 0; s < SPLITS; s++)
-#pragma unroll
-                for (int j = 0; j < pack; j++) joined[j] = fmaf(factor[s] * share, values[s][j], joined[j]);
-        }
+        if (first_row + row < ROWS && k < WIDTH) join_parts(parts, stretches, (first_row + row) * WIDTH + k, joined);
         store(joined, x + k / chunk * (BLOCK_ROWS * chunk) + place(row, k % chunk / pack));
     }
 }
@@ -225,7 +209,7 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
 
     wait_for_earlier_kernels();
 #if SPLITS
-    join_parts(partial, stretches, first_row, shared_x);   // All of x: as many stages as chunks.
+    join_rows(partial, stretches, first_row, shared_x);   // All of x: as many stages as chunks.
 #endif
 #pragma unroll
     for (int c = 0; c < stages; c++)

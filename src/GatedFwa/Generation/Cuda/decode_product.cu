@@ -9,10 +9,10 @@
 // SPLITS: x is what so many parts of a window have gathered, joined here by every block for itself, in shared memory.
 // More than 16 rows come in float only; decode_batch_product.cu is for those of 16 bits.
 #include "decode_kept.cuh"
+#include "decode_parts.cuh"
 #include "decode_weights.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
-#include "stretch.cuh"
 #include "tensor_cores.cuh"
 #include "warp.cuh"
 
@@ -92,26 +92,14 @@ template <class T, bool normed> struct RawInput
 };
 
 #if SPLITS
-// x from the parts of each head: floats [ROWS * heads, SPLITS, HEAD_SIZE] and what weighs them.
-__device__ __forceinline__ void join_parts(const float *parts, const Stretch *stretches, ELEMENT *x)
+// x from the parts of each head.
+__device__ __forceinline__ void join_rows(const float *parts, const Stretch *stretches, ELEMENT *x)
 {
     constexpr int pack = 4;
     for (int i = threadIdx.x * pack; i < ROWS * WIDTH; i += threads * pack)
     {
-        const int first_part = i / HEAD_SIZE * SPLITS;
-        float values[SPLITS][pack], factor[SPLITS], joined[pack] = {};
-        Stretch weights[SPLITS];
-#pragma unroll
-        for (int s = 0; s < SPLITS; s++)
-        {
-            load(parts + (long long)(first_part + s) * HEAD_SIZE + i % HEAD_SIZE, values[s]);
-            weights[s] = stretches[first_part + s];
-        }
-        const float share = 1.f / join<SPLITS>(weights, 1, factor).sum;
-#pragma unroll
-        for (int s = 0; s < SPLITS; s++)
-#pragma unroll
-            for (int j = 0; j < pack; j++) joined[j] = fmaf(factor[s] * share, values[s][j], joined[j]);
+        float joined[pack] = {};
+        join_parts(parts, stretches, i, joined);
         store(joined, x + i);
     }
 }
@@ -228,7 +216,7 @@ decode_product(const INPUT *x, const float *partial, const Stretch *stretches, c
 #endif
 #if SPLITS
             ELEMENT *joined = reinterpret_cast<ELEMENT *>(parts);   // Nobody has sums yet.
-            join_parts(partial, stretches, joined);
+            join_rows(partial, stretches, joined);
             __syncthreads();
             x = joined;
 #endif

@@ -16,6 +16,7 @@
 // ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be positive.
 #include "chunk_totals.cuh"
 #include "hopper_products.cuh"
+#include "hopper_walk.cuh"
 #include "programmatic.cuh"
 #include "tile_order.cuh"
 
@@ -115,17 +116,6 @@ struct RowTile
     __device__ int head(const Problem &p, int n) const { return ROWS_ARE_KEYS ? row_head * heads_met(p) + n : row_head; }
     __device__ int blocks() const { return ROWS_ARE_KEYS ? farthest - nearest + 1 : nearest - farthest + 1; }
     __device__ int block(int n) const { return ROWS_ARE_KEYS ? nearest + n : nearest - n; }
-};
-
-// Walks the stages of a ring of tiles: which one, and the parity that its barrier has there.
-template <int count> struct Ring
-{
-    int stage = 0;
-    unsigned phase = 0;
-    __device__ void next()
-    {
-        if (++stage == count) { stage = 0; phase ^= 1; }
-    }
 };
 
 __device__ void bring_tiles(
@@ -279,21 +269,6 @@ struct Rows
     float sum[2], size[2];   // of dS and |dS| over this thread's columns
 };
 
-__device__ __forceinline__ void hide_earlier(float (&s)[32], const Rows &rows, int first_column)
-{
-    int column = first_column + 2 * (threadIdx.x % 4), first[2] = {rows.first[0] - column, rows.first[1] - column};
-#pragma unroll
-    for (int i = 0; i < 32; i++)
-        if (i / 4 * 8 + i % 2 < first[i / 2 % 2]) s[i] = -INFINITY;
-}
-__device__ __forceinline__ void hide_later(float (&s)[32], const Rows &rows, int first_column)
-{
-    int column = first_column + 2 * (threadIdx.x % 4), last[2] = {rows.last[0] - column, rows.last[1] - column};
-#pragma unroll
-    for (int i = 0; i < 32; i++)
-        if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
-}
-
 __device__ __forceinline__ void begin_scores(float (&s)[32], const float *bias)
 {
     const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
@@ -305,9 +280,6 @@ __device__ __forceinline__ void begin_scores(float (&s)[32], const float *bias)
         s[4 * c + 1] = s[4 * c + 3] = b.y;
     }
 }
-
-// Each thread for itself (hopper_forward.cu says why).
-__device__ __forceinline__ void release(Barrier *empty) { barrier_arrive(empty); }
 
 // A block of columns that only other warpgroups see.
 __device__ __forceinline__ void pass_by(Shared &shared, const Ring<STAGES> &columns)
@@ -464,8 +436,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 settle(weights);
                 settle(gradients);
                 if (before >= 0) release(&shared.columns_empty[before]);
-                if (first_column < clear_first) hide_earlier(s, rows, first_column);
-                if (first_column > clear_last) hide_later(s, rows, first_column);
+                if (first_column < clear_first) hide_earlier<0, 8>(s, rows.first, first_column);
+                if (first_column > clear_last) hide_later<0, 8>(s, rows.last, first_column);
 #pragma unroll
                 for (int j = 0; j < 32; j++) s[j] = exp2_fast(fmaf(s[j], p.scale_log2, rows.bias[j / 2 % 2]));
                 if constexpr (ROWS_ARE_KEYS)

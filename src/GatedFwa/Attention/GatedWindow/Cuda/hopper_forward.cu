@@ -11,7 +11,7 @@
 // Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, HAS_GATE,
 // HAS_SEGMENTS. The scale must be positive.
 #include "chunk_totals.cuh"
-#include "hopper.cuh"
+#include "hopper_walk.cuh"
 #include "programmatic.cuh"
 #include "tile_order.cuh"
 
@@ -72,21 +72,10 @@ struct QueryTile
     __device__ __forceinline__ int base() const { return first_chunk() + GROUPS / 2; }
 };
 
-// Walks the stages of the ring of tiles: which one, and the parity that its barrier has there.
-struct Ring
-{
-    int stage = 0;
-    unsigned phase = 0;
-    __device__ void next()
-    {
-        if (++stage == STAGES) { stage = 0; phase ^= 1; }
-    }
-};
-
 __device__ void bring_tiles(
     Shared &shared, const Extents &e, const int *segment_start, const TensorMap &q, const TensorMap &k, const TensorMap &v)
 {
-    Ring ring;
+    Ring<STAGES> ring;
     int turn = 0;
     for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x, turn++)
     {
@@ -123,7 +112,7 @@ __device__ void bring_tiles(
 __device__ void bring_biases(
     Shared &shared, const Extents &e, const int *segment_start, const float *local, const float *totals, float units)
 {
-    Ring ring;
+    Ring<STAGES> ring;
     int lane = threadIdx.x % 32, chunks = (e.positions + chunk_positions - 1) / chunk_positions;
     for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x)
     {
@@ -165,22 +154,6 @@ struct Rows
     int first[2], last[2]; // visible keys
     float most[2], sum[2]; // of scores in units of q k; of weights over this thread's columns
 };
-
-// Keys before the first that a query sees, and after the last: blocks that need both are few.
-template <Seen seen> __device__ __forceinline__ void hide_earlier(float (&s)[64], const Rows &rows, int first_key)
-{
-    int column = first_key + 2 * (threadIdx.x % 4), first[2] = {rows.first[0] - column, rows.first[1] - column};
-#pragma unroll
-    for (int i = 4 * Part<seen>::first_octet; i < 4 * Part<seen>::end_octet; i++)
-        if (i / 4 * 8 + i % 2 < first[i / 2 % 2]) s[i] = -INFINITY;
-}
-template <Seen seen> __device__ __forceinline__ void hide_later(float (&s)[64], const Rows &rows, int first_key)
-{
-    int column = first_key + 2 * (threadIdx.x % 4), last[2] = {rows.last[0] - column, rows.last[1] - column};
-#pragma unroll
-    for (int i = 4 * Part<seen>::first_octet; i < 4 * Part<seen>::end_octet; i++)
-        if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -INFINITY;
-}
 
 // Scores to weights 2^(s - most); returns what everything summed so far shrinks by. `most` need not be the largest score: as long as
 // none is more than 2^most_weight times as heavy, nothing has to shrink.
@@ -275,10 +248,6 @@ template <Seen seen> __device__ __forceinline__ void pack(unsigned (&p)[8][4], c
         for (int i = 0; i < 4; i++) p[step][i] = pack2<ELEMENT>(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
 }
 
-// Each thread tells for itself that it has read a tile: what a lane read before a __syncwarp is in order, too, if another lane tells
-// of it, but compute-sanitizer's racecheck does not see that.
-__device__ __forceinline__ void release(Barrier *empty) { barrier_arrive(empty); }
-
 // The decay from the start of the tile's base to a query.
 __device__ __forceinline__ float decay_of(const QueryTile &at, const Extents &e, const float *local, const float *totals, int query)
 {
@@ -289,7 +258,7 @@ __device__ __forceinline__ float decay_of(const QueryTile &at, const Extents &e,
 }
 
 // A block of keys that only other warpgroups see.
-__device__ __forceinline__ void pass_by(Shared &shared, Ring &key_ring, Ring &value_ring, int group)
+__device__ __forceinline__ void pass_by(Shared &shared, Ring<STAGES> &key_ring, Ring<STAGES> &value_ring, int group)
 {
     wait_turn(group);
     give_turn(group);
@@ -308,7 +277,7 @@ __device__ void compute(
     // Of the whole warp: told so, the compiler keeps branches on it free of divergence.
     int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128 - 1, 0), lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
     bool leader = threadIdx.x % 128 == 0;
-    Ring key_ring, value_ring;
+    Ring<STAGES> key_ring, value_ring;
     if (group == 0) group_arrive(4, 256); // the first turn
     int turn = 0;
     for (int tile = blockIdx.x; tile < e.tiles; tile += gridDim.x, turn++)
@@ -354,8 +323,8 @@ __device__ void compute(
             float shrink[2];
             const auto weigh = [&](auto seen, float (&s)[64]) { // scores of `block` to weights
                 int first_key = block * key_rows;
-                if (first_key + key_rows - 1 > first) hide_later<seen.value>(s, rows, first_key);
-                if (first_key < latest_first) hide_earlier<seen.value>(s, rows, first_key);
+                if (first_key + key_rows - 1 > first) hide_later<seen.first_octet, seen.end_octet>(s, rows.last, first_key);
+                if (first_key < latest_first) hide_earlier<seen.first_octet, seen.end_octet>(s, rows.first, first_key);
                 online_softmax<seen.value>(s, scale_log2, rows, shrink);
             };
             const auto first_scores = [&](auto seen) {
