@@ -154,33 +154,13 @@ public abstract class ShiftNormRotarySuite(TestBackend backend) : TensorTest(bac
         Tensor Zeros(Shape shape) => tape.Own(Backend.Activation(new float[shape.Count], shape));
     }
 
-    protected sealed record Case(
-        TestBackend Backend, Shape Shape, SequenceLayout Layout, float[] X, float[] Mix, float[] Weight, float[] Dy, float[]? Previous)
+    protected sealed record Case(ShiftOperands Operands, float[] Weight, float[] Dy) : ShiftOperands(Operands)
     {
-        internal Segment[] Segments => Layout.Segments("test", Shape[0], Shape[1]);
-
-        private double[]? WidePrevious => Previous is null ? null : Samples.Widen(Previous);
-
-        public static Case Of(TestBackend backend, int[] extents, string kind)
+        public static new Case Of(TestBackend backend, int[] extents, string kind)
         {
-            Shape shape = [.. extents];
-            int tokens = shape[1];
-            SequenceLayout layout = kind switch
-            {
-                "packed" => SequenceLayout.Packed([0, 1, 1, tokens / 3, tokens]),
-                "padded" => SequenceLayout.LeftPadded([0, tokens / 2, tokens]),
-                _ => SequenceLayout.Dense,
-            };
-            float[]? previous = kind == "continued" ? backend.Round(Samples.Normal(shape[0] * shape[2] * shape[3], 5)) : null;
-            return new(
-                backend,
-                shape,
-                layout,
-                backend.Round(Samples.Normal(shape.Count, 1)),
-                backend.Round(Samples.Normal(shape.Count / shape[3], 2)),
-                Samples.Normal(shape[2] * shape[3], 3),
-                backend.Round(Samples.Normal(shape.Count, 4)),
-                previous);
+            ShiftOperands operands = ShiftOperands.Of(backend, extents, kind);
+            Shape shape = operands.Shape;
+            return new(operands, Samples.Normal(shape[2] * shape[3], 3), backend.Round(Samples.Normal(shape.Count, 4)));
         }
 
         public double[] Forward(double[] x, double[] mix, double[] weight) => ShiftNormRotaryReference.Forward(
@@ -191,15 +171,7 @@ public abstract class ShiftNormRotarySuite(TestBackend backend) : TensorTest(bac
                 x, mix, weight, dy, Shape, Segments, WidePrevious, Epsilon, FirstPosition, FrequencyBase);
 
         public Tensor Apply(Tape tape, Tensor[] inputs) => ShiftNormRotary.Apply(
-            tape,
-            inputs[0],
-            inputs[1],
-            inputs[2],
-            Epsilon,
-            FirstPosition,
-            FrequencyBase,
-            Layout,
-            Previous is null ? null : tape.Own(Backend.Activation(Previous, [Shape[0], Shape[2], Shape[3]])));
+            tape, inputs[0], inputs[1], inputs[2], Epsilon, FirstPosition, FrequencyBase, Layout, PreviousOn(tape));
 
         public Differentiated Run() => Differentiated.Run(
             Backend, Dy, Apply, (X, Shape), (Mix, [Shape[0], Shape[1], Shape[2]]), Operand.Parameter(Weight, [Shape[2] * Shape[3]]));

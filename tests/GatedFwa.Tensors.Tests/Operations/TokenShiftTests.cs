@@ -153,43 +153,18 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         Tensor Zeros(Shape shape) => tape.Own(Backend.Activation(new float[shape.Count], shape));
     }
 
-    protected sealed record Case(
-        TestBackend Backend, Shape Shape, SequenceLayout Layout, float[] X, float[] Mix, float[] Dy, float[]? Previous)
+    protected sealed record Case(ShiftOperands Operands, float[] Dy) : ShiftOperands(Operands)
     {
-        internal Segment[] Segments => Layout.Segments("test", Shape[0], Shape[1]);
-
-        public double[]? WidePrevious => Previous is null ? null : Samples.Widen(Previous);
-
-        public static Case Of(TestBackend backend, int[] extents, string kind)
+        public static new Case Of(TestBackend backend, int[] extents, string kind)
         {
-            Shape shape = [.. extents];
-            int tokens = shape[1];
-            SequenceLayout layout = kind switch
-            {
-                "packed" => SequenceLayout.Packed([0, 1, 1, tokens / 3, tokens]),
-                "padded" => SequenceLayout.LeftPadded([0, tokens / 2, tokens]),
-                _ => SequenceLayout.Dense,
-            };
-            float[]? previous = kind == "continued" ? backend.Round(Samples.Normal(shape[0] * shape[2] * shape[3], 4)) : null;
-            return new(
-                backend,
-                shape,
-                layout,
-                backend.Round(Samples.Normal(shape.Count, 1)),
-                backend.Round(Samples.Normal(shape.Count / shape[3], 2)),
-                backend.Round(Samples.Normal(shape.Count, 3)),
-                previous);
+            ShiftOperands operands = ShiftOperands.Of(backend, extents, kind);
+            return new(operands, backend.Round(Samples.Normal(operands.Shape.Count, 3)));
         }
 
         public Differentiated Run() => Differentiated.Run(
             Backend,
             Dy,
-            (tape, inputs) => TokenShift.Apply(
-                tape,
-                inputs[0],
-                inputs[1],
-                Layout,
-                Previous is null ? null : tape.Own(Backend.Activation(Previous, [Shape[0], Shape[2], Shape[3]]))),
+            (tape, inputs) => TokenShift.Apply(tape, inputs[0], inputs[1], Layout, PreviousOn(tape)),
             (X, Shape),
             (Mix, [Shape[0], Shape[1], Shape[2]]));
     }
