@@ -9,13 +9,9 @@ namespace GatedFwa.Checkpoints;
 internal static class AtomicFile
 {
     private const int BufferBytes = 1 << 16;
-    private const string Partial = ".partial";
 
     // errno ENOSPC and EDQUOT, and the Windows codes for a full disk: what IOException.HResult carries.
     private static readonly int[] DiskFull = [28, 122, unchecked((int)0x80070070), unchecked((int)0x80070027)];
-
-    // What .NET gives an exception without a code of the system's: here, that it cannot take the room.
-    private const int NoCode = unchecked((int)0x80131620);
 
     /// <summary>Replaces a file, or makes it.</summary>
     /// <param name="path">The file; its folder must exist. A device such as <c>/dev/stdout</c> is written in place.</param>
@@ -43,30 +39,22 @@ internal static class AtomicFile
     /// <exception cref="InputException">The file cannot be written. What was there before is untouched.</exception>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
-    /// <summary>Refuses a file that there is no room for. Takes the room for a moment, where the system can, and writes nothing.</summary>
+    /// <summary>Refuses a file that there is no room for. Only asks: to take the room for a moment would take it from others.</summary>
     /// <param name="path">The file, which stays as it is; its folder must exist.</param>
     /// <param name="bytes">The size that it is to have.</param>
-    /// <exception cref="InputException">There is no room, or it cannot be written.</exception>
+    /// <exception cref="InputException">There is no room.</exception>
     public static void RequireRoom(string path, long bytes)
     {
-        var options = new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            Options = FileOptions.DeleteOnClose,
-            PreallocationSize = bytes,
-        };
+        string full = Path.GetFullPath(path);
         try
         {
-            new FileStream(Path.GetFullPath(path) + Partial, options).Dispose();
+            // Elsewhere a disk is a letter, here whatever is mounted at a folder.
+            string disk = (OperatingSystem.IsWindows() ? Path.GetPathRoot(full) : Path.GetDirectoryName(full))!;
+            if (new DriveInfo(disk).AvailableFreeSpace < bytes) throw Full(path);
         }
-        catch (IOException e) when (e.HResult == NoCode)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            throw Full(path, e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw Unwritable(path, e);
+            // Not a disk that says how much it has left, such as a share of Windows: then writing will tell.
         }
     }
 
@@ -87,7 +75,7 @@ internal static class AtomicFile
 
     private static void Replace(string target, Action<Stream> write)
     {
-        string partial = target + Partial;
+        string partial = target + ".partial";
         // Before the try: where this fails another process is writing the same file, and what is there is not ours to delete.
         FileStream stream = Open(partial, FileMode.Create);
         try
@@ -145,6 +133,6 @@ internal static class AtomicFile
         };
     }
 
-    private static InputException Full(string path, Exception cause) =>
+    private static InputException Full(string path, Exception? cause = null) =>
         new($"{Phrase.Quote(path)} cannot be written because the disk is full; free some space or write elsewhere.", cause);
 }
