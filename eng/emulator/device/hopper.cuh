@@ -50,6 +50,10 @@ __device__ __forceinline__ unsigned long long operand(const void *tile, unsigned
     return (unsigned long long)((shared_address(tile) & 0x3ffff) >> 4) | ((unsigned long long)(panel_bytes >> 4) << 16) |
            (64ull << 32) | (1ull << 62);
 }
+__device__ __forceinline__ unsigned long long operand_of_step(const void *tile)
+{
+    return (unsigned long long)((shared_address(tile) & 0x3ffff) >> 4) | (8ull << 16) | (16ull << 32);
+}
 
 __device__ __forceinline__ void product_fence() {}
 __device__ __forceinline__ void product_commit() { emulator::product_commit(); }

@@ -49,16 +49,25 @@ Queue queues[max_threads]; // of each thread
 struct Operand
 {
     unsigned start, leading_bytes, stride_bytes;
+    bool is_swizzled;
 
     explicit Operand(unsigned long long descriptor)
-        : start((descriptor & 0x3fff) << 4), leading_bytes((descriptor >> 16 & 0x3fff) << 4), stride_bytes((descriptor >> 32 & 0x3fff) << 4)
+        : start((descriptor & 0x3fff) << 4), leading_bytes((descriptor >> 16 & 0x3fff) << 4), stride_bytes((descriptor >> 32 & 0x3fff) << 4),
+          is_swizzled(descriptor >> 62 == 1)
     {
-        if (descriptor >> 62 != 1) fail("product: of the operands' layouts, the 128-byte swizzle (1) is modelled, not %d", int(descriptor >> 62));
+        if (descriptor >> 62 > 1)
+            fail("product: of the operands' layouts, none (0) and the 128-byte swizzle (1) are modelled, not %d", int(descriptor >> 62));
         if (descriptor >> 49 & 7) fail("product: an operand's base offset must be 0: its tile begins at a multiple of 1024 bytes");
     }
 
     unsigned short element(int mn, int k, bool is_transposed) const
     {
+        if (!is_swizzled && is_transposed) fail("product: without a swizzle, only operands along K are modelled");
+        if (!is_swizzled)
+        {
+            unsigned at = start + mn / 8 * stride_bytes + k / 8 * leading_bytes + mn % 8 * 16 + k % 8 * 2;
+            return *static_cast<const unsigned short *>(shared_pointer(at, 2, "product"));
+        }
         unsigned at = is_transposed ? start + mn / 64 * leading_bytes + mn % 64 * 2 + k / 8 * stride_bytes + k % 8 * 128
                                     : start + mn / 8 * stride_bytes + mn % 8 * 128 + k * 2;
         at ^= at >> 3 & 0x70;

@@ -117,6 +117,12 @@ __device__ __forceinline__ unsigned long long operand(const void *tile, unsigned
            (64ull << 32) | (1ull << 62);
 }
 
+// An operand of one step, 16 elements along K: eight rows are 256 bytes, first their elements 0 to 7, then 8 to 15.
+__device__ __forceinline__ unsigned long long operand_of_step(const void *tile)
+{
+    return (unsigned long long)((shared_address(tile) & 0x3ffff) >> 4) | (8ull << 16) | (16ull << 32);
+}
+
 __device__ __forceinline__ void product_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void product_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int pending> __device__ __forceinline__ void product_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory"); }

@@ -14,6 +14,7 @@ internal static class GatedWindowHopper
     public const int Hopper = 90;
 
     private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, RowBuffers = 2;
+    private const int TermBytes = 32; // Of column_terms.cuh, a column.
     private const int CorrectionTiles = 8, Warp = 32; // Of a block of delta_correction.cu, a warp each.
     private const double Log2E = 1.4426950408889634;
 
@@ -154,7 +155,7 @@ internal static class GatedWindowHopper
         const int RowBytes = 128, BarrierBytes = 8;
         int queries = 2 * groups * GroupRows * panels * RowBytes;
         int keysAndValues = 2 * stages * KeyRows * panels * RowBytes;
-        return queries + keysAndValues + (stages * KeyRows * sizeof(float)) + ((4 + (4 * stages)) * BarrierBytes);
+        return queries + keysAndValues + (((stages * KeyRows) + GroupRows) * TermBytes) + ((4 + (4 * stages)) * BarrierBytes);
     }
 
     private static int Tiles(int rows, int tile) => (rows + tile - 1) / tile;
@@ -247,9 +248,9 @@ internal static class GatedWindowHopper
             const int RowBytes = 128, BarrierBytes = 8;
             int block = GroupRows * panels * RowBytes, rows = groups * GroupRows;
             int tiles = (2 * RowBuffers * groups * block) + (2 * stages * block);
-            int columnTerms = 2 * stages * GroupRows;
+            int columnTerms = ((stages + 1) * GroupRows * TermBytes) + (stages * GroupRows * sizeof(float));
             int rowTerms = rows + (rowsAreKeys ? 2 : rows); // two instead of one: barriers lie at multiples of eight bytes
-            return tiles + ((columnTerms + rowTerms) * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
+            return tiles + columnTerms + (rowTerms * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
         }
     }
 }

@@ -3,7 +3,7 @@
 // copy engine, a warp computes biases. The others compute, 64 queries each: the product with one block's values still runs while the
 // scores of the next go through their softmax. They take turns in starting products, so that one's softmax runs beside another's products.
 //
-// The gate costs no arithmetic: the accumulators of the scores begin at the bias instead of at zero. The window costs none in the middle
+// The gate costs no arithmetic: a key's bias is three more of its features (column_terms.cuh). The window costs none in the middle
 // of a band: only blocks at its ends are masked, and of those that a warpgroup sees half of, half is computed.
 //
 // Best read from the end: hopper_forward deals the parts, bring_tiles and bring_biases fill the ring of stages, compute empties it.
@@ -11,6 +11,7 @@
 // Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, HAS_GATE,
 // HAS_SEGMENTS. The scale must be positive.
 #include "chunk_totals.cuh"
+#include "column_terms.cuh"
 #include "hopper_walk.cuh"
 #include "programmatic.cuh"
 #include "tile_order.cuh"
@@ -30,7 +31,8 @@ struct Shared
     unsigned char queries[2][GROUPS][query_group_bytes]; // this tile's and the next's; then outputs
     unsigned char keys[STAGES][key_tile_bytes];
     unsigned char values[STAGES][key_tile_bytes];
-    float bias[STAGES][key_rows]; // in units of q k, relative to the tile's base
+    unsigned char bias[STAGES][key_rows * term_bytes]; // in units of q k, relative to the tile's base
+    unsigned char ones[ones_bytes];
     Barrier queries_full[2], queries_empty[2];
     Barrier keys_full[STAGES], keys_empty[STAGES], values_full[STAGES], values_empty[STAGES];
 };
@@ -133,7 +135,8 @@ __device__ void bring_biases(
                 values[i] = j < e.positions ? units * (own[j] + (i < 2 ? lower : upper)) : 0;
             }
             barrier_wait(&shared.keys_empty[ring.stage], ring.phase ^ 1);
-            for (int i = 0; i < 4; i++) shared.bias[ring.stage][i * 32 + lane] = values[i];
+            for (int i = 0; i < 4; i++) set_term(shared.bias[ring.stage], i * 32 + lane, values[i]);
+            fence_shared_async();
             barrier_arrive(&shared.keys_full[ring.stage]);
         }
     }
@@ -186,21 +189,13 @@ __device__ __forceinline__ void online_softmax(float (&s)[64], float scale_log2,
     }
 }
 
-// Where accumulators of scores begin: at the bias. Without a gate the first step of a product overwrites what was there, but for half a
-// block the compiler wants to know what it was, all of it: else it starts products one by one (C7511).
-template <Seen seen> constexpr bool begins_at_something = HAS_GATE || seen != whole;
-template <Seen seen> __device__ __forceinline__ void begin_scores(float (&s)[64], const float *bias)
+// The first step of a product overwrites what was there. But for half a block the compiler wants to know what it was, all of it: else it
+// starts products one by one (C7511).
+template <Seen seen> __device__ __forceinline__ void begin_scores(float (&s)[64])
 {
-    if constexpr (!begins_at_something<seen>) return;
-    constexpr Seen wanted = HAS_GATE ? seen : whole;
-    const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
+    if constexpr (seen == whole) return;
 #pragma unroll
-    for (int c = Part<wanted>::first_octet; c < Part<wanted>::end_octet; c++)
-    {
-        float2 b = HAS_GATE ? own[4 * c] : float2();
-        s[4 * c] = s[4 * c + 2] = b.x;
-        s[4 * c + 1] = s[4 * c + 3] = b.y;
-    }
+    for (int i = 0; i < 64; i++) s[i] = 0;
 }
 
 // Turns among the computing warpgroups: the one whose turn it is and the one before it, 256 threads, meet at barrier 4 and after.
@@ -209,23 +204,26 @@ __device__ __forceinline__ void give_turn(int group) { group_arrive(4 + (group +
 
 template <int columns>
 __device__ __forceinline__ void multiply_scores(
-    float (&s)[columns / 2], const unsigned char *queries, const unsigned char *keys, bool accumulate)
+    float (&s)[columns / 2], const Shared &shared, const unsigned char *queries, const unsigned char *keys, const unsigned char *bias)
 {
+    if (HAS_GATE) begin_at_terms<columns>(s, shared.ones, bias);
 #pragma unroll
     for (int step = 0; step < 4 * PANELS; step++)
         product<ELEMENT, columns, 0, 0>(
             s,
             operand(queries + step / 4 * query_panel_bytes + step % 4 * 32),
             operand(keys + step / 4 * key_panel_bytes + step % 4 * 32),
-            accumulate || step > 0);
+            HAS_GATE || step > 0);
 }
 
-template <Seen seen> __device__ __forceinline__ void start_scores(float (&s)[64], const unsigned char *queries, const unsigned char *keys)
+template <Seen seen>
+__device__ __forceinline__ void start_scores(float (&s)[64], const Shared &shared, const unsigned char *queries, int stage)
 {
     constexpr int from = seen == upper_half ? half_rows : 0, columns = seen == whole ? key_rows : half_rows;
     product_fence();
     multiply_scores<columns>(
-        reinterpret_cast<float (&)[columns / 2]>(s[from / 2]), queries, keys + from * row_bytes, begins_at_something<seen>);
+        reinterpret_cast<float (&)[columns / 2]>(s[from / 2]), shared, queries, shared.keys[stage] + from * row_bytes,
+        shared.bias[stage] + from * term_bytes);
     product_commit();
 }
 
@@ -330,9 +328,9 @@ __device__ void compute(
             const auto first_scores = [&](auto seen) {
                 float s[64];
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
-                begin_scores<seen.value>(s, shared.bias[key_ring.stage]);
+                begin_scores<seen.value>(s);
                 wait_turn(group);
-                start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
+                start_scores<seen.value>(s, shared, queries, key_ring.stage);
                 give_turn(group);
                 product_wait<0>();
                 settle(s);
@@ -345,9 +343,9 @@ __device__ void compute(
             const auto next_scores = [&](auto seen, auto seen_before) {
                 float s[64];
                 barrier_wait(&shared.keys_full[key_ring.stage], key_ring.phase);
-                begin_scores<seen.value>(s, shared.bias[key_ring.stage]);
+                begin_scores<seen.value>(s);
                 wait_turn(group);
-                start_scores<seen.value>(s, queries, shared.keys[key_ring.stage]);
+                start_scores<seen.value>(s, shared, queries, key_ring.stage);
                 barrier_wait(&shared.values_full[value_ring.stage], value_ring.phase);
                 start_outputs<seen_before.value>(o, p, shared.values[value_ring.stage]);
                 give_turn(group);
@@ -466,6 +464,12 @@ extern "C" __global__ void __launch_bounds__(128 * (GROUPS + 1), 1) hopper_forwa
             barrier_init(&shared.values_empty[i], GROUPS * 128);
         }
         barrier_init_fence();
+    }
+    if (HAS_GATE)
+    {
+        clear_terms(shared.bias[0], sizeof shared.bias);
+        set_ones(shared.ones);
+        fence_shared_async();
     }
     __syncthreads();
     wait_for_earlier_kernels();
