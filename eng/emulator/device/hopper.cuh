@@ -58,6 +58,7 @@ __device__ __forceinline__ unsigned long long operand_of_step(const void *tile)
 __device__ __forceinline__ void product_fence() {}
 __device__ __forceinline__ void product_commit() { emulator::product_commit(); }
 template <int pending> __device__ __forceinline__ void product_wait() { emulator::product_wait(pending); }
+__device__ __forceinline__ void not_before(float) {}
 template <int count> __device__ __forceinline__ void settle(float (&)[count]) {}
 template <int steps> __device__ __forceinline__ void settle(unsigned (&)[steps][4]) {}
 

@@ -127,6 +127,13 @@ __device__ __forceinline__ void product_fence() { asm volatile("wgmma.fence.sync
 __device__ __forceinline__ void product_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int pending> __device__ __forceinline__ void product_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory"); }
 
+// What follows does not begin before x is known, which is never -0: an instruction that is never carried out, and that the compiler
+// moves nothing past. It would wait for products as early as it can, and then do alone what should be done beside them.
+__device__ __forceinline__ void not_before(float x)
+{
+    asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, %0, 0x80000000;\n@p nanosleep.u32 0;\n}" ::"r"(__float_as_uint(x)) : "memory");
+}
+
 // After the wait, before the first use: keeps the compiler from reading an accumulator early.
 template <int count> __device__ __forceinline__ void settle(float (&d)[count])
 {

@@ -248,9 +248,9 @@ internal static class GatedWindowHopper
             const int RowBytes = 128, BarrierBytes = 8;
             int block = GroupRows * panels * RowBytes, rows = groups * GroupRows;
             int tiles = (2 * RowBuffers * groups * block) + (2 * stages * block);
-            int columnTerms = ((stages + 1) * GroupRows * TermBytes) + (stages * GroupRows * sizeof(float));
+            int columnTerms = 2 * stages * GroupRows;
             int rowTerms = rows + (rowsAreKeys ? 2 : rows); // two instead of one: barriers lie at multiples of eight bytes
-            return tiles + columnTerms + (rowTerms * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
+            return tiles + ((columnTerms + rowTerms) * sizeof(float)) + (2 * (RowBuffers + stages + 1) * BarrierBytes);
         }
     }
 }

@@ -6,14 +6,15 @@
 // (bias, lse, delta) of columns and of rows. The others compute, 64 rows each, and start a block's scores while the product with dS of the
 // block before still runs.
 //
-// What belongs to a column alone (its bias, lse) is part of the product (column_terms.cuh), so the gate costs no arithmetic here either.
+// What belongs to a column alone (its bias, lse) is where the accumulators of scores begin, so the gate costs no arithmetic here either.
+// delta is taken away afterwards: accumulators of two products at once that begin at something made compilers start the products one by
+// one (C7515, C7517).
 //
 // Best read from the end, as hopper_forward.cu.
 //
 // Defines: ELEMENT, PANELS (head size rounded up to 64, in panels of 64), GROUPS (computing warpgroups), STAGES, ROW_BUFFERS,
 // ROWS_ARE_KEYS, HAS_GATE, HAS_SEGMENTS. The scale must be positive.
 #include "chunk_totals.cuh"
-#include "column_terms.cuh"
 #include "hopper_products.cuh"
 #include "hopper_walk.cuh"
 #include "programmatic.cuh"
@@ -30,8 +31,7 @@ struct Shared
 {
     unsigned char x[ROW_BUFFERS][groups][block_bytes], y[ROW_BUFFERS][groups][block_bytes]; // K, V or Q, dO; then their gradients
     unsigned char cx[STAGES][block_bytes], cy[STAGES][block_bytes];                         // Q, dO or K, V
-    unsigned char column_bias[STAGES][column_rows * term_bytes], ones[ones_bytes]; // in units of q k
-    float column_delta[STAGES][column_rows];                                   // of dP
+    float column_bias[STAGES][column_rows], column_delta[STAGES][column_rows]; // in units of q k: where scores begin; of dP
     float row_bias[tile_rows], row_delta[ROWS_ARE_KEYS ? 1 : tile_rows];       // in log2; of dP
     Barrier rows_full[ROW_BUFFERS], rows_empty[ROW_BUFFERS], columns_full[STAGES], columns_empty[STAGES], terms_full, terms_empty;
 };
@@ -210,10 +210,9 @@ __device__ void bring_column_terms(Shared &shared, const Problem &p)
                 barrier_wait(&shared.columns_empty[columns.stage], columns.phase ^ 1);
                 for (int half = 0; half < 2; half++)
                 {
-                    set_term(shared.column_bias[columns.stage], half * 32 + lane, biases[half]);
+                    shared.column_bias[columns.stage][half * 32 + lane] = biases[half];
                     shared.column_delta[columns.stage][half * 32 + lane] = deltas[half];
                 }
-                fence_shared_async();
                 barrier_arrive(&shared.columns_full[columns.stage]);
             }
         }
@@ -269,6 +268,18 @@ struct Rows
     float bias[2], delta[2]; // in log2; in units of dP
     float sum[2], size[2];   // of dS and |dS| over this thread's columns
 };
+
+__device__ __forceinline__ void begin_scores(float (&s)[32], const float *bias)
+{
+    const float2 *own = reinterpret_cast<const float2 *>(bias) + threadIdx.x % 4;
+#pragma unroll
+    for (int c = 0; c < 8; c++)
+    {
+        float2 b = own[4 * c];
+        s[4 * c] = s[4 * c + 2] = b.x;
+        s[4 * c + 1] = s[4 * c + 3] = b.y;
+    }
+}
 
 // A block of columns that only other warpgroups see.
 __device__ __forceinline__ void pass_by(Shared &shared, const Ring<STAGES> &columns)
@@ -414,8 +425,8 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 int stage = columns.stage;
                 barrier_wait(&shared.columns_full[stage], columns.phase);
                 float s[32], g[32];
+                if (has_column_terms) begin_scores(s, shared.column_bias[stage]);
                 product_fence();
-                if (has_column_terms) begin_at_terms<column_rows>(s, shared.ones, shared.column_bias[stage]);
                 multiply_rows(s, x_tile, shared.cx[stage], has_column_terms);
                 product_commit();
                 multiply_rows(g, y_tile, shared.cy[stage], false);
@@ -435,10 +446,14 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                     product_fence();
                     multiply(dy, weights, shared.cy[stage]);
                     product_commit();
-                    product_wait<shares_operands ? 0 : 1>();
-                    if (shares_operands) settle(weights);
+                    product_wait<1>();
                 }
-                else product_wait<0>();
+                else
+                {
+                    settle(s);
+                    not_before(s[31]);
+                    product_wait<0>();
+                }
                 settle(g);
                 const float2 *delta = reinterpret_cast<const float2 *>(shared.column_delta[ROWS_ARE_KEYS ? stage : 0]) + lane % 4;
 #pragma unroll
@@ -452,6 +467,12 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                         rows.sum[j / 2 % 2] += g[j];
                         if (!ROWS_ARE_KEYS) rows.size[j / 2 % 2] += fabsf(g[j]);
                     }
+                }
+                if constexpr (shares_operands)
+                {
+                    not_before(rows.sum[0] + rows.sum[1]);
+                    product_wait<0>();
+                    settle(weights);
                 }
                 pack(gradients, g);
                 product_fence();
@@ -522,12 +543,6 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
         barrier_init(&shared.terms_full, 32);
         barrier_init(&shared.terms_empty, groups * 128);
         barrier_init_fence();
-    }
-    if (has_column_terms)
-    {
-        clear_terms(shared.column_bias[0], sizeof shared.column_bias);
-        set_ones(shared.ones);
-        fence_shared_async();
     }
     __syncthreads();
     if (threadIdx.x < 128)
