@@ -45,7 +45,7 @@ __device__ __forceinline__ void set_ones(unsigned char *ones)
     }
 }
 
-// Where the accumulators of scores begin: d = ones terms^T. Without terms, nowhere: then the next step must not accumulate.
+// d = ones terms^T: what the steps after it add to.
 template <int columns>
 __device__ __forceinline__ void begin_at_terms(float (&d)[columns / 2], const unsigned char *ones, const unsigned char *terms)
 {
