@@ -19,7 +19,8 @@ internal sealed class GpuAttentionBench : IGpuBenchmark
 
     public string Explanation =>
         $"Attention in bfloat16, B{Batch} H{Heads} T{Tokens}, gate on and off. Work: visible pairs only, × 4·D a head forward, × 10·D backward. " +
-        $"ns/token: forward + backward at W{LongWindow} D{LongHeadSize}, B1 H{Heads}, {Lengths[^1]:N0} tokens a sample. The limit is a product of 8192³, measured before and after a row's samples.";
+        $"ns/token: forward + backward at W{LongWindow} D{LongHeadSize}, B1 H{Heads}, {Lengths[^1]:N0} tokens a sample. " +
+        "The limit is a product of 8192³, measured before and after a row's samples.";
 
     public static AttentionRun Run(GpuClock gpu, int headSize, int window, bool gated) =>
         new(Tokens, Heads, headSize, window, gated, Batch, gpu.Device, DType.BF16);
