@@ -11,9 +11,10 @@ namespace GatedFwa.Tensors;
 public readonly struct CounterRandom(ulong seed)
 {
     private const ulong Stride = 0x9E3779B97F4A7C15; // From what is hashed for a position to the next.
+    private const double LogOfTwo = 0.693147180559945309;
     private const double TwoToMinus53 = 1.0 / (1L << 53);
 
-    // Relative: far more than the vectors' logarithm and cosine differ from the system's (2⁻⁵¹), far less than floats from each other.
+    // Of the radius: far more than the vectors' logarithm and cosine differ from the system's (2⁻⁴⁹), far less than floats from each other.
     private const double Doubt = 1.0 / (1L << 45);
 
     private readonly ulong _key = Mix(seed + Stride);
@@ -51,6 +52,8 @@ public readonly struct CounterRandom(ulong seed)
     /// Many at once, the same bits as from <see cref="Normal"/>: vectors compute them to more digits than a float has. Where those digits
     /// leave open which float is nearest, which is rare, <see cref="Normal"/> is asked.
     /// </summary>
+    /// <remarks>Logarithm and cosine are written out here because the runtime's in vectors begin uncompiled, and a large model's weights
+    /// were made by the time that the JIT had seen to them.</remarks>
     /// <param name="first">The position of the first.</param>
     /// <param name="normals">Receives them.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -81,11 +84,55 @@ public readonly struct CounterRandom(ulong seed)
     private static Vector<double> Normals(Vector<ulong> at, out Vector<double> doubt)
     {
         Vector<double> uniform = Vector.ConvertToDouble((Mix(at) >> 11) + Vector<ulong>.One) * TwoToMinus53;
-        Vector<double> angle = 2 * Math.PI * Vector.ConvertToDouble(Mix(at + new Vector<ulong>(Stride)) >> 11) * TwoToMinus53;
-        Vector<double> radius = Vector.SquareRoot(-2 * Vector.Log(uniform));
+        Vector<double> turn = Vector.ConvertToDouble(Mix(at + new Vector<ulong>(Stride)) >> 11) * TwoToMinus53;
+        Vector<double> radius = Vector.SquareRoot(-2 * Log(uniform));
         doubt = radius * Doubt;
-        return radius * Vector.Cos(angle);
+        return radius * CosineOfTurn(turn);
     }
+
+    // ln x = e ln 2 + ln m = e ln 2 + 2 artanh s, where x = 2ᵉ m, √½ ≤ m < √2 and s = (m − 1) / (m + 1), so |s| < 0.172.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<double> Log(Vector<double> x)
+    {
+        const ulong RootOfHalf = 0x3FE6A09E667F3BCD, ExponentOfOne = 0x3FF0000000000000, Fraction = (1UL << 52) - 1;
+        Vector<ulong> bits = Vector.AsVectorUInt64(x) + new Vector<ulong>(ExponentOfOne - RootOfHalf);
+        Vector<double> exponent = Vector.ConvertToDouble(Vector.AsVectorInt64((bits >> 52) - new Vector<ulong>(ExponentOfOne >> 52)));
+        Vector<double> m = Vector.AsVectorDouble((bits & new Vector<ulong>(Fraction)) + new Vector<ulong>(RootOfHalf));
+        Vector<double> s = (m - Vector<double>.One) / (m + Vector<double>.One), square = s * s;
+        Vector<double> series = new(1.0 / 19);
+        series = Horner(series, square, 1.0 / 17);
+        series = Horner(series, square, 1.0 / 15);
+        series = Horner(series, square, 1.0 / 13);
+        series = Horner(series, square, 1.0 / 11);
+        series = Horner(series, square, 1.0 / 9);
+        series = Horner(series, square, 1.0 / 7);
+        series = Horner(series, square, 1.0 / 5);
+        series = Horner(series, square, 1.0 / 3);
+        series = Horner(series, square, 1);
+        return Vector.MultiplyAddEstimate(series, s + s, exponent * LogOfTwo);
+    }
+
+    // cos 2πx = sin 2π(|x − ½| − ¼) for 0 ≤ x ≤ 1, exact up to the factor 2π; Taylor's series of the sine up to ±π/2.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<double> CosineOfTurn(Vector<double> x)
+    {
+        Vector<double> angle = (Vector.Abs(x - new Vector<double>(0.5)) - new Vector<double>(0.25)) * (2 * Math.PI), square = angle * angle;
+        Vector<double> series = new(-1 / 121_645_100_408_832_000.0); // 1 / 19!
+        series = Horner(series, square, 1 / 355_687_428_096_000.0);
+        series = Horner(series, square, -1 / 1_307_674_368_000.0);
+        series = Horner(series, square, 1 / 6_227_020_800.0);
+        series = Horner(series, square, -1 / 39_916_800.0);
+        series = Horner(series, square, 1 / 362_880.0);
+        series = Horner(series, square, -1 / 5040.0);
+        series = Horner(series, square, 1 / 120.0);
+        series = Horner(series, square, -1 / 6.0);
+        series = Horner(series, square, 1);
+        return series * angle;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<double> Horner(Vector<double> series, Vector<double> x, double coefficient) =>
+        Vector.MultiplyAddEstimate(series, x, new Vector<double>(coefficient));
 
     // The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
     private static ulong Mix(ulong z)

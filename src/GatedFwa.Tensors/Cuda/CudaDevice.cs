@@ -124,7 +124,9 @@ internal sealed unsafe class CudaDevice
 
             Check(cuDeviceGet(&ordinal, index), nameof(cuDeviceGet));
             NativeLibraries.LoadAhead();
-            return Opened[index] = new CudaDevice(index, ordinal);
+            Opened[index] = device = new CudaDevice(index, ordinal);
+            CudaMatrixProduct.OpenAhead(device);
+            return device;
         }
     }
 

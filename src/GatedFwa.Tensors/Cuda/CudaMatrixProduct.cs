@@ -10,6 +10,7 @@ internal static unsafe class CudaMatrixProduct
     private const long WorkspaceBytes = 32 << 20; // What NVIDIA recommends for Hopper.
     private const int BestAlignment = 256;
 
+    private static readonly Lock Gate = new();
     private static readonly ConcurrentDictionary<int, (nint Handle, nint Workspace)> Handles = new();
     private static readonly ConcurrentDictionary<Key, Plan> Plans = new();
 
@@ -25,7 +26,7 @@ internal static unsafe class CudaMatrixProduct
             throw new OperandException("A matrix product", $"matrices that fit {a.Rows}×{a.Columns} of {a.Type}", $"{b.Rows}×{b.Columns} of {b.Type} and {c.Rows}×{c.Columns}");
         if (c.Rows == 0 || c.Columns == 0) return;
         device.Activate();
-        (nint handle, nint workspace) = Handles.GetOrAdd(device.Index, _ => Open());
+        (nint handle, nint workspace) = HandleOf(device);
         int alignment = Math.Min(AlignmentOf(a.Address), Math.Min(AlignmentOf(b.Address), AlignmentOf(c.Address)));
         var key = new Key(device.Index, a with { Address = 0 }, b with { Address = 0 }, c with { Address = 0 }, accumulate, alignment);
         Plan plan = Plans.GetOrAdd(key, _ => Choose(handle, a, b, c, alignment));
@@ -36,6 +37,26 @@ internal static unsafe class CudaMatrixProduct
             cublasLtMatmul(
                 handle, plan.Description, &alpha, b.Address, plan.B, a.Address, plan.A, &beta, c.Address, plan.C, c.Address, plan.C, &algorithm, workspace, (nuint)WorkspaceBytes, device.Stream),
             $"The product of {a.Rows}×{a.Columns} and {b.Rows}×{b.Columns} in {a.Type}");
+    }
+
+    /// <summary>Begins to open cuBLASLt for a GPU while its memory is taken and filled.</summary>
+    public static void OpenAhead(CudaDevice device) => Task.Run(() =>
+    {
+        try
+        {
+            device.Activate();
+            HandleOf(device);
+        }
+        catch (CudaException)
+        {
+            // Told to whoever needs it.
+        }
+    });
+
+    private static (nint Handle, nint Workspace) HandleOf(CudaDevice device)
+    {
+        if (Handles.TryGetValue(device.Index, out (nint Handle, nint Workspace) open)) return open;
+        lock (Gate) return Handles.GetOrAdd(device.Index, static _ => Open());
     }
 
     private static (nint Handle, nint Workspace) Open()

@@ -38,6 +38,13 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
         Cuda.Staging.Upload(source, Address + (nint)start);
     }
 
+    internal override void Write(PieceWriter write)
+    {
+        if (Bytes == 0) return;
+        Cuda.Activate();
+        Cuda.Staging.Upload(Bytes, Address, write);
+    }
+
     internal override void CopyToHost(Span<byte> destination, long start)
     {
         if (destination.IsEmpty) return;

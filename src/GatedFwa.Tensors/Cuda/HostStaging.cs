@@ -1,3 +1,4 @@
+using GatedFwa.Tensors.Memory;
 using static GatedFwa.Tensors.Cuda.CudaDriver;
 
 namespace GatedFwa.Tensors.Cuda;
@@ -23,11 +24,31 @@ internal sealed unsafe class HostStaging(CudaDevice device)
                 ReadOnlySpan<byte> part = source.Slice(start, Math.Min(BlockBytes, source.Length - start));
                 Block block = Next();
                 part.CopyTo(new Span<byte>(block.Address, BlockBytes));
-                Check(cuMemcpyHtoDAsync(target + start, block.Address, (nuint)part.Length, device.Stream), nameof(cuMemcpyHtoDAsync));
-                block.Taken.Record();
-                _blocks.Enqueue(block);
+                Send(block, target + start, part.Length);
             }
         }
+    }
+
+    /// <summary>Sends bytes to the GPU as they are written.</summary>
+    public void Upload(long bytes, nint target, PieceWriter write)
+    {
+        lock (_gate)
+        {
+            for (long start = 0; start < bytes; start += BlockBytes)
+            {
+                long length = Math.Min(BlockBytes, bytes - start);
+                Block block = Next();
+                write(block.Address, start, length);
+                Send(block, target + (nint)start, length);
+            }
+        }
+    }
+
+    private void Send(Block block, nint target, long bytes)
+    {
+        Check(cuMemcpyHtoDAsync(target, block.Address, (nuint)bytes, device.Stream), nameof(cuMemcpyHtoDAsync));
+        block.Taken.Record();
+        _blocks.Enqueue(block);
     }
 
     /// <summary>The block that was used longest ago, if the GPU has read it, or a new one; never more than a few wait.</summary>

@@ -9,7 +9,7 @@ namespace GatedFwa.Tensors.Cuda;
 /// <summary>From kernel texts to functions of one GPU: looked up in memory, then on disk, then compiled.</summary>
 internal sealed unsafe class KernelCompiler(CudaDevice device)
 {
-    private static readonly ConcurrentDictionary<Assembly, Dictionary<string, string>> HeadersOf = new();
+    private static readonly ConcurrentDictionary<Assembly, Headers> HeadersOf = new();
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, nint> _modules = [];
@@ -44,9 +44,9 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
 
     private nint Load(KernelSource source, string[] options)
     {
-        Dictionary<string, string> headers = HeadersOf.GetOrAdd(source.Owner.Assembly, Headers);
+        Headers headers = HeadersOf.GetOrAdd(source.Owner.Assembly, Headers.Of);
         string text = Text(source.Owner.Assembly, source.File);
-        byte[] image = CubinCache.GetOrAdd(Hash(text, headers, options), () => Nvrtc.Compile(source.File, text, headers, options));
+        byte[] image = CubinCache.GetOrAdd(Hash(text, headers, options), () => Nvrtc.Compile(source.File, text, headers.Texts, options));
         nint module;
         fixed (byte* bytes = image)
         {
@@ -58,33 +58,21 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
         return module;
     }
 
-    /// <summary>What kernel texts of an assembly may include, by name.</summary>
-    private static Dictionary<string, string> Headers(Assembly owner)
+    private static string Hash(string text, Headers headers, string[] options)
     {
-        Dictionary<string, string> headers = [];
-        foreach (Assembly assembly in new[] { typeof(KernelCompiler).Assembly, owner }.Distinct())
-        {
-            foreach (string header in assembly.GetManifestResourceNames().Where(name => name.EndsWith(".cuh", StringComparison.Ordinal)))
-                headers[header] = Text(assembly, header);
-        }
-
-        return headers;
+        (int major, int minor) = Nvrtc.Version;
+        return HashOf([$"{major}.{minor}", .. options, headers.Hash, text]);
     }
 
-    private static string Hash(string text, Dictionary<string, string> headers, string[] options)
+    private static string HashOf(IEnumerable<string> parts)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        void Add(string part)
+        foreach (string part in parts)
         {
             hash.AppendData(Encoding.UTF8.GetBytes(part));
             hash.AppendData([0]);
         }
 
-        (int major, int minor) = Nvrtc.Version;
-        Add($"{major}.{minor}");
-        foreach (string option in options) Add(option);
-        foreach ((string name, string header) in headers.OrderBy(entry => entry.Key, StringComparer.Ordinal)) Add(name + header);
-        Add(text);
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
@@ -94,5 +82,24 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
             ?? throw new InvalidOperationException($"{assembly.GetName().Name} embeds no kernel text {name}.");
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();
+    }
+
+    /// <summary>What kernel texts of an assembly may include.</summary>
+    /// <param name="Texts">By name.</param>
+    /// <param name="Hash">Of all of them, once a process: a training step loads thirty modules.</param>
+    private sealed record Headers(Dictionary<string, string> Texts, string Hash)
+    {
+        public static Headers Of(Assembly owner)
+        {
+            Dictionary<string, string> texts = [];
+            foreach (Assembly assembly in new[] { typeof(KernelCompiler).Assembly, owner }.Distinct())
+            {
+                foreach (string name in assembly.GetManifestResourceNames().Where(name => name.EndsWith(".cuh", StringComparison.Ordinal)))
+                    texts[name] = Text(assembly, name);
+            }
+
+            IEnumerable<string> ordered = texts.OrderBy(entry => entry.Key, StringComparer.Ordinal).Select(entry => entry.Key + entry.Value);
+            return new Headers(texts, HashOf(ordered));
+        }
     }
 }

@@ -26,6 +26,8 @@ internal sealed unsafe class CpuStorage : Storage, IDisposable
     internal override void CopyFromHost(ReadOnlySpan<byte> source, long start) =>
         source.CopyTo(new Span<byte>(Pointer + start, source.Length));
 
+    internal override void Write(PieceWriter write) => write(Pointer, 0, Bytes);
+
     internal override void CopyToHost(Span<byte> destination, long start) =>
         new ReadOnlySpan<byte>(Pointer + start, destination.Length).CopyTo(destination);
 

@@ -1,5 +1,11 @@
 namespace GatedFwa.Tensors.Memory;
 
+/// <summary>Writes bytes of a <see cref="Storage"/>.</summary>
+/// <param name="piece">Where to write them.</param>
+/// <param name="start">Which of the block's bytes is their first.</param>
+/// <param name="bytes">How many they are.</param>
+internal unsafe delegate void PieceWriter(byte* piece, long start, long bytes);
+
 /// <summary>A block of device memory, shared by a tensor and its views and returned to its pool with the last of them.</summary>
 internal abstract class Storage
 {
@@ -19,6 +25,10 @@ internal abstract class Storage
 
     /// <summary>Copies host bytes into the block, from a byte of it on. The caller has checked that they fit.</summary>
     internal abstract void CopyFromHost(ReadOnlySpan<byte> source, long start);
+
+    /// <summary>Has the host write all bytes: where they lie, or piece by piece in memory from which they go to the device.</summary>
+    /// <param name="write">Writes a piece; in order, and never two at once.</param>
+    internal abstract void Write(PieceWriter write);
 
     /// <summary>Copies bytes of the block, from one of them on, to the host. The caller has checked that there are so many.</summary>
     internal abstract void CopyToHost(Span<byte> destination, long start);

@@ -59,7 +59,7 @@ internal sealed class MetricsLog : IDisposable
     public void Append(MetricsLine line)
     {
         _lines.Add(line);
-        byte[] text = [.. JsonSerializer.SerializeToUtf8Bytes(line, Json), (byte)'\n'];
+        byte[] text = [.. JsonSerializer.SerializeToUtf8Bytes(line, RunJson.Default.MetricsLine), (byte)'\n'];
         Guarded(() => _file.Write(text));
     }
 

@@ -81,7 +81,7 @@ internal sealed class RunFolder(string path)
         SafetensorsWriter.Write(
             Weights,
             isFirst ? [] : tensors.Select(entry => SafetensorsTensor.From(entry.Name, entry.Tensor)),
-            new Dictionary<string, string> { [StateKey] = StrictJson.Write(state) });
+            new Dictionary<string, string> { [StateKey] = StrictJson.Write(state, RunJson.Default.RunState) });
     }
 
     /// <summary>Writes what follows from a checkpoint.</summary>
@@ -95,7 +95,7 @@ internal sealed class RunFolder(string path)
         bool isOfText = state.Options.Task is null;
         if (isFirst) ModelDirectory.SaveSettings(Path, model.Config, isOfText ? new ByteTokenizer() : null);
         if (state.Step > 0) ModelDirectory.SaveWeights(In(ModelDirectory.WeightsFile), model);
-        AtomicFile.WriteText(Description, StrictJson.Write(state));
+        AtomicFile.WriteText(Description, StrictJson.Write(state, RunJson.Default.RunState));
         if (state.Step > 0 && state.BaselineBitsPerByte is { } baseline)
             AtomicFile.WriteText(Chart, LossChart.Draw(metrics, state.Options.Steps, baseline));
     }

@@ -22,5 +22,5 @@ public sealed partial record ModelConfig
         StrictJson.Parse<ModelConfig>(json, source).Validate();
 
     /// <summary>Writes every setting, also those that were left at their defaults.</summary>
-    public string ToJson() => StrictJson.Write(this);
+    public string ToJson() => StrictJson.Write(this, SettingsJson.Default.ModelConfig);
 }

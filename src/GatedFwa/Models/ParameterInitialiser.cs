@@ -1,6 +1,5 @@
 using GatedFwa.Tensors;
 using GatedFwa.Tensors.Cpu;
-using GatedFwa.Tensors.Memory;
 
 namespace GatedFwa.Models;
 
@@ -10,7 +9,6 @@ namespace GatedFwa.Models;
 internal static unsafe class ParameterInitialiser
 {
     private const int ChunkFloats = 8 * 1024; // Some 50 µs: the least matrix of a large model still occupies many processors.
-    private const int PieceFloats = 1024 * 1024; // On their way to a GPU.
 
     public static void Fill(IEnumerable<Parameter> parameters, IEnumerable<ParameterSpec> plan, ulong seed)
     {
@@ -18,20 +16,9 @@ internal static unsafe class ParameterInitialiser
         {
             Tensor values = parameter.Value;
             CounterRandom random = new CounterRandom(seed).Split(NameHash(spec.Name));
-            if (values.Device.IsCpu) Fill(values.Floats, 0, values.Count, spec.Initial, random);
-            else Upload(values.Storage, values.Count, spec.Initial, random);
+            values.Storage.Write((piece, start, bytes) =>
+                Fill((float*)piece, start / sizeof(float), bytes / sizeof(float), spec.Initial, random));
             values.MarkWritten();
-        }
-    }
-
-    private static void Upload(Storage storage, long count, Initialisation initial, CounterRandom random)
-    {
-        using CpuStorage piece = CpuMemory.Rent(Math.Min(count, PieceFloats));
-        for (long first = 0; first < count; first += PieceFloats)
-        {
-            int length = (int)Math.Min(PieceFloats, count - first);
-            Fill(piece.Floats, first, length, initial, random);
-            storage.CopyFromHost(new ReadOnlySpan<byte>(piece.Pointer, length * sizeof(float)), first * sizeof(float));
         }
     }
 

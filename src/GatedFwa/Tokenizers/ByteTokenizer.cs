@@ -42,7 +42,8 @@ public sealed class ByteTokenizer
     public Utf8StreamDecoder NewDecoder() => new();
 
     /// <summary>What a tokenizer.json says of this tokenizer.</summary>
-    public string ToJson() => StrictJson.Write(new Settings { Type = TypeName, VocabularySize = VocabularySize, Boundary = Boundary });
+    public string ToJson() => StrictJson.Write(
+        new Settings { Type = TypeName, VocabularySize = VocabularySize, Boundary = Boundary }, SettingsJson.Default.TokenizerSettings);
 
     /// <summary>Writes a tokenizer.json.</summary>
     /// <param name="path">The file.</param>
@@ -76,7 +77,7 @@ public sealed class ByteTokenizer
             $"{VocabularySize} and {Boundary}; correct it.");
     }
 
-    private sealed record Settings
+    internal sealed record Settings
     {
         public required string Type { get; init; }
 

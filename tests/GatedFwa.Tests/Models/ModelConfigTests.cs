@@ -1,3 +1,4 @@
+using GatedFwa.Checkpoints;
 using GatedFwa.Models;
 
 namespace GatedFwa.Tests.Models;
@@ -31,6 +32,13 @@ public sealed class ModelConfigTests
         ];
         using var document = System.Text.Json.JsonDocument.Parse(json);
         Assert.Equal(keys.Order(), document.RootElement.EnumerateObject().Select(property => property.Name).Order());
+    }
+
+    [Fact]
+    public void Generated_code_writes_as_reflection_does()
+    {
+        ModelConfig[] configs = [Small, Small with { Window = null, GateBias = -1e-9f, Gate = false }, Small with { NativeSparse = new() }];
+        foreach (ModelConfig config in configs) Assert.Equal(StrictJson.Write(config), config.ToJson());
     }
 
     [Fact]

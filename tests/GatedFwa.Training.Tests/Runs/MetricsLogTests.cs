@@ -1,5 +1,7 @@
+using GatedFwa.Checkpoints;
 using GatedFwa.Testing;
 using GatedFwa.Training.Runs;
+using GatedFwa.Training.Tasks;
 
 namespace GatedFwa.Training.Tests.Runs;
 
@@ -50,6 +52,29 @@ public sealed class MetricsLogTests : IDisposable
 
         using var again = new MetricsLog(_folder["metrics.jsonl"], new FileInfo(_folder["metrics.jsonl"]).Length);
         Assert.Equal([overflowed], again.Lines);
+    }
+
+    [Fact]
+    public void Generated_code_writes_the_state_of_a_run_as_reflection_does()
+    {
+        TrainerOptions options = TinyRun.Options("runs/ü \"quoted\"") with { Data = ["a/b", "<c>"], LearningRate = 1e-9 };
+        RunState state = new()
+        {
+            Step = 3,
+            ElapsedSeconds = 0.1,
+            MetricsBytes = 1L << 40,
+            BaselineBitsPerByte = null,
+            DataFingerprint = "f",
+            Model = TinyRun.Model,
+            Options = options,
+        };
+        RunState ofTask = state.Measured(new ValidationResult(1.5, null, 0.25)) with
+        {
+            BaselineBitsPerByte = 2.5,
+            Options = options with { Task = RecallTask.Zoology(length: 64) },
+        };
+        foreach (RunState written in (RunState[])[state, ofTask])
+            Assert.Equal(StrictJson.Write(written), StrictJson.Write(written, RunJson.Default.RunState));
     }
 
     private static MetricsLine Line(int step, double? validation) => new()
