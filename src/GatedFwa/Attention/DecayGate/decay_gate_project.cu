@@ -51,7 +51,7 @@ struct Operands
         {
             const int row = k * (threads / packs) + threadIdx.x / packs, token = first_token + row;
             const bool valid = inside && token < tokens;
-            copy_async_16(&stage.x[row][place(row, pack)], valid ? x + (long long)token * features + feature : x, valid);
+            copy_async_16_of_256(&stage.x[row][place(row, pack)], valid ? x + (long long)token * features + feature : x, valid);
         }
         each_weight_pack([&](int row, int) {
             const float *weight = row < PROJECTIONS / 2 ? gate : amplitude;
