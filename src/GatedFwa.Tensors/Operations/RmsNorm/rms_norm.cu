@@ -16,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_f
     DYNAMIC_SHARED(shared);
     float *scratch = reinterpret_cast<float *>(shared), w[packs][PACK];
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), branches(xs.shared + xs.bytes, branch, WIDTH);
-    int row = blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS, step = gridDim.x * rows_per_block;
+    int row = blockIdx.x * rows_per_block + own_row(), step = gridDim.x * rows_per_block;
     auto send = [=](int slot, int next) {
         if (next < rows)
         {
@@ -30,7 +30,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_f
     for (int slot = 0; row < rows; row += step, slot++)
     {
         send(slot + 1, row + step);
-        Turn turn(angles, row % tokens, 1);
+        Turn turn(angles + (long long)(row % tokens) * angles_of_row, 1);
         float values[packs][PACK], squares = 0;
         copy_async_wait<1>();
 #pragma unroll
@@ -70,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_b
     float *scratch = reinterpret_cast<float *>(shared), w[packs][PACK], dweight[packs][PACK] = {};
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH);
     RowsAhead<slots> dxs(dys.shared + dys.bytes, dx, x_stride);
-    int row = blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS, step = gridDim.x * rows_per_block;
+    int row = blockIdx.x * rows_per_block + own_row(), step = gridDim.x * rows_per_block;
     bool adds = dx && !fresh;
     auto send = [=](int slot, int next) {
         if (next < rows)
@@ -86,7 +86,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_b
     for (int slot = 0; row < rows; row += step, slot++)
     {
         send(slot + 1, row + step);
-        Turn turn(angles, row % tokens, -1);
+        Turn turn(angles + (long long)(row % tokens) * angles_of_row, -1);
         float values[packs][PACK], upstream[packs][PACK], squares = 0, products = 0;
         copy_async_wait<1>();
 #pragma unroll
