@@ -1,5 +1,6 @@
 // Softmax over rows of logits: each token's loss and, written over its logits, the gradient of that loss.
 #include "elements.cuh"
+#include "programmatic.cuh"
 #include "warp.cuh"
 
 constexpr float log2_e = 1.44269504f;
@@ -40,6 +41,7 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, float *hits, in
     __shared__ float scratch[max_warps];
     __shared__ double sums[max_warps];
     DYNAMIC_SHARED(row_bytes);
+    overlap();
     ELEMENT *z = logits + (long long)blockIdx.x * stride;
     ELEMENT *kept = KEEPS_ROW ? reinterpret_cast<ELEMENT *>(row_bytes) : z;
     const int target = targets[blockIdx.x];

@@ -53,7 +53,8 @@ internal static class RmsNormCuda
         var cut = new Cut(x);
         using CudaStorage? parts = dweight is null ? null : x.Cuda.Memory.Rent((long)cut.Blocks * cut.Width * sizeof(float));
         x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads, cut.SharedBytes(dx is null || storeDx ? 2 : 3, sharesDweight: parts is not null)),
+            new LaunchShape(
+                cut.Blocks, cut.Threads, cut.SharedBytes(dx is null || storeDx ? 2 : 3, sharesDweight: parts is not null), Overlaps: true),
             x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1,
             x.RowStride(cut.Width));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
@@ -64,7 +65,7 @@ internal static class RmsNormCuda
     {
         var cut = new Cut(x);
         x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads, cut.SharedBytes(branch is null ? 1 : 2)),
+            new LaunchShape(cut.Blocks, cut.Threads, cut.SharedBytes(branch is null ? 1 : 2), Overlaps: true),
             x.Origin, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1, branch, sum, x.RowStride(cut.Width));
     }
 

@@ -151,7 +151,6 @@ struct Turn
 // and their sum, in a fixed order, in `part` [WIDTH].
 __device__ __forceinline__ void leave_share(const float (&sums)[packs][PACK], float *share, float *part)
 {
-    let_next_kernel_begin(); // column_sum, which waits for all blocks.
     if constexpr (rows_per_block == 1)
         store_row(sums, part);
     else

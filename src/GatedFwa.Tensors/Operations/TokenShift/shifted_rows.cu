@@ -125,11 +125,11 @@ __device__ __forceinline__ void read_before(
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_rows_forward(
-    const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ mix, const ELEMENT *__restrict__ previous, const int *__restrict__ starts,
-    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int one_position, ELEMENT *__restrict__ y, int rows,
-    int tokens, int run, float epsilon, int x_stride, int mix_stride)
+    const ELEMENT *x, const ELEMENT *mix, const ELEMENT *previous, const int *__restrict__ starts, int segments, const float *weight,
+    const float *angles, int one_position, ELEMENT *y, int rows, int tokens, int run, float epsilon, int x_stride, int mix_stride)
 {
     DYNAMIC_SHARED(shared);
+    overlap();
     float *scratch = reinterpret_cast<float *>(shared);
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride);
     int first = first_of_run(run), end = min(first + run, rows);
@@ -189,12 +189,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
 // dmix_t = a_t (1 − a_t) Σ ds_t (x_t − x_{t−1}). Tokens are walked from the last to the first. Each block leaves its rows' share of
 // dweight in a row of `parts` [blocks, WIDTH]. dx, dmix and parts may be absent.
 extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_rows_backward(
-    const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ mix, const ELEMENT *__restrict__ previous, const int *__restrict__ starts,
-    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int one_position, const ELEMENT *__restrict__ dy,
-    ELEMENT *dx, int fresh_dx, ELEMENT *dmix, int fresh_dmix, float *parts, int rows, int tokens, int run, float epsilon, int x_stride,
-    int mix_stride)
+    const ELEMENT *x, const ELEMENT *mix, const ELEMENT *previous, const int *__restrict__ starts, int segments, const float *weight,
+    const float *angles, int one_position, const ELEMENT *dy, ELEMENT *dx, int fresh_dx, ELEMENT *dmix, int fresh_dmix, float *parts,
+    int rows, int tokens, int run, float epsilon, int x_stride, int mix_stride)
 {
     DYNAMIC_SHARED(shared);
+    overlap();
     float *scratch = reinterpret_cast<float *>(shared);
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH);
     float w[packs][PACK], dweight[packs][PACK] = {}, carry[packs][PACK] = {};

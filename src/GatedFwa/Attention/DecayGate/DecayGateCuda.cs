@@ -57,7 +57,8 @@ internal static class DecayGateCuda
             ("TILE_TOKENS", tile),
             ("STAGES", stages));
         project.Launch(
-            new LaunchShape(RowLaunch.Quotient(tokens, tile), Math.Min(tile, MostProjectThreads), stages * StageBytes(tile)),
+            new LaunchShape(
+                RowLaunch.Quotient(tokens, tile), Math.Min(tile, MostProjectThreads), stages * StageBytes(tile), Overlaps: true),
             x,
             gateWeight,
             amplitudeWeight,

@@ -85,8 +85,7 @@ __device__ __forceinline__ void split_weights(Stage &stage)
 
 // x [tokens, features], features a multiple of 8; gate, amplitude [PROJECTIONS / 2, features]; projections [tokens, PROJECTIONS].
 extern "C" __global__ void __launch_bounds__(threads)
-decay_gate_project(const ELEMENT *__restrict__ x, const float *__restrict__ gate, const float *__restrict__ amplitude,
-                   float *__restrict__ projections, int tokens, int features)
+decay_gate_project(const ELEMENT *x, const float *gate, const float *amplitude, float *projections, int tokens, int features)
 {
     DYNAMIC_SHARED(shared);
     Stage *ring = reinterpret_cast<Stage *>(shared);
@@ -94,7 +93,7 @@ decay_gate_project(const ELEMENT *__restrict__ x, const float *__restrict__ gate
     const int warp_first = (threadIdx.x / 32) * warp_tokens, first_token = blockIdx.x * tile_tokens;
     const int turns = (features + tile_features - 1) / tile_features;
     const Operands operands = {x, gate, amplitude, first_token, tokens, features};
-    let_next_kernel_begin();
+    overlap();
 #pragma unroll
     for (int i = 0; i < stages - 1; i++)
     {
