@@ -54,7 +54,7 @@ internal sealed class ShiftedRowsCuda
         (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, pass);
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
         Kernel("shifted_rows_forward").Launch(
-            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true),
+            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true, MostShared: true),
             _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
             _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens, y, _rows, _tokens, run, _norm?.Epsilon ?? 0,
             _x.RowStride(_width), _mix.RowStride(_heads));
@@ -69,7 +69,7 @@ internal sealed class ShiftedRowsCuda
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
         using CudaStorage? parts = dweight is null ? null : _x.Cuda.Memory.Rent((long)blocks * _width * sizeof(float));
         Kernel("shifted_rows_backward").Launch(
-            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true),
+            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true, MostShared: true),
             _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
             _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens,
             dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix, parts,

@@ -58,7 +58,11 @@ internal static class DecayGateCuda
             ("STAGES", stages));
         project.Launch(
             new LaunchShape(
-                RowLaunch.Quotient(tokens, tile), Math.Min(tile, MostProjectThreads), stages * StageBytes(tile), Overlaps: true),
+                RowLaunch.Quotient(tokens, tile),
+                Math.Min(tile, MostProjectThreads),
+                stages * StageBytes(tile),
+                Overlaps: true,
+                MostShared: true),
             x,
             gateWeight,
             amplitudeWeight,
