@@ -18,5 +18,6 @@ __device__ __forceinline__ void mma_16x8x16(float (&d)[4], const unsigned (&a)[4
 }
 
 __device__ __forceinline__ void copy_async_16(void *shared, const void *global, bool valid) { emulator::copy_async(shared, global, valid); }
+__device__ __forceinline__ void copy_async_16_of_256(void *shared, const void *global, bool valid) { copy_async_16(shared, global, valid); }
 __device__ __forceinline__ void copy_async_commit() { emulator::copy_async_commit(); }
 template <int pending> __device__ __forceinline__ void copy_async_wait() { emulator::copy_async_wait(pending); }

@@ -49,6 +49,7 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         { [2, 7, 3, 8], "continued" },
         { [1, 2_000, 2, 16], "packed" }, // walks of several tokens
         { [3, 801, 1, 32], "padded" },
+        { [2, 1_500, 1, 16], "dense" },
         { [2, 901, 1, 16], "continued" },
     };
 

@@ -215,6 +215,8 @@ public abstract class DecayGateSuite(TestBackend backend) : TensorTest(backend)
     [InlineData(2, 250, 16, 264, 1f)]
     [InlineData(1, 65, 12, 128, 1f)]
     [InlineData(1, 33, 32, 72, 1f)]
+    [InlineData(1, 650, 8, 64, 1f)] // more tokens a tile on a GPU, and still more
+    [InlineData(2, 700, 12, 136, 1f)]
     [InlineData(1, 200, 4, 16, 20f)] // β near 0 and large, α up to 700
     public void Follows_the_reference_in_both_directions(int batch, int tokens, int heads, int width, float scale)
     {

@@ -20,6 +20,14 @@ __device__ __forceinline__ void let_next_kernel_begin()
 #endif
 }
 
+// For kernels with nothing to do before what earlier ones write: their blocks are there when those end, and the next kernel's when they
+// do. That one waits for this, and so for all before.
+__device__ __forceinline__ void overlap()
+{
+    let_next_kernel_begin();
+    wait_for_earlier_kernels();
+}
+
 // Brings bytes nearer, to the second-level cache: what a kernel can do before it may read them. A line is 128 bytes.
 __device__ __forceinline__ void prefetch(const void *address, int bytes)
 {

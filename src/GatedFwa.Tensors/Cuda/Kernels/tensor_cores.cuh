@@ -52,6 +52,13 @@ __device__ __forceinline__ void copy_async_16(void *shared, const void *global, 
                  : "memory");
 }
 
+// The same where the bytes beside them are read soon: 256 of them come to the second-level cache at once.
+__device__ __forceinline__ void copy_async_16_of_256(void *shared, const void *global, bool valid)
+{
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(valid ? 16 : 0)
+                 : "memory");
+}
+
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 // Until at most `pending` of the newest groups are under way.

@@ -55,7 +55,8 @@ internal static class LinearCrossEntropyCuda
             nint itsLosses = losses + ((nint)first * sizeof(float)), itsTargets = targets.Address + ((nint)first * sizeof(int));
             nint itsHits = hits is null ? 0 : hits.Address + ((nint)first * sizeof(float));
             softmax.Launch(
-                new LaunchShape(rows, RowThreads, keepsRow ? rowBytes : 0), logits, itsTargets, itsLosses, itsHits, vocabulary, stride);
+                new LaunchShape(rows, RowThreads, keepsRow ? rowBytes : 0, Overlaps: true),
+                logits, itsTargets, itsLosses, itsHits, vocabulary, stride);
 
             if (dx is not null) CudaMatrixProduct.Multiply(device, z, w, CudaMatrix.Of(dx).RowRange(first, rows));
             if (dweight is not null) CudaMatrixProduct.Multiply(device, z.Transposed, part, CudaMatrix.Of(dweight), accumulate: first > 0);

@@ -1,11 +1,14 @@
 // Softmax over rows of logits: each token's loss and, written over its logits, the gradient of that loss.
 #include "elements.cuh"
+#include "programmatic.cuh"
+#include "tensor_cores.cuh"
 #include "warp.cuh"
 
 constexpr float log2_e = 1.44269504f;
 constexpr int max_warps = 32;
 constexpr int row_threads = 512;
 constexpr int packs_at_once = 7; // On their way from memory to a thread: of 50,304 logits half of its 13.
+constexpr int packs_ahead = 8;   // The same where they come to shared memory.
 
 #ifdef KEEPS_ROW
 typedef Pack16<ELEMENT> Pack;
@@ -40,6 +43,7 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, float *hits, in
     __shared__ float scratch[max_warps];
     __shared__ double sums[max_warps];
     DYNAMIC_SHARED(row_bytes);
+    overlap();
     ELEMENT *z = logits + (long long)blockIdx.x * stride;
     ELEMENT *kept = KEEPS_ROW ? reinterpret_cast<ELEMENT *>(row_bytes) : z;
     const int target = targets[blockIdx.x];
@@ -55,24 +59,42 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, float *hits, in
 
     RunningSum running = {__uint_as_float(0xff800000u), 0}; // -inf
     float values[Pack::count];
-    for (int first = threadIdx.x; first < packs; first += packs_at_once * row_threads)
+    if constexpr (KEEPS_ROW && DIFFERENTIATES)
     {
-        // All loads before the first use: what a thread waits for is memory.
-        uint4 raw[packs_at_once];
-#pragma unroll
-        for (int i = 0; i < packs_at_once; i++)
+        // Not by way of registers: what is on its way to them has a place in the first-level cache, of which two rows leave little.
+        const auto send = [&](int pack) {
+            if (pack < packs) copy_async_16(kept + pack * Pack::count, z + pack * Pack::count, true);
+            copy_async_commit();
+        };
+        for (int i = 0; i < packs_ahead; i++) send(threadIdx.x + i * row_threads);
+        for (int pack = threadIdx.x; pack < packs; pack += row_threads)
         {
-            const int pack = first + i * row_threads;
-            if (pack < packs) raw[i] = reinterpret_cast<const uint4 *>(z)[pack];
-        }
-#pragma unroll
-        for (int i = 0; i < packs_at_once; i++)
-        {
-            const int pack = first + i * row_threads;
-            if (pack >= packs) break;
-            if (KEEPS_ROW && DIFFERENTIATES) reinterpret_cast<uint4 *>(kept)[pack] = raw[i];
-            Pack::load(reinterpret_cast<const ELEMENT *>(raw + i), values);
+            send(pack + packs_ahead * row_threads);
+            copy_async_wait<packs_ahead>();
+            Pack::load(kept + pack * Pack::count, values);
             running.add<Pack::count>(values);
+        }
+    }
+    else
+    {
+        for (int first = threadIdx.x; first < packs; first += packs_at_once * row_threads)
+        {
+            // All loads before the first use: what a thread waits for is memory.
+            uint4 raw[packs_at_once];
+#pragma unroll
+            for (int i = 0; i < packs_at_once; i++)
+            {
+                const int pack = first + i * row_threads;
+                if (pack < packs) raw[i] = reinterpret_cast<const uint4 *>(z)[pack];
+            }
+#pragma unroll
+            for (int i = 0; i < packs_at_once; i++)
+            {
+                const int pack = first + i * row_threads;
+                if (pack >= packs) break;
+                Pack::load(reinterpret_cast<const ELEMENT *>(raw + i), values);
+                running.add<Pack::count>(values);
+            }
         }
     }
     if (tail < vocabulary)

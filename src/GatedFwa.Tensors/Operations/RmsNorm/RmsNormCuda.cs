@@ -53,7 +53,7 @@ internal static class RmsNormCuda
         var cut = new Cut(x);
         using CudaStorage? parts = dweight is null ? null : x.Cuda.Memory.Rent((long)cut.Blocks * cut.Width * sizeof(float));
         x.Cuda.Kernel(Source, "rms_norm_backward", cut.Defines(rotation)).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads, cut.SharedBytes(dx is null || storeDx ? 2 : 3, sharesDweight: parts is not null)),
+            cut.Launch(dx is null || storeDx ? 2 : 3, sharesDweight: parts is not null),
             x.Origin, weight, dy, dx?.Origin ?? 0, storeDx, parts, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1,
             x.RowStride(cut.Width));
         if (dweight is not null) ColumnSumCuda.Apply(parts!, cut.Blocks, cut.Width, dweight, storeDweight);
@@ -64,7 +64,7 @@ internal static class RmsNormCuda
     {
         var cut = new Cut(x);
         x.Cuda.Kernel(Source, "rms_norm_forward", cut.Defines(rotation)).Launch(
-            new LaunchShape(cut.Blocks, cut.Threads, cut.SharedBytes(branch is null ? 1 : 2)),
+            cut.Launch(branch is null ? 1 : 2),
             x.Origin, weight, y, cut.Rows, epsilon, rotation?.Angles, rotation?.TableRows ?? 1, branch, sum, x.RowStride(cut.Width));
     }
 
@@ -78,7 +78,7 @@ internal static class RmsNormCuda
     /// <summary>How rows are dealt to threads.</summary>
     private readonly struct Cut
     {
-        private readonly int _pack, _rowThreads, _slotBytes;
+        private readonly int _pack, _rowThreads, _threads, _slotBytes;
         private readonly bool _isAhead; // Whether there is room for rows on their way.
         private readonly DType _type;
 
@@ -88,10 +88,10 @@ internal static class RmsNormCuda
             _pack = RowLaunch.PackOf(x, Width);
             _rowThreads = Warp;
             while (_rowThreads < MostRowThreads && _rowThreads * ElementsPerThread < Width) _rowThreads *= 2;
-            Threads = Math.Max(_rowThreads, _rowThreads == Warp ? RowLaunch.Threads : 0);
-            int blocksAtOnce = Math.Max(1, ThreadsPerMultiprocessor / Threads);
+            _threads = Math.Max(_rowThreads, _rowThreads == Warp ? RowLaunch.Threads : 0);
+            int blocksAtOnce = Math.Max(1, ThreadsPerMultiprocessor / _threads);
             Blocks = Math.Min(RowLaunch.Quotient(Rows, RowsPerBlock), x.Cuda.Multiprocessors * blocksAtOnce);
-            _slotBytes = RowLaunch.Quotient(Width / _pack, _rowThreads) * Threads * PackBytes;
+            _slotBytes = RowLaunch.Quotient(Width / _pack, _rowThreads) * _threads * PackBytes;
             _isAhead = _pack * _type.Bytes() == PackBytes && ScratchBytes + (MostTensors * Slots * _slotBytes) <= x.Cuda.MaxSharedBytes / 2;
         }
 
@@ -99,25 +99,23 @@ internal static class RmsNormCuda
 
         public int Width { get; }
 
-        public int Threads { get; }
-
-        private int RowsPerBlock => Threads / _rowThreads;
-
         public int Blocks { get; }
 
-        /// <summary>A block's shared memory, with rows of so many tensors on their way.</summary>
-        public int SharedBytes(int tensors, bool sharesDweight = false)
+        private int RowsPerBlock => _threads / _rowThreads;
+
+        /// <summary>With rows of so many tensors on their way. Those come past the first-level cache, which can be small.</summary>
+        public LaunchShape Launch(int tensors, bool sharesDweight = false)
         {
             int rows = _isAhead ? tensors * Slots * _slotBytes : 0;
             int shares = sharesDweight && RowsPerBlock > 1 ? RowsPerBlock * Width * sizeof(float) : 0;
-            return ScratchBytes + Math.Max(rows, shares);
+            return new LaunchShape(Blocks, _threads, ScratchBytes + Math.Max(rows, shares), Overlaps: true, MostShared: _isAhead);
         }
 
         public KernelDefine[] Defines(HeadRotation? rotation)
         {
             KernelDefine[] plain =
             [
-                KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads), ("THREADS", Threads),
+                KernelDefine.Element(_type), ("WIDTH", Width), ("PACK", _pack), ("ROW_THREADS", _rowThreads), ("THREADS", _threads),
                 ("AHEAD", _isAhead), ("ROTATES", rotation is not null),
             ];
             return rotation is null ? plain : [.. plain, ("HEAD_SIZE", rotation.Angles.Shape[1])];

@@ -9,8 +9,13 @@
 constexpr int rows_per_block = THREADS / ROW_THREADS;
 constexpr int packs = (WIDTH / PACK + ROW_THREADS - 1) / ROW_THREADS; // Of a thread.
 
-// The first element of a thread's p-th pack; past the row's end where it has none.
-__device__ __forceinline__ int column_of(int p) { return (threadIdx.x % ROW_THREADS + p * ROW_THREADS) * PACK; }
+// The block's row that a thread works on. By way of lane 0, so that the compiler knows that a warp stays together: else it keeps a way
+// for warps that part beside every shuffle, and copies registers between the two.
+__device__ __forceinline__ int own_row() { return __shfl_sync(all_lanes, (int)threadIdx.x / ROW_THREADS, 0); }
+
+// The first element of a thread's p-th pack; past the row's end where it has none. Signed, as all that addresses are made of: then what
+// packs differ by is a constant in the instruction.
+__device__ __forceinline__ int column_of(int p) { return (int)(threadIdx.x % ROW_THREADS) * PACK + p * (ROW_THREADS * PACK); }
 
 __device__ __forceinline__ bool has_pack(int p) { return WIDTH % (PACK * ROW_THREADS) == 0 || column_of(p) < WIDTH; }
 
@@ -91,11 +96,20 @@ template <int SLOTS> struct RowsAhead
 private:
     __device__ __forceinline__ unsigned char *place(int slot, int p) const
     {
-        return shared + (((slot & (SLOTS - 1)) * packs + p) * THREADS + threadIdx.x) * 16;
+        return shared + (slot & (SLOTS - 1)) * (packs * THREADS * 16) + (int)threadIdx.x * 16 + p * (THREADS * 16);
     }
 
-    __device__ __forceinline__ const ELEMENT *source(int row, int p) const { return rows + (long long)row * stride + column_of(p); }
+    __device__ __forceinline__ const ELEMENT *source(int row, int p) const
+    {
+        return rows + (long long)row * stride + column_of(0) + p * (ROW_THREADS * PACK);
+    }
 };
+
+#if ROTATES
+constexpr int angles_of_row = HEAD_SIZE; // Cosines, then sines.
+#else
+constexpr int angles_of_row = 0;
+#endif
 
 // The angles of a row's token, in a thread's columns; all its packs lie alike in their heads, because a warp has whole heads.
 struct Turn
@@ -107,12 +121,12 @@ struct Turn
 
     float cosine[PACK], sine[PACK], sign;
 
-    // Only loads: what is computed of them would wait for them.
-    __device__ __forceinline__ Turn(const float *angles, int t, float direction)
+    // From a row of the table. Only loads: what is computed of them would wait for them.
+    __device__ __forceinline__ Turn(const float *angles, float direction)
     {
         int column = column_of(0) % HEAD_SIZE;
-        load(angles + (long long)t * HEAD_SIZE + column % half, cosine);
-        load(angles + (long long)t * HEAD_SIZE + half + column % half, sine);
+        load(angles + column % half, cosine);
+        load(angles + half + column % half, sine);
         sign = column < half ? -direction : direction;
     }
 
@@ -128,7 +142,7 @@ struct Turn
         }
     }
 #else
-    __device__ __forceinline__ Turn(const float *, int, float) {}
+    __device__ __forceinline__ Turn(const float *, float) {}
     __device__ __forceinline__ void operator()(float (&)[packs][PACK]) const {}
 #endif
 };
@@ -137,7 +151,6 @@ struct Turn
 // and their sum, in a fixed order, in `part` [WIDTH].
 __device__ __forceinline__ void leave_share(const float (&sums)[packs][PACK], float *share, float *part)
 {
-    let_next_kernel_begin(); // column_sum, which waits for all blocks.
     if constexpr (rows_per_block == 1)
         store_row(sums, part);
     else

@@ -10,13 +10,14 @@ constexpr int slots = AHEAD ? 2 : 0;
 
 // Where there is a branch, x + branch is normalised, and left in `sum`.
 extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_forward(
-    const ELEMENT *__restrict__ x, const float *__restrict__ weight, ELEMENT *__restrict__ y, int rows, float epsilon,
-    const float *__restrict__ angles, int tokens, const ELEMENT *__restrict__ branch, ELEMENT *__restrict__ sum, int x_stride)
+    const ELEMENT *x, const float *weight, ELEMENT *y, int rows, float epsilon, const float *angles, int tokens, const ELEMENT *branch,
+    ELEMENT *sum, int x_stride)
 {
     DYNAMIC_SHARED(shared);
+    overlap();
     float *scratch = reinterpret_cast<float *>(shared), w[packs][PACK];
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), branches(xs.shared + xs.bytes, branch, WIDTH);
-    int row = blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS, step = gridDim.x * rows_per_block;
+    int row = blockIdx.x * rows_per_block + own_row(), step = gridDim.x * rows_per_block;
     auto send = [=](int slot, int next) {
         if (next < rows)
         {
@@ -30,7 +31,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_f
     for (int slot = 0; row < rows; row += step, slot++)
     {
         send(slot + 1, row + step);
-        Turn turn(angles, row % tokens, 1);
+        Turn turn(angles + (long long)(row % tokens) * angles_of_row, 1);
         float values[packs][PACK], squares = 0;
         copy_async_wait<1>();
 #pragma unroll
@@ -63,14 +64,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_f
 // dx = scale · dy ∘ weight − x · scale³ · mean(dy ∘ weight ∘ x). Each block leaves its rows' share of dweight in a row of `parts`
 // [blocks, WIDTH]. dx and parts may be absent.
 extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_backward(
-    const ELEMENT *x, const float *__restrict__ weight, const ELEMENT *dy, ELEMENT *dx, int fresh, float *parts, int rows, float epsilon,
-    const float *__restrict__ angles, int tokens, int x_stride)
+    const ELEMENT *x, const float *weight, const ELEMENT *dy, ELEMENT *dx, int fresh, float *parts, int rows, float epsilon,
+    const float *angles, int tokens, int x_stride)
 {
     DYNAMIC_SHARED(shared);
+    overlap();
     float *scratch = reinterpret_cast<float *>(shared), w[packs][PACK], dweight[packs][PACK] = {};
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH);
     RowsAhead<slots> dxs(dys.shared + dys.bytes, dx, x_stride);
-    int row = blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS, step = gridDim.x * rows_per_block;
+    int row = blockIdx.x * rows_per_block + own_row(), step = gridDim.x * rows_per_block;
     bool adds = dx && !fresh;
     auto send = [=](int slot, int next) {
         if (next < rows)
@@ -86,7 +88,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, blocks_at_once) rms_norm_b
     for (int slot = 0; row < rows; row += step, slot++)
     {
         send(slot + 1, row + step);
-        Turn turn(angles, row % tokens, -1);
+        Turn turn(angles + (long long)(row % tokens) * angles_of_row, -1);
         float values[packs][PACK], upstream[packs][PACK], squares = 0, products = 0;
         copy_async_wait<1>();
 #pragma unroll

@@ -45,7 +45,7 @@ internal static class SwiGluCuda
         /// <summary>Elements from one row of gate or value to the next.</summary>
         public int Stride { get; }
 
-        public LaunchShape Launch => RowLaunch.Over(_count / _pack);
+        public LaunchShape Launch => RowLaunch.Over(_count / _pack) with { Overlaps = true };
 
         public KernelDefine[] Defines => [KernelDefine.Element(_type), ("WIDTH", Math.Max(1, _width)), ("PACK", _pack)];
     }

@@ -1,6 +1,7 @@
 // y = silu(gate) ∘ value, over rows of WIDTH elements. Rows of gate, of value and of their gradients begin `stride` elements apart: they
 // may be columns of a wider matrix. A thread has PACK neighbours.
 #include "packs.cuh"
+#include "programmatic.cuh"
 
 // Where this thread's elements lie among those of gate and value, and among those of y; false where it has none.
 __device__ __forceinline__ bool place(long long count, int stride, long long &wide, long long &dense)
@@ -15,6 +16,7 @@ __device__ __forceinline__ bool place(long long count, int stride, long long &wi
 extern "C" __global__ void __launch_bounds__(256) swiglu_forward(
     const ELEMENT *gate, const ELEMENT *value, ELEMENT *y, long long count, int stride)
 {
+    overlap();
     long long wide, dense;
     if (!place(count, stride, wide, dense)) return;
     float g[PACK], v[PACK];
@@ -30,6 +32,7 @@ extern "C" __global__ void __launch_bounds__(256) swiglu_backward(
     const ELEMENT *gate, const ELEMENT *value, const ELEMENT *dy, ELEMENT *dgate, int fresh_dgate, ELEMENT *dvalue, int fresh_dvalue,
     long long count, int stride)
 {
+    overlap();
     long long wide, dense;
     if (!place(count, stride, wide, dense)) return;
     float g[PACK], v[PACK], upstream[PACK];

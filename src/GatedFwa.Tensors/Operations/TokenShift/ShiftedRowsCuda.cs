@@ -15,11 +15,12 @@ internal sealed class ShiftedRowsCuda
 
     private const int PackBytes = 16, MostThreads = 128;
 
-    // Threads of a multiprocessor: what their registers allow.
-    private const int ForwardThreads = 512, BackwardThreads = 384;
-
-    // Rows whose place in shared memory is the threads': of x, and backwards of dy, too.
+    // Rows that have a place in shared memory: of x, and backwards of dy, too.
     private const int Slots = 4;
+
+    // Of the shift alone, and of all three at once.
+    private static readonly Pass ForwardAlone = new(1024, 1, 16, Turns: false), BackwardAlone = new(512, 2, 32, Turns: false);
+    private static readonly Pass ForwardNormed = new(512, 1, 16, Turns: true), BackwardNormed = new(384, 2, 32, Turns: true);
 
     private static readonly KernelSource Source = new(typeof(ShiftedRowsCuda), "shifted_rows.cu");
 
@@ -44,15 +45,16 @@ internal sealed class ShiftedRowsCuda
     {
         int width = x.Shape[2] * x.Shape[3];
         return RowLaunch.PackOf(x, width) * x.Type.Bytes() == PackBytes && RmsNormCuda.CanRotate(x, width, x.Shape[3]) &&
-            new Cut(x).SharedBytes(2) <= x.Cuda.MaxSharedBytes;
+            new Cut(x).SharedBytes(BackwardNormed) <= x.Cuda.MaxSharedBytes;
     }
 
     public void Forward(Tensor y)
     {
-        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, ForwardThreads, _cut.SharedBytes(1));
+        Pass pass = _norm is null ? ForwardAlone : ForwardNormed;
+        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, pass);
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
         Kernel("shifted_rows_forward").Launch(
-            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(1)),
+            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true, MostShared: true),
             _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
             _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens, y, _rows, _tokens, run, _norm?.Epsilon ?? 0,
             _x.RowStride(_width), _mix.RowStride(_heads));
@@ -62,11 +64,12 @@ internal sealed class ShiftedRowsCuda
     public void Backward(
         Tensor dy, Tensor? dx, bool storeDx, Tensor? dmix, bool storeDmix, Tensor? dweight = null, bool storeDweight = false)
     {
-        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, BackwardThreads, _cut.SharedBytes(2));
+        Pass pass = _norm is null ? BackwardAlone : BackwardNormed;
+        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, pass);
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
         using CudaStorage? parts = dweight is null ? null : _x.Cuda.Memory.Rent((long)blocks * _width * sizeof(float));
         Kernel("shifted_rows_backward").Launch(
-            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(2)),
+            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true, MostShared: true),
             _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
             _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens,
             dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix, parts,
@@ -84,8 +87,10 @@ internal sealed class ShiftedRowsCuda
         ("THREADS", _cut.Threads),
         ("HEAD_SIZE", _headSize),
         ("ROTATES", _norm is not null),
-        ("FORWARD_BLOCKS", Math.Max(1, ForwardThreads / _cut.Threads)),
-        ("BACKWARD_BLOCKS", Math.Max(1, BackwardThreads / _cut.Threads)),
+        ("FORWARD_BLOCKS", _cut.BlocksByRegisters(_norm is null ? ForwardAlone : ForwardNormed)),
+        ("BACKWARD_BLOCKS", _cut.BlocksByRegisters(_norm is null ? BackwardAlone : BackwardNormed)),
+        ("FORWARD_GATES", ForwardAlone.Gates),
+        ("BACKWARD_GATES", BackwardAlone.Gates),
         _sequences.Define);
 
     /// <summary>What follows the shift.</summary>
@@ -94,33 +99,50 @@ internal sealed class ShiftedRowsCuda
     /// <param name="Epsilon">Added to the mean square.</param>
     internal sealed record NormAndTurn(Tensor Weight, Tensor Angles, float Epsilon);
 
+    /// <summary>A kernel's needs.</summary>
+    /// <param name="Threads">Of a multiprocessor: what their registers allow.</param>
+    /// <param name="Tensors">Whose rows are on their way.</param>
+    /// <param name="Gates">Rows of a walk whose gates lie in shared memory.</param>
+    /// <param name="Turns">Whether rows have angles.</param>
+    private sealed record Pass(int Threads, int Tensors, int Gates, bool Turns);
+
     /// <summary>How rows are dealt to threads.</summary>
     private readonly struct Cut
     {
         private readonly int _packs; // Of a thread.
+        private readonly int _headSize, _headLanes;
 
         public Cut(Tensor x)
         {
             int width = x.Shape[2] * x.Shape[3];
+            _headSize = x.Shape[3];
+            _headLanes = _headSize * x.Type.Bytes() / PackBytes;
             RowThreads = Warp;
             while (RowThreads * ElementsPerThread < width) RowThreads *= 2;
             _packs = RowLaunch.Quotient(width * x.Type.Bytes(), RowThreads * PackBytes);
             Threads = RowThreads == Warp ? MostThreads : RowThreads;
-            while (Threads > RowThreads && SharedBytes(2) > x.Cuda.MaxSharedBytes) Threads /= 2;
+            while (Threads > RowThreads && SharedBytes(BackwardNormed) > x.Cuda.MaxSharedBytes) Threads /= 2;
         }
 
         public int RowThreads { get; }
 
         public int Threads { get; }
 
-        /// <summary>A block's shared memory, with rows of so many tensors on their way.</summary>
-        public int SharedBytes(int tensors) => RmsNormCuda.ScratchBytes + (tensors * Slots * _packs * Threads * PackBytes);
+        /// <summary>A block's shared memory: rows and their angles on their way, gates.</summary>
+        public int SharedBytes(Pass pass)
+        {
+            int rows = pass.Tensors * Slots * _packs * Threads * PackBytes;
+            int angles = pass.Turns ? Slots * _headSize : 0, gates = pass.Gates * _packs * (Warp / _headLanes); // Of a warp.
+            return RmsNormCuda.ScratchBytes + rows + (Threads / Warp * (angles + gates) * sizeof(float));
+        }
+
+        public int BlocksByRegisters(Pass pass) => Math.Max(1, pass.Threads / Threads);
 
         /// <summary>Blocks, and the neighbouring rows that a warp or block of them walks: all run at once.</summary>
-        public (int Blocks, int Run) Deal(int rows, CudaDevice device, int threadsByRegisters, int sharedBytes)
+        public (int Blocks, int Run) Deal(int rows, CudaDevice device, Pass pass)
         {
             int walkersOfBlock = Threads / RowThreads;
-            int blocksAtOnce = Math.Max(1, Math.Min(threadsByRegisters / Threads, device.MaxSharedBytes / sharedBytes));
+            int blocksAtOnce = Math.Max(1, Math.Min(BlocksByRegisters(pass), device.MaxSharedBytes / SharedBytes(pass)));
             int run = Math.Max(1, RowLaunch.Quotient(rows, device.Multiprocessors * blocksAtOnce * walkersOfBlock));
             return (RowLaunch.Quotient(rows, run * walkersOfBlock), run);
         }

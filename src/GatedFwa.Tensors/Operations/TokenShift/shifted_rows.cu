@@ -8,30 +8,114 @@
 
 constexpr bool rotates = ROTATES;
 constexpr int slots = 4, ahead = 2; // A row, its neighbour, and two on their way.
+constexpr int forward_gates = FORWARD_GATES, backward_gates = BACKWARD_GATES; // Rows whose gates are made at once.
 constexpr int head_lanes = HEAD_SIZE / PACK;
 
-__device__ __forceinline__ int first_of_run(int run)
-{
-    return (blockIdx.x * rows_per_block + threadIdx.x / ROW_THREADS) * run;
-}
+__device__ __forceinline__ int first_of_run(int run) { return (blockIdx.x * rows_per_block + own_row()) * run; }
 
-// The logits of the heads of a thread's packs, as they lie in memory: what is computed of them would wait for them.
-__device__ __forceinline__ void load_mix(const ELEMENT *row, ELEMENT (&logits)[packs])
+// The gates of ROWS rows of a walk, a power of two, of the heads that a warp has: in its part of shared memory, made by all its lanes at
+// once. By a load in each row a warp would wait for memory at each: what a thread waits for is a group of its loads, not one of them.
+template <int ROWS> struct Gates
+{
+    static constexpr int heads_of_pack = 32 / head_lanes, heads = packs * heads_of_pack; // Of a warp.
+    static constexpr int bytes = THREADS / 32 * ROWS * heads * (int)sizeof(float);
+    static constexpr int at_once = 8;
+
+    float *gates; // [ROWS, heads], the warp's own.
+
+    __device__ __forceinline__ Gates(unsigned char *shared)
+        : gates(reinterpret_cast<float *>(shared) + (int)threadIdx.x / 32 * (ROWS * heads)) {}
+
+    // Rows from `first` up to `end`, at most ROWS of them; there is at least one.
+    __device__ __forceinline__ void fill(const ELEMENT *mix, int stride, int first, int end)
+    {
+        const int lane = threadIdx.x % 32, warp = threadIdx.x % ROW_THREADS / 32;
+        __syncwarp();
+        for (int start = 0; start < (end - first) * heads; start += 32 * at_once)
+        {
+            ELEMENT logits[at_once];
+#pragma unroll
+            for (int k = 0; k < at_once; k++)
+            {
+                const int i = start + 32 * k + lane, p = i % heads / heads_of_pack;
+                const int head = (p * (ROW_THREADS / 32) + warp) * heads_of_pack + i % heads_of_pack;
+                logits[k] = mix[(long long)min(first + i / heads, end - 1) * stride + min(head, WIDTH / HEAD_SIZE - 1)];
+            }
+#pragma unroll
+            for (int k = 0; k < at_once; k++)
+            {
+                const int i = start + 32 * k + lane, row = first + i / heads;
+                if (row < end) gates[(row & (ROWS - 1)) * heads + i % heads] = sigmoid(to_float(logits[k]));
+            }
+        }
+        __syncwarp();
+    }
+
+    __device__ __forceinline__ void read(int row, float (&values)[packs]) const
+    {
+        const int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int p = 0; p < packs; p++) values[p] = gates[(row & (ROWS - 1)) * heads + lane / head_lanes + p * heads_of_pack];
+    }
+};
+
+// The angles of rows on their way, shared by a warp: between what arrives and what reads it lies __syncwarp.
+struct AnglesAhead
+{
+    static constexpr int bytes = THREADS / 32 * slots * angles_of_row * (int)sizeof(float);
+
+    float *shared;
+    const float *table;
+
+    __device__ __forceinline__ AnglesAhead(unsigned char *shared, const float *table)
+        : shared(reinterpret_cast<float *>(shared) + (int)threadIdx.x / 32 * (slots * angles_of_row)), table(table) {}
+
+    __device__ __forceinline__ void send(int slot, int row) const
+    {
+        for (int i = threadIdx.x % 32 * 4; i < angles_of_row; i += 128)
+            copy_async_16(shared + (slot & (slots - 1)) * angles_of_row + i, table + (long long)row * angles_of_row + i, true);
+    }
+
+    __device__ __forceinline__ const float *row(int slot) const { return shared + (slot & (slots - 1)) * angles_of_row; }
+};
+
+// What all lanes of a head have for each of their packs: each lane stores that of every head_lanes-th pack.
+__device__ __forceinline__ void store_heads(const float (&values)[packs], ELEMENT *row, bool fresh)
 {
 #pragma unroll
-    for (int p = 0; p < packs; p++) logits[p] = row[has_pack(p) ? column_of(p) / HEAD_SIZE : 0];
+    for (int first = 0; first < packs; first += head_lanes)
+    {
+        const int own = first + threadIdx.x % head_lanes;
+        float value[1] = {};
+#pragma unroll
+        for (int p = first; p < packs; p++)
+        {
+            const float candidate = values[p];
+            value[0] = own == p ? candidate : value[0];
+        }
+        if (own < packs && has_pack(own)) store_or_add(value, row + column_of(own) / HEAD_SIZE, fresh);
+    }
+}
+
+// values += row.
+__device__ __forceinline__ void add_row(const ELEMENT *row, float (&values)[packs][PACK])
+{
+    float terms[packs][PACK];
+    load_row(row, terms);
+#pragma unroll
+    for (int p = 0; p < packs; p++)
+#pragma unroll
+        for (int i = 0; i < PACK; i++) values[p][i] += terms[p][i];
 }
 
 // The token before; zeros where there is none.
 __device__ __forceinline__ void read_before(
     const RowsAhead<slots> &xs, const ELEMENT *previous, int row, Place place, float (&before)[packs][PACK])
 {
-    if (place.inside && !place.first)
-    {
 #pragma unroll
-        for (int p = 0; p < packs; p++) xs.read(row - 1, row - 1, p, before[p]);
-    }
-    else if (place.first && previous)
+    for (int p = 0; p < packs; p++) xs.read(row - 1, row - 1, p, before[p]);
+    if (place.inside && !place.first) return;
+    if (place.first && previous)
         load_row(previous + (long long)place.batch * WIDTH, before);
     else
     {
@@ -41,37 +125,43 @@ __device__ __forceinline__ void read_before(
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_rows_forward(
-    const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ mix, const ELEMENT *__restrict__ previous, const int *__restrict__ starts,
-    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int one_position, ELEMENT *__restrict__ y, int rows,
-    int tokens, int run, float epsilon, int x_stride, int mix_stride)
+    const ELEMENT *x, const ELEMENT *mix, const ELEMENT *previous, const int *__restrict__ starts, int segments, const float *weight,
+    const float *angles, int one_position, ELEMENT *y, int rows, int tokens, int run, float epsilon, int x_stride, int mix_stride)
 {
     DYNAMIC_SHARED(shared);
+    overlap();
     float *scratch = reinterpret_cast<float *>(shared);
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride);
     int first = first_of_run(run), end = min(first + run, rows);
     if (first >= end) return;
+    AnglesAhead turns(xs.shared + xs.bytes, angles);
+    Gates<forward_gates> walk(xs.shared + xs.bytes + turns.bytes);
     float w[packs][PACK];
-    ELEMENT coming[packs];
-    if (first > 0) xs.send(first - 1, first - 1);
-    for (int row = first; row < first + ahead; row++)
-    {
-        if (row < end) xs.send(row, row);
+    int batch = first / tokens, t = first % tokens;
+    int angle = one_position ? t : first, last_angle = one_position ? tokens - 1 : rows - 1; // Of the row that is sent for next.
+    auto send = [&](int next) {
+        if (next < end)
+        {
+            xs.send(next, next);
+            turns.send(next, angle);
+            angle = angle == last_angle ? 0 : angle + 1;
+        }
         copy_async_commit();
-    }
+    };
+    if (first > 0) xs.send(first - 1, first - 1);
+    for (int i = 0; i < ahead; i++) send(first + i);
     if constexpr (rotates) load_row(weight, w);
-    load_mix(mix + (long long)first * mix_stride, coming);
 
     for (int row = first; row < end; row++)
     {
-        if (row + ahead < end) xs.send(row + ahead, row + ahead);
-        copy_async_commit();
-        Place place = place_of(row, tokens, starts, segments);
-        Turn turn(angles, one_position ? place.t : row, 1);
+        send(row + ahead);
+        if ((row - first) % forward_gates == 0) walk.fill(mix, mix_stride, row, min(row + forward_gates, end));
+        Place place = place_at(batch, t, tokens, starts, segments);
         float gates[packs], values[packs][PACK], squares = 0;
-#pragma unroll
-        for (int p = 0; p < packs; p++) gates[p] = sigmoid(to_float(coming[p]));
-        load_mix(mix + (long long)min(row + 1, rows - 1) * mix_stride, coming);
         copy_async_wait<ahead>();
+        __syncwarp();
+        Turn turn(turns.row(row), 1);
+        walk.read(row, gates);
         read_before(xs, previous, row, place, values);
 #pragma unroll
         for (int p = 0; p < packs; p++)
@@ -91,6 +181,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
             turn(values);
         }
         store_row(values, y + (long long)row * WIDTH);
+        if (++t == tokens) t = 0, batch++;
     }
 }
 
@@ -98,45 +189,52 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
 // dmix_t = a_t (1 − a_t) Σ ds_t (x_t − x_{t−1}). Tokens are walked from the last to the first. Each block leaves its rows' share of
 // dweight in a row of `parts` [blocks, WIDTH]. dx, dmix and parts may be absent.
 extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_rows_backward(
-    const ELEMENT *__restrict__ x, const ELEMENT *__restrict__ mix, const ELEMENT *__restrict__ previous, const int *__restrict__ starts,
-    int segments, const float *__restrict__ weight, const float *__restrict__ angles, int one_position, const ELEMENT *__restrict__ dy,
-    ELEMENT *dx, int fresh_dx, ELEMENT *dmix, int fresh_dmix, float *parts, int rows, int tokens, int run, float epsilon, int x_stride,
-    int mix_stride)
+    const ELEMENT *x, const ELEMENT *mix, const ELEMENT *previous, const int *__restrict__ starts, int segments, const float *weight,
+    const float *angles, int one_position, const ELEMENT *dy, ELEMENT *dx, int fresh_dx, ELEMENT *dmix, int fresh_dmix, float *parts,
+    int rows, int tokens, int run, float epsilon, int x_stride, int mix_stride)
 {
     DYNAMIC_SHARED(shared);
+    overlap();
     float *scratch = reinterpret_cast<float *>(shared);
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH);
     float w[packs][PACK], dweight[packs][PACK] = {}, carry[packs][PACK] = {};
-    ELEMENT coming[packs];
+    AnglesAhead turns(dys.shared + dys.bytes, angles);
+    Gates<backward_gates> walk(dys.shared + dys.bytes + turns.bytes);
     int first = first_of_run(run), end = min(first + run, rows);
     // The token after the run, if it is of the same sequence, is computed again for what it hands on.
-    int row = first < end && !place_of(end - 1, tokens, starts, segments).last ? end : end - 1;
+    int row = first < end && !place_of(end - 1, tokens, starts, segments).last ? end : end - 1, batch = row / tokens, t = row % tokens;
 
     // What a row needs beside x of its own, which is there because of the row before it on the way.
-    auto send = [=](int next) {
+    int angle = one_position ? t : row, last_angle = one_position ? tokens - 1 : rows - 1;
+    auto send = [&](int next) {
         if (next >= first)
         {
             dys.send(next, next);
             if (next > 0) xs.send(next - 1, next - 1);
+            turns.send(next, angle);
+            angle = angle == 0 ? last_angle : angle - 1;
         }
         copy_async_commit();
     };
     if (first < end) xs.send(row, row);
     for (int i = 0; i < ahead; i++) send(row - i);
     if constexpr (rotates) load_row(weight, w);
-    if (first < end) load_mix(mix + (long long)row * mix_stride, coming);
 
-    for (; row >= first; row--)
+    for (int gated = row + 1; row >= first; row--)
     {
         send(row - ahead);
-        Place place = place_of(row, tokens, starts, segments);
-        Turn turn(angles, one_position ? place.t : row, -1);
+        if (row < gated)
+        {
+            gated = max(first, row + 1 - backward_gates);
+            walk.fill(mix, mix_stride, gated, row + 1);
+        }
+        Place place = place_at(batch, t, tokens, starts, segments);
         bool own = row < end;
         float gates[packs], upstream[packs][PACK], shifted[packs][PACK], along[packs], across[packs], squares = 0, products = 0;
-#pragma unroll
-        for (int p = 0; p < packs; p++) gates[p] = sigmoid(to_float(coming[p]));
-        load_mix(mix + (long long)max(row - 1, 0) * mix_stride, coming);
         copy_async_wait<ahead>();
+        __syncwarp();
+        Turn turn(turns.row(row), -1);
+        walk.read(row, gates);
 #pragma unroll
         for (int p = 0; p < packs; p++) dys.read(row, row, p, upstream[p]);
         turn(upstream);
@@ -170,10 +268,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
             scale = 1.f / sqrtf(row_sum(squares, scratch) / WIDTH + epsilon);
             projection = row_sum(products, scratch) / WIDTH * scale * scale * scale;
         }
+        float slopes[packs];
 #pragma unroll
         for (int p = 0; p < packs; p++)
         {
-            float share[PACK], handed = place.first ? 0.f : 1.f - gates[p];
+            float handed = place.first ? 0.f : 1.f - gates[p];
 #pragma unroll
             for (int i = 0; i < PACK; i++)
             {
@@ -181,25 +280,35 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
                 if constexpr (rotates)
                 {
                     float scaled = ds * scale;
-                    if (own) dweight[p][i] += scaled * shifted[p][i];
+                    dweight[p][i] += scaled * shifted[p][i];
                     ds = scaled * w[p][i] - shifted[p][i] * projection;
                 }
                 if (!place.inside) ds = 0;
-                share[i] = gates[p] * ds + carry[p][i];
+                upstream[p][i] = gates[p] * ds + carry[p][i];
                 carry[p][i] = handed * ds;
             }
-            if (own && dx && has_pack(p)) store_or_add(share, dx + (long long)row * x_stride + column_of(p), fresh_dx);
-
-            // Σ ds (x_t − x_{t−1}) over the head.
-            float slope = rotates ? scale * along[p] - projection * across[p] : along[p];
-#pragma unroll
-            for (int step = head_lanes / 2; step > 0; step >>= 1) slope += __shfl_xor_sync(all_lanes, slope, step);
-            if (own && dmix && has_pack(p) && threadIdx.x % head_lanes == 0)
-            {
-                float gradient[1] = {gates[p] * (1.f - gates[p]) * slope};
-                store_or_add(gradient, dmix + (long long)row * mix_stride + column_of(p) / HEAD_SIZE, fresh_dmix);
-            }
+            slopes[p] = rotates ? scale * along[p] - projection * across[p] : along[p];
         }
+        // Σ ds (x_t − x_{t−1}) over the head.
+#pragma unroll
+        for (int step = head_lanes / 2; step > 0; step >>= 1)
+#pragma unroll
+            for (int p = 0; p < packs; p++) slopes[p] += __shfl_xor_sync(all_lanes, slopes[p], step);
+#pragma unroll
+        for (int p = 0; p < packs; p++) slopes[p] *= gates[p] * (1.f - gates[p]);
+        if (own && dmix) store_heads(slopes, dmix + (long long)row * mix_stride, fresh_dmix);
+        if (own && dx)
+        {
+            ELEMENT *target = dx + (long long)row * x_stride;
+            if (!fresh_dx) add_row(target, upstream);
+            store_row(upstream, target);
+        }
+        if (!own)
+        {
+#pragma unroll
+            for (int p = 0; p < packs; p++) clear(dweight[p]);
+        }
+        if (--t < 0) t = tokens - 1, batch--;
     }
     if (rotates && parts) leave_share(dweight, reinterpret_cast<float *>(xs.shared), parts + (long long)blockIdx.x * WIDTH);
 }

@@ -8,11 +8,11 @@ struct Place
     bool inside, first, last; // Of a sequence.
 };
 
-__device__ __forceinline__ Place place_of(int token, int tokens, const int *starts, int segments)
+__device__ __forceinline__ Place place_at(int batch, int t, int tokens, const int *starts, int segments)
 {
     Place place;
-    place.batch = token / tokens;
-    int t = place.t = token - place.batch * tokens;
+    place.batch = batch;
+    place.t = t;
 #if LAYOUT == 0
     place.inside = true;
     place.first = t == 0;
@@ -34,4 +34,9 @@ __device__ __forceinline__ Place place_of(int token, int tokens, const int *star
     place.last = t == tokens - 1;
 #endif
     return place;
+}
+
+__device__ __forceinline__ Place place_of(int token, int tokens, const int *starts, int segments)
+{
+    return place_at(token / tokens, token % tokens, tokens, starts, segments);
 }

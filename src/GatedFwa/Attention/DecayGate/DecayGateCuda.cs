@@ -15,8 +15,9 @@ namespace GatedFwa.Attention;
 /// </remarks>
 internal static class DecayGateCuda
 {
-    // Of decay_gate_project.cu: features of a stage, and tokens of a block, a thread each.
-    private const int ProjectFeatures = 64, MostProjectStages = 4, ProjectTokens = 128, ManyProjectTokens = 256;
+    // Of decay_gate_project.cu: features of a stage, tokens of a block, and its threads.
+    private const int ProjectFeatures = 64, MostProjectStages = 4, FewestProjectStages = 3;
+    private const int LeastProjectTokens = 128, MostProjectTokens = 512, MostProjectThreads = 256;
 
     // Of decay_gate_products and decay_gate_sum in decay_gate_gradient.cu.
     private const int ProductFeatures = 128, ProductTokens = 32, ProductThreads = 128, ProductStages = 4, ProductBlocks = 4;
@@ -41,12 +42,12 @@ internal static class DecayGateCuda
             return parts;
         }
 
-        // Tiles of many tokens halve what is read of the weights, where there are enough of them and room for each.
-        int StageBytes(int tile) => (ProjectFeatures + RowPadding) * ((tile * x.Type.Bytes()) + (2 * heads * sizeof(float)));
-        bool isMany = tokens > ProjectTokens * x.Cuda.Multiprocessors &&
-            MostProjectStages * StageBytes(ManyProjectTokens) <= x.Cuda.MaxSharedBytes;
-        int tile = isMany ? ManyProjectTokens : ProjectTokens;
-        int stages = Math.Min(MostProjectStages, x.Cuda.MaxSharedBytes / StageBytes(tile));
+        // The more tokens a tile has, the less is read of the weights: as many as leave each multiprocessor a tile and have room.
+        int StageBytes(int tile) => ProjectFeatures * ((tile * x.Type.Bytes()) + (2 * heads * sizeof(float)));
+        int Stages(int tile) => Math.Min(MostProjectStages, x.Cuda.MaxSharedBytes / StageBytes(tile));
+        int tile = LeastProjectTokens;
+        while (tile < MostProjectTokens && tokens > tile * x.Cuda.Multiprocessors && Stages(2 * tile) >= FewestProjectStages) tile *= 2;
+        int stages = Stages(tile);
         Tensor projections = Tensor.Empty([tokens, 2 * heads], DType.F32, x.Device);
         CudaKernel project = x.Cuda.Kernel(
             ProjectSource,
@@ -56,7 +57,12 @@ internal static class DecayGateCuda
             ("TILE_TOKENS", tile),
             ("STAGES", stages));
         project.Launch(
-            new LaunchShape(RowLaunch.Quotient(tokens, tile), tile, stages * StageBytes(tile)),
+            new LaunchShape(
+                RowLaunch.Quotient(tokens, tile),
+                Math.Min(tile, MostProjectThreads),
+                stages * StageBytes(tile),
+                Overlaps: true,
+                MostShared: true),
             x,
             gateWeight,
             amplitudeWeight,

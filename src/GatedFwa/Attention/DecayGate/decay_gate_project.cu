@@ -1,24 +1,39 @@
 // The gate's projections (docs/operator.md, "The gate"): x times both weights, in float. The weights stay float32: where x is bf16
-// they come to the product in two parts, rounded and remainder, which a warp makes as it reads them. Bound by memory: all but one of
-// the stages, each a tile's 64 features, are on their way. Fewer tokens a tile, and blocks would read more of the weights than of x.
+// they come to the product in two parts, rounded and remainder, made once for all warps of a block by the threads that sent for them.
+// Bound by memory: all but one of the stages, each a tile's 64 features, are on their way. Few tokens a tile, and blocks would read more
+// of the weights than of x.
 //
-// Defines: ELEMENT (bf16 or f16), PROJECTIONS (2 heads, a multiple of 8), TILE_TOKENS (a multiple of 32), STAGES.
+// Defines: ELEMENT (bf16 or f16), PROJECTIONS (2 heads, a multiple of 8), TILE_TOKENS (a multiple of 128), STAGES.
+#include "elements.cuh"
 #include "programmatic.cuh"
 #include "tensor_cores.cuh"
 
-constexpr int tile_tokens = TILE_TOKENS, warp_tokens = 32, threads = tile_tokens / warp_tokens * 32, tile_features = 64, stages = STAGES;
-constexpr int columns = PROJECTIONS / 8;
-// Eight elements more a row: what a warp reads at once lies in different banks.
-constexpr int stride = tile_features + 8;
+constexpr int tile_tokens = TILE_TOKENS, threads = tile_tokens < 256 ? tile_tokens : 256, tile_features = 64, stages = STAGES;
+constexpr int warp_tokens = tile_tokens / (threads / 32), sixteens = warp_tokens / 16;
+constexpr int columns = PROJECTIONS / 8, packs = tile_features / 8; // Of eight features each.
 
-template <class E> constexpr bool needs_remainder = false;
-template <> constexpr bool needs_remainder<bf16> = true;
+template <class E> constexpr int parts = 1;
+template <> constexpr int parts<bf16> = 2;
+
+// 16 bytes of a row lie in other places than those of the seven rows beside it: what a warp reads at once comes from different banks.
+__device__ __forceinline__ int place(int row, int column) { return column ^ (row % 8); }
 
 struct Stage
 {
-    ELEMENT x[tile_tokens][stride];
-    float weights[PROJECTIONS][stride];
+    uint4 x[tile_tokens][packs];
+    uint4 weights[PROJECTIONS][2 * packs]; // As they come eight floats a pack, then its parts.
 };
+
+// Calls `body(row, pack)` with the packs of the weights that are this thread's.
+template <class Body> __device__ __forceinline__ void each_weight_pack(Body body)
+{
+#pragma unroll
+    for (int first = 0; first < PROJECTIONS * packs; first += threads)
+    {
+        const int i = first + threadIdx.x;
+        if (i < PROJECTIONS * packs) body(i / packs, i % packs);
+    }
+}
 
 struct Operands
 {
@@ -29,32 +44,48 @@ struct Operands
     // Zeros where there is nothing.
     __device__ __forceinline__ void send_for(Stage &stage, int turn) const
     {
-        constexpr int x_packs = tile_features / 8, weight_packs = tile_features / 4;
+        const int pack = threadIdx.x % packs, feature = turn * tile_features + 8 * pack;
+        const bool inside = feature < features;
 #pragma unroll
-        for (int k = 0; k < tile_tokens * x_packs / threads; k++)
+        for (int k = 0; k < tile_tokens * packs / threads; k++)
         {
-            const int i = k * threads + threadIdx.x, row = i / x_packs, column = (i % x_packs) * 8;
-            const int token = first_token + row, feature = turn * tile_features + column;
-            const bool valid = token < tokens && feature < features;
-            copy_async_16(&stage.x[row][column], valid ? x + (long long)token * features + feature : x, valid);
+            const int row = k * (threads / packs) + threadIdx.x / packs, token = first_token + row;
+            const bool valid = inside && token < tokens;
+            copy_async_16_of_256(&stage.x[row][place(row, pack)], valid ? x + (long long)token * features + feature : x, valid);
         }
-#pragma unroll
-        for (int k = 0; k < (PROJECTIONS * weight_packs + threads - 1) / threads; k++)
-        {
-            const int i = k * threads + threadIdx.x, row = i / weight_packs, column = (i % weight_packs) * 4;
-            if (row >= PROJECTIONS) break;
-            const int feature = turn * tile_features + column;
+        each_weight_pack([&](int row, int) {
             const float *weight = row < PROJECTIONS / 2 ? gate : amplitude;
-            const long long first = (long long)(row % (PROJECTIONS / 2)) * features;
-            copy_async_16(&stage.weights[row][column], feature < features ? weight + first + feature : weight, feature < features);
-        }
+            const float *source = weight + (inside ? (long long)(row % (PROJECTIONS / 2)) * features + feature : 0);
+#pragma unroll
+            for (int half = 0; half < 2; half++) copy_async_16(&stage.weights[row][place(row, 2 * pack + half)], source + 4 * half, inside);
+        });
     }
 };
 
+// What this thread has sent for, and what has arrived, becomes what warps multiply by: first the rounded weights, then the remainders.
+__device__ __forceinline__ void split_weights(Stage &stage)
+{
+    each_weight_pack([&](int row, int pack) {
+        uint4 *first = &stage.weights[row][place(row, 2 * pack)], *second = &stage.weights[row][place(row, 2 * pack + 1)];
+        float values[8];
+        unsigned rounded[4], remainders[4];
+        Pack16<float>::load(reinterpret_cast<float *>(first), values);
+        Pack16<float>::load(reinterpret_cast<float *>(second), values + 4);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+        {
+            rounded[i] = pack2<ELEMENT>(values[2 * i], values[2 * i + 1]);
+            const float2 pair = unpack2<ELEMENT>(rounded[i]);
+            remainders[i] = pack2<ELEMENT>(values[2 * i] - pair.x, values[2 * i + 1] - pair.y);
+        }
+        *first = make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]);
+        if constexpr (parts<ELEMENT> == 2) *second = make_uint4(remainders[0], remainders[1], remainders[2], remainders[3]);
+    });
+}
+
 // x [tokens, features], features a multiple of 8; gate, amplitude [PROJECTIONS / 2, features]; projections [tokens, PROJECTIONS].
 extern "C" __global__ void __launch_bounds__(threads)
-decay_gate_project(const ELEMENT *__restrict__ x, const float *__restrict__ gate, const float *__restrict__ amplitude,
-                   float *__restrict__ projections, int tokens, int features)
+decay_gate_project(const ELEMENT *x, const float *gate, const float *amplitude, float *projections, int tokens, int features)
 {
     DYNAMIC_SHARED(shared);
     Stage *ring = reinterpret_cast<Stage *>(shared);
@@ -62,7 +93,7 @@ decay_gate_project(const ELEMENT *__restrict__ x, const float *__restrict__ gate
     const int warp_first = (threadIdx.x / 32) * warp_tokens, first_token = blockIdx.x * tile_tokens;
     const int turns = (features + tile_features - 1) / tile_features;
     const Operands operands = {x, gate, amplitude, first_token, tokens, features};
-    let_next_kernel_begin();
+    overlap();
 #pragma unroll
     for (int i = 0; i < stages - 1; i++)
     {
@@ -70,48 +101,50 @@ decay_gate_project(const ELEMENT *__restrict__ x, const float *__restrict__ gate
         copy_async_commit();
     }
 
-    float sums[2][columns][4] = {};
+    float sums[sixteens][columns][4] = {};
     for (int turn = 0; turn < turns; turn++)
     {
+        Stage &stage = ring[turn % stages];
         copy_async_wait<stages - 2>();
+        split_weights(stage);
         __syncthreads();
         if (turn + stages - 1 < turns) operands.send_for(ring[(turn + stages - 1) % stages], turn + stages - 1);
         copy_async_commit();
 
-        const Stage &stage = ring[turn % stages];
+        // Two steps of the products at once: four packs.
 #pragma unroll
-        for (int first = 0; first < tile_features; first += 16)
+        for (int first = 0; first < packs; first += 4)
         {
-            unsigned a[2][4];
+            unsigned a[2][sixteens][4];
 #pragma unroll
-            for (int m = 0; m < 2; m++)
-                ldmatrix_x4(a[m], &stage.x[warp_first + 16 * m + matrix % 2 * 8 + matrix_row][first + matrix / 2 * 8]);
+            for (int step = 0; step < 2; step++)
+#pragma unroll
+                for (int m = 0; m < sixteens; m++)
+                {
+                    const int token = warp_first + 16 * m + matrix % 2 * 8 + matrix_row;
+                    ldmatrix_x4(a[step][m], &stage.x[token][place(token, first + 2 * step + matrix / 2)]);
+                }
 #pragma unroll
             for (int column = 0; column < columns; column++)
             {
-                const float *weights = &stage.weights[8 * column + row][first + 2 * quad];
-                const float2 w[2] = {*reinterpret_cast<const float2 *>(weights), *reinterpret_cast<const float2 *>(weights + 8)};
-                unsigned b[2], remainders[2];
+                unsigned b[parts<ELEMENT>][4];
+                const int projection = 8 * column + matrix_row;
 #pragma unroll
-                for (int half = 0; half < 2; half++)
-                {
-                    b[half] = pack2<ELEMENT>(w[half].x, w[half].y);
-                    const float2 rounded = unpack2<ELEMENT>(b[half]);
-                    remainders[half] = pack2<ELEMENT>(w[half].x - rounded.x, w[half].y - rounded.y);
-                }
+                for (int part = 0; part < parts<ELEMENT>; part++)
+                    ldmatrix_x4(b[part], &stage.weights[projection][place(projection, 2 * (first + matrix) + part)]);
 #pragma unroll
-                for (int m = 0; m < 2; m++)
-                {
-                    mma_16x8x16<ELEMENT>(sums[m][column], a[m], b[0], b[1]);
-                    if constexpr (needs_remainder<ELEMENT>)
-                        mma_16x8x16<ELEMENT>(sums[m][column], a[m], remainders[0], remainders[1]);
-                }
+                for (int step = 0; step < 2; step++)
+#pragma unroll
+                    for (int part = 0; part < parts<ELEMENT>; part++)
+#pragma unroll
+                        for (int m = 0; m < sixteens; m++)
+                            mma_16x8x16<ELEMENT>(sums[m][column], a[step][m], b[part][2 * step], b[part][2 * step + 1]);
             }
         }
     }
 
 #pragma unroll
-    for (int m = 0; m < 2; m++)
+    for (int m = 0; m < sixteens; m++)
 #pragma unroll
         for (int column = 0; column < columns; column++)
 #pragma unroll
