@@ -10,9 +10,15 @@
 constexpr int term_bytes = 16 * 2;                           // Of a column.
 constexpr int ones_bytes = 64 * term_bytes;                  // Of a warpgroup's rows.
 
-// float16 ends at 65,504: its parts are the number over a power of two.
-template <class E> constexpr float term_unit = 1;
-template <> constexpr float term_unit<f16> = 256;
+// What the first two parts count in, and their "ones" are; the third counts in ones. float16 ends at 65,504: powers of two reach further.
+template <class E> constexpr float high_unit = 1;
+template <> constexpr float high_unit<f16> = 32768;
+template <class E> constexpr float middle_unit = 1;
+template <> constexpr float middle_unit<f16> = 256;
+
+// Where all parts end.
+template <class E> constexpr float most_term = 3.38953139e38f;
+template <> constexpr float most_term<f16> = 65504.0f * 32768;
 
 __device__ __forceinline__ float rounded(float x) { return to_float(from_float<ELEMENT>(x)); }
 
@@ -24,9 +30,13 @@ __device__ __forceinline__ uint2 *term_of(unsigned char *terms, int column)
 
 __device__ __forceinline__ void set_term(unsigned char *terms, int column, float x)
 {
-    x *= 1 / term_unit<ELEMENT>;
-    float high = rounded(x), middle = rounded(x - high);
-    *term_of(terms, column) = make_uint2(pack2<ELEMENT>(high, middle), pack2<ELEMENT>(x - high - middle, 0));
+    constexpr float most = most_term<ELEMENT>;
+    x = x > most ? most : x < -most ? -most : x; // Not fminf: NaN must stay NaN.
+    const float high = rounded(x * (1 / high_unit<ELEMENT>));
+    x -= high * high_unit<ELEMENT>;
+    const float middle = rounded(x * (1 / middle_unit<ELEMENT>));
+    x -= middle * middle_unit<ELEMENT>;
+    *term_of(terms, column) = make_uint2(pack2<ELEMENT>(high, middle), pack2<ELEMENT>(x, 0));
 }
 
 // By all threads of the block, before a barrier: features that are no part of anything are zero for good.
@@ -36,11 +46,11 @@ __device__ __forceinline__ void clear_terms(unsigned char *terms, int bytes)
 }
 __device__ __forceinline__ void set_ones(unsigned char *ones)
 {
-    const unsigned one = pack2<ELEMENT>(term_unit<ELEMENT>, term_unit<ELEMENT>);
+    const unsigned first = pack2<ELEMENT>(high_unit<ELEMENT>, middle_unit<ELEMENT>), third = pack2<ELEMENT>(1, 0);
     for (int row = threadIdx.x; row < 64; row += blockDim.x)
     {
         uint4 *features = reinterpret_cast<uint4 *>(term_of(ones, row));
-        features[0] = make_uint4(one, one & 0xffff, 0, 0);
+        features[0] = make_uint4(first, third, 0, 0);
         features[8] = make_uint4(0, 0, 0, 0);
     }
 }
