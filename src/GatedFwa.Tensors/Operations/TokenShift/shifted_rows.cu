@@ -47,7 +47,7 @@ __device__ __forceinline__ void add_row(const ELEMENT *row, float (&values)[pack
         for (int i = 0; i < PACK; i++) values[p][i] += terms[p][i];
 }
 
-// The token before; zeros where there is none.
+// The token before: of `previous`, where a text goes on there; zeros where there is none.
 __device__ __forceinline__ void read_before(
     const RowsAhead<slots> &xs, const ELEMENT *previous, int row, Place place, float (&before)[packs][PACK])
 {
