@@ -1,22 +1,23 @@
-// A number for each column of a warpgroup's product, added by the product itself: its inner dimension grows by a step of 16 features,
-// in which the columns have their number in three parts, together as exact as a float, and the rows have ones. That is a little more for
-// the tensor cores and spares each thread a load and a register of each column it has; shared memory, where the operands of products
-// lie as well, is what attention has least of.
+// A number for each column of a warpgroup's product, its term, added by the product itself: the inner dimension grows by a step of 16
+// features, in which a column has its term in three parts, together as exact as a float, and every row has ones. The other 13 are zero.
+// That is a little more for the tensor cores and spares each thread a load and a register of each column it has; what attention has
+// least of is the bandwidth of shared memory, where the operands of products lie as well.
 //
 // Defines: ELEMENT.
 #pragma once
 #include "hopper.cuh"
 
-constexpr int term_bytes = 16 * 2;                           // Of a column.
-constexpr int ones_bytes = 64 * term_bytes;                  // Of a warpgroup's rows.
+constexpr int term_bytes = 16 * 2; // Of a column.
+constexpr int ones_rows = 64;      // Of a warpgroup.
+constexpr int ones_bytes = ones_rows * term_bytes;
 
-// float16 ends at 65,504: its parts are the number over a power of two.
+// What the rows' ones are in truth, and a column's parts are divided by: float16 ends at 65,504.
 template <class E> constexpr float term_unit = 1;
 template <> constexpr float term_unit<f16> = 256;
 
 __device__ __forceinline__ float rounded(float x) { return to_float(from_float<ELEMENT>(x)); }
 
-// Where the first features of a column lie: eight columns are 256 bytes, of which the second half is for features 8 to 15.
+// Where the first features of a column, or of a row of ones, lie: as operand_of_step says.
 __device__ __forceinline__ uint2 *term_of(unsigned char *terms, int column)
 {
     return reinterpret_cast<uint2 *>(terms + column / 8 * 8 * term_bytes + column % 8 * 16);
@@ -25,23 +26,24 @@ __device__ __forceinline__ uint2 *term_of(unsigned char *terms, int column)
 __device__ __forceinline__ void set_term(unsigned char *terms, int column, float x)
 {
     x *= 1 / term_unit<ELEMENT>;
-    float high = rounded(x), middle = rounded(x - high);
-    *term_of(terms, column) = make_uint2(pack2<ELEMENT>(high, middle), pack2<ELEMENT>(x - high - middle, 0));
+    float high = rounded(x), middle = rounded(x - high), low = x - high - middle;
+    *term_of(terms, column) = make_uint2(pack2<ELEMENT>(high, middle), pack2<ELEMENT>(low, 0));
 }
 
-// By all threads of the block, before a barrier: features that are no part of anything are zero for good.
+// These two by all threads of the block, before a barrier. What set_term does not write stays zero for good.
 __device__ __forceinline__ void clear_terms(unsigned char *terms, int bytes)
 {
     for (int i = threadIdx.x * 16; i < bytes; i += blockDim.x * 16) *reinterpret_cast<uint4 *>(terms + i) = make_uint4(0, 0, 0, 0);
 }
+
 __device__ __forceinline__ void set_ones(unsigned char *ones)
 {
     const unsigned one = pack2<ELEMENT>(term_unit<ELEMENT>, term_unit<ELEMENT>);
-    for (int row = threadIdx.x; row < 64; row += blockDim.x)
+    for (int row = threadIdx.x; row < ones_rows; row += blockDim.x)
     {
         uint4 *features = reinterpret_cast<uint4 *>(term_of(ones, row));
-        features[0] = make_uint4(one, one & 0xffff, 0, 0);
-        features[8] = make_uint4(0, 0, 0, 0);
+        features[0] = make_uint4(one, one & 0xffff, 0, 0); // 0 to 7
+        features[8] = make_uint4(0, 0, 0, 0);              // 8 to 15, 128 bytes further
     }
 }
 
