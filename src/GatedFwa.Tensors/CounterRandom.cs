@@ -14,7 +14,8 @@ public readonly struct CounterRandom(ulong seed)
     private const double LogOfTwo = 0.693147180559945309;
     private const double TwoToMinus53 = 1.0 / (1L << 53);
 
-    // Of the radius: far more than the vectors' logarithm and cosine differ from the system's (2⁻⁴⁹), far less than floats from each other.
+    // Of the radius: far more than the vectors' logarithm and cosine differ from the system's (2⁻⁴⁹), far less than floats from each
+    // other (2⁻²⁴).
     private const double Doubt = 1.0 / (1L << 45);
 
     private readonly ulong _key = Mix(seed + Stride);
@@ -90,11 +91,13 @@ public readonly struct CounterRandom(ulong seed)
         return radius * CosineOfTurn(turn);
     }
 
-    // ln x = e ln 2 + ln m = e ln 2 + 2 artanh s, where x = 2ᵉ m, √½ ≤ m < √2 and s = (m − 1) / (m + 1), so |s| < 0.172.
+    // ln x = e ln 2 + ln m = e ln 2 + 2 artanh s, where x = 2ᵉ m, √½ ≤ m < √2 and s = (m − 1) / (m + 1), so |s| < 0.172. The series is
+    // artanh s = s + s³/3 + s⁵/5 + …; what follows s¹⁹/19 is less than 2⁻⁵⁵ of it.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector<double> Log(Vector<double> x)
     {
         const ulong RootOfHalf = 0x3FE6A09E667F3BCD, ExponentOfOne = 0x3FF0000000000000, Fraction = (1UL << 52) - 1;
+        // Moved on by the distance from √½ to 1, in steps of the last digit: so the exponent counts on at √½ instead of at 1.
         Vector<ulong> bits = Vector.AsVectorUInt64(x) + new Vector<ulong>(ExponentOfOne - RootOfHalf);
         Vector<double> exponent = Vector.ConvertToDouble(Vector.AsVectorInt64((bits >> 52) - new Vector<ulong>(ExponentOfOne >> 52)));
         Vector<double> m = Vector.AsVectorDouble((bits & new Vector<ulong>(Fraction)) + new Vector<ulong>(RootOfHalf));
@@ -112,16 +115,17 @@ public readonly struct CounterRandom(ulong seed)
         return Vector.MultiplyAddEstimate(series, s + s, exponent * LogOfTwo);
     }
 
-    // cos 2πx = sin 2π(|x − ½| − ¼) for 0 ≤ x ≤ 1, exact up to the factor 2π; Taylor's series of the sine up to ±π/2.
+    // cos 2πx = sin 2π(|x − ½| − ¼) for 0 ≤ x ≤ 1, where all but the factor 2π is exact and the angle at most ±π/2. The series is Taylor's,
+    // sin a = a − a³/3! + a⁵/5! − …; what follows a¹⁹/19! is less than 2⁻⁵² of a.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector<double> CosineOfTurn(Vector<double> x)
     {
         Vector<double> angle = (Vector.Abs(x - new Vector<double>(0.5)) - new Vector<double>(0.25)) * (2 * Math.PI), square = angle * angle;
-        Vector<double> series = new(-1 / 121_645_100_408_832_000.0); // 1 / 19!
-        series = Horner(series, square, 1 / 355_687_428_096_000.0);
-        series = Horner(series, square, -1 / 1_307_674_368_000.0);
-        series = Horner(series, square, 1 / 6_227_020_800.0);
-        series = Horner(series, square, -1 / 39_916_800.0);
+        Vector<double> series = new(-1 / 121_645_100_408_832_000.0); // 19!
+        series = Horner(series, square, 1 / 355_687_428_096_000.0); // 17!
+        series = Horner(series, square, -1 / 1_307_674_368_000.0); // 15!
+        series = Horner(series, square, 1 / 6_227_020_800.0); // 13!
+        series = Horner(series, square, -1 / 39_916_800.0); // 11!, then 9!, 7!, 5!, 3!
         series = Horner(series, square, 1 / 362_880.0);
         series = Horner(series, square, -1 / 5040.0);
         series = Horner(series, square, 1 / 120.0);

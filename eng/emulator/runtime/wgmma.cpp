@@ -52,7 +52,9 @@ struct Operand
     bool is_swizzled;
 
     explicit Operand(unsigned long long descriptor)
-        : start((descriptor & 0x3fff) << 4), leading_bytes((descriptor >> 16 & 0x3fff) << 4), stride_bytes((descriptor >> 32 & 0x3fff) << 4),
+        : start((descriptor & 0x3fff) << 4),
+          leading_bytes((descriptor >> 16 & 0x3fff) << 4),
+          stride_bytes((descriptor >> 32 & 0x3fff) << 4),
           is_swizzled(descriptor >> 62 == 1)
     {
         if (descriptor >> 62 > 1)

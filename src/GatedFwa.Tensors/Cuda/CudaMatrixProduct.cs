@@ -49,10 +49,11 @@ internal static unsafe class CudaMatrixProduct
         }
         catch (CudaException)
         {
-            // Told to whoever needs it.
+            // Whoever needs a product is told: opening is tried again then.
         }
     });
 
+    /// <summary>A GPU's handle, opened once: whoever asks while <see cref="OpenAhead"/> is at it waits, and opens no second one.</summary>
     private static (nint Handle, nint Workspace) HandleOf(CudaDevice device)
     {
         if (Handles.TryGetValue(device.Index, out (nint Handle, nint Workspace) open)) return open;

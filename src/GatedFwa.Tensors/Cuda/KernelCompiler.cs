@@ -98,8 +98,8 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
                     texts[name] = Text(assembly, name);
             }
 
-            IEnumerable<string> ordered = texts.OrderBy(entry => entry.Key, StringComparer.Ordinal).Select(entry => entry.Key + entry.Value);
-            return new Headers(texts, HashOf(ordered));
+            IEnumerable<string> names = texts.Keys.Order(StringComparer.Ordinal);
+            return new Headers(texts, HashOf(names.Select(name => name + texts[name])));
         }
     }
 }

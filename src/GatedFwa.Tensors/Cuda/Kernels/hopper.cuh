@@ -117,7 +117,8 @@ __device__ __forceinline__ unsigned long long operand(const void *tile, unsigned
            (64ull << 32) | (1ull << 62);
 }
 
-// An operand of one step, 16 elements along K: eight rows are 256 bytes, first their elements 0 to 7, then 8 to 15.
+// An operand of a single step, 16 elements along K, that is not swizzled: of 8 rows, 256 bytes, the first half holds elements 0 to 7, the
+// second elements 8 to 15. Both distances are in units of 16 bytes: 128 bytes from half to half, 256 from 8 rows to the next.
 __device__ __forceinline__ unsigned long long operand_of_step(const void *tile)
 {
     return (unsigned long long)((shared_address(tile) & 0x3ffff) >> 4) | (8ull << 16) | (16ull << 32);
@@ -127,8 +128,8 @@ __device__ __forceinline__ void product_fence() { asm volatile("wgmma.fence.sync
 __device__ __forceinline__ void product_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int pending> __device__ __forceinline__ void product_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory"); }
 
-// What follows does not begin before x is known, which is never -0: an instruction that is never carried out, and that the compiler
-// moves nothing past. It would wait for products as early as it can, and then do alone what should be done beside them.
+// What follows does not begin before x is known. Else ptxas moves the wait for products ahead of the arithmetic that should run beside
+// them. It moves no wait past this: a sleep of 0 ns, and only if x is -0, which no exponential is and no sum that began at 0.
 __device__ __forceinline__ void not_before(float x)
 {
     asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, %0, 0x80000000;\n@p nanosleep.u32 0;\n}" ::"r"(__float_as_uint(x)) : "memory");

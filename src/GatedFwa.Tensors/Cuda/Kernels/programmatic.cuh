@@ -20,8 +20,8 @@ __device__ __forceinline__ void let_next_kernel_begin()
 #endif
 }
 
-// For kernels with nothing to do before what earlier ones write: their blocks are there when those end, and the next kernel's when they
-// do. That one waits for this, and so for all before.
+// Both at once, first thing, for kernels with nothing to do before earlier ones are done: their blocks are there when those end, and the
+// next kernel's when they do. Whoever waits for such a kernel waits for all before it, because every thread of it has waited.
 __device__ __forceinline__ void overlap()
 {
     let_next_kernel_begin();

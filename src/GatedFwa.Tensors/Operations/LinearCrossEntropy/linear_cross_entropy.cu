@@ -7,8 +7,8 @@
 constexpr float log2_e = 1.44269504f;
 constexpr int max_warps = 32;
 constexpr int row_threads = 512;
-constexpr int packs_at_once = 7; // On their way from memory to a thread: of 50,304 logits half of its 13.
-constexpr int packs_ahead = 8;   // The same where they come to shared memory.
+constexpr int packs_at_once = 7; // On their way to a thread's registers: of 50,304 logits half of its 13.
+constexpr int packs_ahead = 8;   // On their way to shared memory, of each thread.
 
 #ifdef KEEPS_ROW
 typedef Pack16<ELEMENT> Pack;
@@ -61,7 +61,8 @@ softmax_rows(ELEMENT *logits, const int *targets, float *losses, float *hits, in
     float values[Pack::count];
     if constexpr (KEEPS_ROW && DIFFERENTIATES)
     {
-        // Not by way of registers: what is on its way to them has a place in the first-level cache, of which two rows leave little.
+        // Not by way of registers: what is on its way to them has a place in the first-level cache, of which two rows in shared memory
+        // leave little. A thread reads only what it sent for, here and below: no barrier.
         const auto send = [&](int pack) {
             if (pack < packs) copy_async_16(kept + pack * Pack::count, z + pack * Pack::count, true);
             copy_async_commit();

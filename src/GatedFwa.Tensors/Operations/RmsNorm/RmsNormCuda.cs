@@ -103,7 +103,10 @@ internal static class RmsNormCuda
 
         private int RowsPerBlock => _threads / _rowThreads;
 
-        /// <summary>With rows of so many tensors on their way. Those come past the first-level cache, which can be small.</summary>
+        /// <summary>
+        /// A launch with rows of so many tensors on their way. Those come past the first-level cache, which can be small; the shares of
+        /// dweight lie where rows have been.
+        /// </summary>
         public LaunchShape Launch(int tensors, bool sharesDweight = false)
         {
             int rows = _isAhead ? tensors * Slots * _slotBytes : 0;

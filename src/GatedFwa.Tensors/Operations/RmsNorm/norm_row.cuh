@@ -1,5 +1,7 @@
 // A row of WIDTH elements in the registers of ROW_THREADS threads, PACK neighbours at a time. Either a warp has a row (and a block of
 // THREADS several), or a block.
+//
+// Defines: ELEMENT, WIDTH, PACK, ROW_THREADS, THREADS, ROTATES (whether rows have heads that turn, of HEAD_SIZE).
 #pragma once
 #include "packs.cuh"
 #include "programmatic.cuh"
@@ -13,8 +15,8 @@ constexpr int packs = (WIDTH / PACK + ROW_THREADS - 1) / ROW_THREADS; // Of a th
 // for warps that part beside every shuffle, and copies registers between the two.
 __device__ __forceinline__ int own_row() { return __shfl_sync(all_lanes, (int)threadIdx.x / ROW_THREADS, 0); }
 
-// The first element of a thread's p-th pack; past the row's end where it has none. Signed, as all that addresses are made of: then what
-// packs differ by is a constant in the instruction.
+// The first element of a thread's p-th pack; past the row's end where it has none. Signed, and p's part added last, as in all addresses
+// here: then what packs differ by is a constant in the instruction.
 __device__ __forceinline__ int column_of(int p) { return (int)(threadIdx.x % ROW_THREADS) * PACK + p * (ROW_THREADS * PACK); }
 
 __device__ __forceinline__ bool has_pack(int p) { return WIDTH % (PACK * ROW_THREADS) == 0 || column_of(p) < WIDTH; }
@@ -105,8 +107,9 @@ private:
     }
 };
 
+// Of a row of the table: cosines, then sines.
 #if ROTATES
-constexpr int angles_of_row = HEAD_SIZE; // Cosines, then sines.
+constexpr int angles_of_row = HEAD_SIZE;
 #else
 constexpr int angles_of_row = 0;
 #endif

@@ -19,8 +19,10 @@ internal sealed class ShiftedRowsCuda
     private const int Slots = 4;
 
     // Of the shift alone, and of all three at once.
-    private static readonly Pass ForwardAlone = new(1024, 1, 16, Turns: false), BackwardAlone = new(512, 2, 32, Turns: false);
-    private static readonly Pass ForwardNormed = new(512, 1, 16, Turns: true), BackwardNormed = new(384, 2, 32, Turns: true);
+    private static readonly Pass ForwardAlone = new(Threads: 1024, Tensors: 1, Gates: 16, Turns: false);
+    private static readonly Pass BackwardAlone = new(Threads: 512, Tensors: 2, Gates: 32, Turns: false);
+    private static readonly Pass ForwardNormed = new(Threads: 512, Tensors: 1, Gates: 16, Turns: true);
+    private static readonly Pass BackwardNormed = new(Threads: 384, Tensors: 2, Gates: 32, Turns: true);
 
     private static readonly KernelSource Source = new(typeof(ShiftedRowsCuda), "shifted_rows.cu");
 
@@ -48,13 +50,16 @@ internal sealed class ShiftedRowsCuda
             new Cut(x).SharedBytes(BackwardNormed) <= x.Cuda.MaxSharedBytes;
     }
 
+    private Pass ForwardPass => _norm is null ? ForwardAlone : ForwardNormed;
+
+    private Pass BackwardPass => _norm is null ? BackwardAlone : BackwardNormed;
+
     public void Forward(Tensor y)
     {
-        Pass pass = _norm is null ? ForwardAlone : ForwardNormed;
-        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, pass);
+        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, ForwardPass);
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
         Kernel("shifted_rows_forward").Launch(
-            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true, MostShared: true),
+            _cut.Launch(blocks, ForwardPass),
             _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
             _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens, y, _rows, _tokens, run, _norm?.Epsilon ?? 0,
             _x.RowStride(_width), _mix.RowStride(_heads));
@@ -64,12 +69,11 @@ internal sealed class ShiftedRowsCuda
     public void Backward(
         Tensor dy, Tensor? dx, bool storeDx, Tensor? dmix, bool storeDmix, Tensor? dweight = null, bool storeDweight = false)
     {
-        Pass pass = _norm is null ? BackwardAlone : BackwardNormed;
-        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, pass);
+        (int blocks, int run) = _cut.Deal(_rows, _x.Cuda, BackwardPass);
         using CudaStorage? starts = _sequences.Starts(_x.Cuda);
         using CudaStorage? parts = dweight is null ? null : _x.Cuda.Memory.Rent((long)blocks * _width * sizeof(float));
         Kernel("shifted_rows_backward").Launch(
-            new LaunchShape(blocks, _cut.Threads, _cut.SharedBytes(pass), Overlaps: true, MostShared: true),
+            _cut.Launch(blocks, BackwardPass),
             _x.Origin, _mix.Origin, _previous, starts, _sequences.Count,
             _norm?.Weight, _norm?.Angles, _norm?.Angles.Shape[0] == _tokens,
             dy, dx?.Origin ?? 0, storeDx, dmix?.Origin ?? 0, storeDmix, parts,
@@ -87,10 +91,10 @@ internal sealed class ShiftedRowsCuda
         ("THREADS", _cut.Threads),
         ("HEAD_SIZE", _headSize),
         ("ROTATES", _norm is not null),
-        ("FORWARD_BLOCKS", _cut.BlocksByRegisters(_norm is null ? ForwardAlone : ForwardNormed)),
-        ("BACKWARD_BLOCKS", _cut.BlocksByRegisters(_norm is null ? BackwardAlone : BackwardNormed)),
-        ("FORWARD_GATES", ForwardAlone.Gates),
-        ("BACKWARD_GATES", BackwardAlone.Gates),
+        ("FORWARD_BLOCKS", _cut.BlocksByRegisters(ForwardPass)),
+        ("BACKWARD_BLOCKS", _cut.BlocksByRegisters(BackwardPass)),
+        ("FORWARD_GATES", ForwardPass.Gates),
+        ("BACKWARD_GATES", BackwardPass.Gates),
         _sequences.Define);
 
     /// <summary>What follows the shift.</summary>
@@ -99,10 +103,10 @@ internal sealed class ShiftedRowsCuda
     /// <param name="Epsilon">Added to the mean square.</param>
     internal sealed record NormAndTurn(Tensor Weight, Tensor Angles, float Epsilon);
 
-    /// <summary>A kernel's needs.</summary>
-    /// <param name="Threads">Of a multiprocessor: what their registers allow.</param>
-    /// <param name="Tensors">Whose rows are on their way.</param>
-    /// <param name="Gates">Rows of a walk whose gates lie in shared memory.</param>
+    /// <summary>What a kernel needs.</summary>
+    /// <param name="Threads">At most so many on a multiprocessor: a thread's registers allow no more.</param>
+    /// <param name="Tensors">So many have rows on their way: x, and backwards dy.</param>
+    /// <param name="Gates">So many rows of a walk have their gates in shared memory, a power of two.</param>
     /// <param name="Turns">Whether rows have angles.</param>
     private sealed record Pass(int Threads, int Tensors, int Gates, bool Turns);
 
@@ -110,7 +114,7 @@ internal sealed class ShiftedRowsCuda
     private readonly struct Cut
     {
         private readonly int _packs; // Of a thread.
-        private readonly int _headSize, _headLanes;
+        private readonly int _headSize, _headLanes; // As head_numbers.cuh has them.
 
         public Cut(Tensor x)
         {
@@ -132,9 +136,11 @@ internal sealed class ShiftedRowsCuda
         public int SharedBytes(Pass pass)
         {
             int rows = pass.Tensors * Slots * _packs * Threads * PackBytes;
-            int angles = pass.Turns ? Slots * _headSize : 0, gates = pass.Gates * _packs * (Warp / _headLanes); // Of a warp.
-            return RmsNormCuda.ScratchBytes + rows + (Threads / Warp * (angles + gates) * sizeof(float));
+            int warpAngles = pass.Turns ? Slots * _headSize : 0, warpGates = pass.Gates * _packs * (Warp / _headLanes);
+            return RmsNormCuda.ScratchBytes + rows + (Threads / Warp * (warpAngles + warpGates) * sizeof(float));
         }
+
+        public LaunchShape Launch(int blocks, Pass pass) => new(blocks, Threads, SharedBytes(pass), Overlaps: true, MostShared: true);
 
         public int BlocksByRegisters(Pass pass) => Math.Max(1, pass.Threads / Threads);
 

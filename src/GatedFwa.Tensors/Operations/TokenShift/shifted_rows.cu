@@ -3,68 +3,25 @@
 // its terms, and the token after hands its share of a gradient on in registers. Tokens of x begin x_stride elements apart, those of mix
 // mix_stride, and so do those of their gradients: they may be columns of a wider matrix. `angles` has a row for each position, if all
 // texts begin at one, or else for each token.
+//
+// Defines: those of norm_row.cuh and token_place.cuh, HEAD_SIZE, ROTATES; of each direction the blocks that a multiprocessor has registers
+// for (FORWARD_BLOCKS, BACKWARD_BLOCKS) and the rows whose gates are made at once (FORWARD_GATES, BACKWARD_GATES, powers of two).
+#include "head_numbers.cuh"
 #include "norm_row.cuh"
 #include "token_place.cuh"
 
 constexpr bool rotates = ROTATES;
-constexpr int slots = 4, ahead = 2; // A row, its neighbour, and two on their way.
-constexpr int forward_gates = FORWARD_GATES, backward_gates = BACKWARD_GATES; // Rows whose gates are made at once.
-constexpr int head_lanes = HEAD_SIZE / PACK;
+constexpr int slots = 4, ahead = 2; // A row, its neighbour, and two on their way. A row's slot is its number.
+constexpr int forward_gates = FORWARD_GATES, backward_gates = BACKWARD_GATES;
 
 __device__ __forceinline__ int first_of_run(int run) { return (blockIdx.x * rows_per_block + own_row()) * run; }
 
-// The gates of ROWS rows of a walk, a power of two, of the heads that a warp has: in its part of shared memory, made by all its lanes at
-// once. By a load in each row a warp would wait for memory at each: what a thread waits for is a group of its loads, not one of them.
-template <int ROWS> struct Gates
-{
-    static constexpr int heads_of_pack = 32 / head_lanes, heads = packs * heads_of_pack; // Of a warp.
-    static constexpr int bytes = THREADS / 32 * ROWS * heads * (int)sizeof(float);
-    static constexpr int at_once = 8;
-
-    float *gates; // [ROWS, heads], the warp's own.
-
-    __device__ __forceinline__ Gates(unsigned char *shared)
-        : gates(reinterpret_cast<float *>(shared) + (int)threadIdx.x / 32 * (ROWS * heads)) {}
-
-    // Rows from `first` up to `end`, at most ROWS of them; there is at least one.
-    __device__ __forceinline__ void fill(const ELEMENT *mix, int stride, int first, int end)
-    {
-        const int lane = threadIdx.x % 32, warp = threadIdx.x % ROW_THREADS / 32;
-        __syncwarp();
-        for (int start = 0; start < (end - first) * heads; start += 32 * at_once)
-        {
-            ELEMENT logits[at_once];
-#pragma unroll
-            for (int k = 0; k < at_once; k++)
-            {
-                const int i = start + 32 * k + lane, p = i % heads / heads_of_pack;
-                const int head = (p * (ROW_THREADS / 32) + warp) * heads_of_pack + i % heads_of_pack;
-                logits[k] = mix[(long long)min(first + i / heads, end - 1) * stride + min(head, WIDTH / HEAD_SIZE - 1)];
-            }
-#pragma unroll
-            for (int k = 0; k < at_once; k++)
-            {
-                const int i = start + 32 * k + lane, row = first + i / heads;
-                if (row < end) gates[(row & (ROWS - 1)) * heads + i % heads] = sigmoid(to_float(logits[k]));
-            }
-        }
-        __syncwarp();
-    }
-
-    __device__ __forceinline__ void read(int row, float (&values)[packs]) const
-    {
-        const int lane = threadIdx.x % 32;
-#pragma unroll
-        for (int p = 0; p < packs; p++) values[p] = gates[(row & (ROWS - 1)) * heads + lane / head_lanes + p * heads_of_pack];
-    }
-};
-
-// The angles of rows on their way, shared by a warp: between what arrives and what reads it lies __syncwarp.
+// The angles of rows on their way. Lanes read what others have sent for: between the wait and the reading lies __syncwarp.
 struct AnglesAhead
 {
     static constexpr int bytes = THREADS / 32 * slots * angles_of_row * (int)sizeof(float);
 
-    float *shared;
+    float *shared; // [slots, angles_of_row], the warp's own.
     const float *table;
 
     __device__ __forceinline__ AnglesAhead(unsigned char *shared, const float *table)
@@ -79,24 +36,6 @@ struct AnglesAhead
     __device__ __forceinline__ const float *row(int slot) const { return shared + (slot & (slots - 1)) * angles_of_row; }
 };
 
-// What all lanes of a head have for each of their packs: each lane stores that of every head_lanes-th pack.
-__device__ __forceinline__ void store_heads(const float (&values)[packs], ELEMENT *row, bool fresh)
-{
-#pragma unroll
-    for (int first = 0; first < packs; first += head_lanes)
-    {
-        const int own = first + threadIdx.x % head_lanes;
-        float value[1] = {};
-#pragma unroll
-        for (int p = first; p < packs; p++)
-        {
-            const float candidate = values[p];
-            value[0] = own == p ? candidate : value[0];
-        }
-        if (own < packs && has_pack(own)) store_or_add(value, row + column_of(own) / HEAD_SIZE, fresh);
-    }
-}
-
 // values += row.
 __device__ __forceinline__ void add_row(const ELEMENT *row, float (&values)[packs][PACK])
 {
@@ -108,7 +47,7 @@ __device__ __forceinline__ void add_row(const ELEMENT *row, float (&values)[pack
         for (int i = 0; i < PACK; i++) values[p][i] += terms[p][i];
 }
 
-// The token before; zeros where there is none.
+// The token before: of `previous`, where a text goes on there; zeros where there is none.
 __device__ __forceinline__ void read_before(
     const RowsAhead<slots> &xs, const ELEMENT *previous, int row, Place place, float (&before)[packs][PACK])
 {
@@ -134,17 +73,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride);
     int first = first_of_run(run), end = min(first + run, rows);
     if (first >= end) return;
-    AnglesAhead turns(xs.shared + xs.bytes, angles);
-    Gates<forward_gates> walk(xs.shared + xs.bytes + turns.bytes);
+    AnglesAhead angles_ahead(xs.shared + xs.bytes, angles);
+    GatesOfRows<forward_gates> gates(xs.shared + xs.bytes + angles_ahead.bytes);
     float w[packs][PACK];
     int batch = first / tokens, t = first % tokens;
-    int angle = one_position ? t : first, last_angle = one_position ? tokens - 1 : rows - 1; // Of the row that is sent for next.
+    // The row of `angles` that is sent for next: counted on, for a remainder would be a division a row.
+    int angle_row = one_position ? t : first, last_angle_row = one_position ? tokens - 1 : rows - 1;
     auto send = [&](int next) {
         if (next < end)
         {
             xs.send(next, next);
-            turns.send(next, angle);
-            angle = angle == last_angle ? 0 : angle + 1;
+            angles_ahead.send(next, angle_row);
+            angle_row = angle_row == last_angle_row ? 0 : angle_row + 1;
         }
         copy_async_commit();
     };
@@ -155,13 +95,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
     for (int row = first; row < end; row++)
     {
         send(row + ahead);
-        if ((row - first) % forward_gates == 0) walk.fill(mix, mix_stride, row, min(row + forward_gates, end));
+        if ((row - first) % forward_gates == 0) gates.fill(mix, mix_stride, row, min(row + forward_gates, end));
         Place place = place_at(batch, t, tokens, starts, segments);
-        float gates[packs], values[packs][PACK], squares = 0;
+        float a[packs], values[packs][PACK], squares = 0;
         copy_async_wait<ahead>();
         __syncwarp();
-        Turn turn(turns.row(row), 1);
-        walk.read(row, gates);
+        Turn turn(angles_ahead.row(row), 1);
+        gates.read(row, a);
         read_before(xs, previous, row, place, values);
 #pragma unroll
         for (int p = 0; p < packs; p++)
@@ -171,7 +111,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS) shifted_ro
 #pragma unroll
             for (int i = 0; i < PACK; i++)
             {
-                values[p][i] = gates[p] * now[i] + (1.f - gates[p]) * values[p][i];
+                values[p][i] = a[p] * now[i] + (1.f - a[p]) * values[p][i];
                 squares += values[p][i] * values[p][i];
             }
         }
@@ -198,21 +138,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
     float *scratch = reinterpret_cast<float *>(shared);
     RowsAhead<slots> xs(shared + scratch_bytes, x, x_stride), dys(xs.shared + xs.bytes, dy, WIDTH);
     float w[packs][PACK], dweight[packs][PACK] = {}, carry[packs][PACK] = {};
-    AnglesAhead turns(dys.shared + dys.bytes, angles);
-    Gates<backward_gates> walk(dys.shared + dys.bytes + turns.bytes);
+    AnglesAhead angles_ahead(dys.shared + dys.bytes, angles);
+    GatesOfRows<backward_gates> gates(dys.shared + dys.bytes + angles_ahead.bytes);
     int first = first_of_run(run), end = min(first + run, rows);
     // The token after the run, if it is of the same sequence, is computed again for what it hands on.
     int row = first < end && !place_of(end - 1, tokens, starts, segments).last ? end : end - 1, batch = row / tokens, t = row % tokens;
 
     // What a row needs beside x of its own, which is there because of the row before it on the way.
-    int angle = one_position ? t : row, last_angle = one_position ? tokens - 1 : rows - 1;
+    int angle_row = one_position ? t : row, last_angle_row = one_position ? tokens - 1 : rows - 1;
     auto send = [&](int next) {
         if (next >= first)
         {
             dys.send(next, next);
             if (next > 0) xs.send(next - 1, next - 1);
-            turns.send(next, angle);
-            angle = angle == 0 ? last_angle : angle - 1;
+            angles_ahead.send(next, angle_row);
+            angle_row = angle_row == 0 ? last_angle_row : angle_row - 1;
         }
         copy_async_commit();
     };
@@ -220,25 +160,27 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
     for (int i = 0; i < ahead; i++) send(row - i);
     if constexpr (rotates) load_row(weight, w);
 
-    for (int gated = row + 1; row >= first; row--)
+    for (int first_gated = row + 1; row >= first; row--)
     {
         send(row - ahead);
-        if (row < gated)
+        if (row < first_gated)
         {
-            gated = max(first, row + 1 - backward_gates);
-            walk.fill(mix, mix_stride, gated, row + 1);
+            first_gated = max(first, row + 1 - backward_gates);
+            gates.fill(mix, mix_stride, first_gated, row + 1);
         }
         Place place = place_at(batch, t, tokens, starts, segments);
-        bool own = row < end;
-        float gates[packs], upstream[packs][PACK], shifted[packs][PACK], along[packs], across[packs], squares = 0, products = 0;
+        bool own = row < end; // Not the token after the run.
+        float a[packs], upstream[packs][PACK], shifted[packs][PACK], along[packs], across[packs], squares = 0, products = 0;
         copy_async_wait<ahead>();
         __syncwarp();
-        Turn turn(turns.row(row), -1);
-        walk.read(row, gates);
+        Turn turn(angles_ahead.row(row), -1);
+        gates.read(row, a);
 #pragma unroll
         for (int p = 0; p < packs; p++) dys.read(row, row, p, upstream[p]);
         turn(upstream);
         read_before(xs, previous, row, place, shifted);
+        // With the norm ds = scale · upstream ∘ w − projection · s. Neither factor is known before the row's sums are, so Σ ds · step
+        // is summed in two parts: scale · along − projection · across.
 #pragma unroll
         for (int p = 0; p < packs; p++)
         {
@@ -248,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
 #pragma unroll
             for (int i = 0; i < PACK; i++)
             {
-                float before = shifted[p][i], s = gates[p] * now[i] + (1.f - gates[p]) * before, step = now[i] - before;
+                float before = shifted[p][i], s = a[p] * now[i] + (1.f - a[p]) * before, step = now[i] - before;
                 if constexpr (rotates)
                 {
                     float weighted = upstream[p][i] * w[p][i];
@@ -272,7 +214,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
 #pragma unroll
         for (int p = 0; p < packs; p++)
         {
-            float handed = place.first ? 0.f : 1.f - gates[p];
+            float handed = place.first ? 0.f : 1.f - a[p];
 #pragma unroll
             for (int i = 0; i < PACK; i++)
             {
@@ -284,18 +226,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS) shifted_r
                     ds = scaled * w[p][i] - shifted[p][i] * projection;
                 }
                 if (!place.inside) ds = 0;
-                upstream[p][i] = gates[p] * ds + carry[p][i];
+                upstream[p][i] = a[p] * ds + carry[p][i];
                 carry[p][i] = handed * ds;
             }
             slopes[p] = rotates ? scale * along[p] - projection * across[p] : along[p];
         }
-        // Σ ds (x_t − x_{t−1}) over the head.
+        sum_over_heads(slopes);
 #pragma unroll
-        for (int step = head_lanes / 2; step > 0; step >>= 1)
-#pragma unroll
-            for (int p = 0; p < packs; p++) slopes[p] += __shfl_xor_sync(all_lanes, slopes[p], step);
-#pragma unroll
-        for (int p = 0; p < packs; p++) slopes[p] *= gates[p] * (1.f - gates[p]);
+        for (int p = 0; p < packs; p++) slopes[p] *= a[p] * (1.f - a[p]);
         if (own && dmix) store_heads(slopes, dmix + (long long)row * mix_stride, fresh_dmix);
         if (own && dx)
         {

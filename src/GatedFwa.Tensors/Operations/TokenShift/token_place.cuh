@@ -8,6 +8,7 @@ struct Place
     bool inside, first, last; // Of a sequence.
 };
 
+// Of position t of a row of the batch: for walks, which count both on.
 __device__ __forceinline__ Place place_at(int batch, int t, int tokens, const int *starts, int segments)
 {
     Place place;
@@ -36,6 +37,7 @@ __device__ __forceinline__ Place place_at(int batch, int t, int tokens, const in
     return place;
 }
 
+// Of a token of [B T]: two divisions.
 __device__ __forceinline__ Place place_of(int token, int tokens, const int *starts, int segments)
 {
     return place_at(token / tokens, token % tokens, tokens, starts, segments);

@@ -17,7 +17,7 @@ internal static class DecayGateCuda
 {
     // Of decay_gate_project.cu: features of a stage, tokens of a block, and its threads.
     private const int ProjectFeatures = 64, MostProjectStages = 4, FewestProjectStages = 3;
-    private const int LeastProjectTokens = 128, MostProjectTokens = 512, MostProjectThreads = 256;
+    private const int FewestProjectTokens = 128, MostProjectTokens = 512, MostProjectThreads = 256;
 
     // Of decay_gate_products and decay_gate_sum in decay_gate_gradient.cu.
     private const int ProductFeatures = 128, ProductTokens = 32, ProductThreads = 128, ProductStages = 4, ProductBlocks = 4;
@@ -45,7 +45,7 @@ internal static class DecayGateCuda
         // The more tokens a tile has, the less is read of the weights: as many as leave each multiprocessor a tile and have room.
         int StageBytes(int tile) => ProjectFeatures * ((tile * x.Type.Bytes()) + (2 * heads * sizeof(float)));
         int Stages(int tile) => Math.Min(MostProjectStages, x.Cuda.MaxSharedBytes / StageBytes(tile));
-        int tile = LeastProjectTokens;
+        int tile = FewestProjectTokens;
         while (tile < MostProjectTokens && tokens > tile * x.Cuda.Multiprocessors && Stages(2 * tile) >= FewestProjectStages) tile *= 2;
         int stages = Stages(tile);
         Tensor projections = Tensor.Empty([tokens, 2 * heads], DType.F32, x.Device);

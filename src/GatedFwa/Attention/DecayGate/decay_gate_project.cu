@@ -1,7 +1,7 @@
-// The gate's projections (docs/operator.md, "The gate"): x times both weights, in float. The weights stay float32: where x is bf16
-// they come to the product in two parts, rounded and remainder, made once for all warps of a block by the threads that sent for them.
-// Bound by memory: all but one of the stages, each a tile's 64 features, are on their way. Few tokens a tile, and blocks would read more
-// of the weights than of x.
+// The gate's projections (docs/operator.md, "The gate"): x times both weights, in float. The weights are float32: where x is bf16 they
+// come to the product in two parts, rounded and remainder, made once for all warps of a block by the threads that sent for them. Bound by
+// memory: all but one of the stages, each 64 features of a tile's tokens, are on their way. With few tokens a tile, blocks would read
+// more of the weights than of x.
 //
 // Defines: ELEMENT (bf16 or f16), PROJECTIONS (2 heads, a multiple of 8), TILE_TOKENS (a multiple of 128), STAGES.
 #include "elements.cuh"
@@ -10,18 +10,20 @@
 
 constexpr int tile_tokens = TILE_TOKENS, threads = tile_tokens < 256 ? tile_tokens : 256, tile_features = 64, stages = STAGES;
 constexpr int warp_tokens = tile_tokens / (threads / 32), sixteens = warp_tokens / 16;
-constexpr int columns = PROJECTIONS / 8, packs = tile_features / 8; // Of eight features each.
+constexpr int columns = PROJECTIONS / 8; // Of products, eight projections each.
+constexpr int packs = tile_features / 8; // Of eight features each.
 
-template <class E> constexpr int parts = 1;
+template <class E> constexpr int parts = 1; // Of a weight; float16 has digits enough for one.
 template <> constexpr int parts<bf16> = 2;
 
-// 16 bytes of a row lie in other places than those of the seven rows beside it: what a warp reads at once comes from different banks.
+// Where a row's 16 bytes of number `column` lie, another place in each of eight neighbouring rows: what a warp reads at once comes from
+// different banks.
 __device__ __forceinline__ int place(int row, int column) { return column ^ (row % 8); }
 
 struct Stage
 {
     uint4 x[tile_tokens][packs];
-    uint4 weights[PROJECTIONS][2 * packs]; // As they come eight floats a pack, then its parts.
+    uint4 weights[PROJECTIONS][2 * packs]; // A pack's eight floats; once they are split, its rounded weights and their remainders.
 };
 
 // Calls `body(row, pack)` with the packs of the weights that are this thread's.
@@ -41,7 +43,7 @@ struct Operands
     const float *gate, *amplitude;
     int first_token, tokens, features;
 
-    // Zeros where there is nothing.
+    // This thread's share of x and of the weights; zeros where there is nothing.
     __device__ __forceinline__ void send_for(Stage &stage, int turn) const
     {
         const int pack = threadIdx.x % packs, feature = turn * tile_features + 8 * pack;
@@ -62,7 +64,7 @@ struct Operands
     }
 };
 
-// What this thread has sent for, and what has arrived, becomes what warps multiply by: first the rounded weights, then the remainders.
+// The weights that this thread has sent for, once they have arrived, to what warps multiply by: the rounded ones, then the remainders.
 __device__ __forceinline__ void split_weights(Stage &stage)
 {
     each_weight_pack([&](int row, int pack) {
@@ -101,7 +103,7 @@ decay_gate_project(const ELEMENT *x, const float *gate, const float *amplitude, 
         copy_async_commit();
     }
 
-    float sums[sixteens][columns][4] = {};
+    float sums[sixteens][columns][4] = {}; // Tokens 16 m + row and 8 further, projections 8 column + 2 quad and the next.
     for (int turn = 0; turn < turns; turn++)
     {
         Stage &stage = ring[turn % stages];
@@ -111,7 +113,7 @@ decay_gate_project(const ELEMENT *x, const float *gate, const float *amplitude, 
         if (turn + stages - 1 < turns) operands.send_for(ring[(turn + stages - 1) % stages], turn + stages - 1);
         copy_async_commit();
 
-        // Two steps of the products at once: four packs.
+        // Two steps of the products at once, for ldmatrix_x4 brings a column's weights for both: four packs.
 #pragma unroll
         for (int first = 0; first < packs; first += 4)
         {

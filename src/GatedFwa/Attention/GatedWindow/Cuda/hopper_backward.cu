@@ -451,7 +451,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 else
                 {
                     settle(s);
-                    not_before(s[31]);
+                    not_before(s[31]); // The last of the weights.
                     product_wait<0>();
                 }
                 settle(g);
@@ -470,7 +470,7 @@ __device__ void compute(Shared &shared, const Problem &p, float scale, const Ten
                 }
                 if constexpr (shares_operands)
                 {
-                    not_before(rows.sum[0] + rows.sum[1]);
+                    not_before(rows.sum[0] + rows.sum[1]); // Of dS, the last one too.
                     product_wait<0>();
                     settle(weights);
                 }

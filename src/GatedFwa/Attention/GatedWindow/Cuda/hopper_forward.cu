@@ -354,7 +354,7 @@ __device__ void compute(
                 release(&shared.keys_empty[key_ring.stage]);
                 key_ring.next();
                 weigh(seen, s);
-                not_before(rows.sum[0] + rows.sum[1]);
+                not_before(rows.sum[0] + rows.sum[1]); // Of all exponentials.
                 product_wait<0>();
                 settle(o);
                 settle(p);
