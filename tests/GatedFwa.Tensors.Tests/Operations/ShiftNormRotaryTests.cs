@@ -59,6 +59,8 @@ public abstract class ShiftNormRotarySuite(TestBackend backend) : TensorTest(bac
         { [1, 30, 3, 40], "dense" }, // halves that a warp cannot exchange: one operation after the other
         { [2, 5, 3, 2], "dense" },   // no pack of 16 bytes
         { [2, 23, 9, 128], "dense" }, // a row of several warps
+        { [1, 900, 9, 128], "dense" }, // and longer walks than gates are made at once for
+        { [1, 700, 40, 16], "dense" }, // more packs a thread than lanes a head
         { [1, 5_000, 1, 16], "dense" }, // walks of several tokens
         { [1, 6_000, 2, 16], "packed" },
         { [3, 1_701, 2, 32], "padded" },

@@ -50,6 +50,7 @@ public abstract class TokenShiftSuite(TestBackend backend) : TensorTest(backend)
         { [1, 2_000, 2, 16], "packed" }, // walks of several tokens
         { [3, 801, 1, 32], "padded" },
         { [2, 1_500, 1, 16], "dense" },
+        { [1, 700, 40, 16], "dense" }, // more packs a thread than lanes a head
         { [2, 901, 1, 16], "continued" },
     };
 

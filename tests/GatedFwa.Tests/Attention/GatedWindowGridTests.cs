@@ -134,6 +134,16 @@ public abstract class GatedWindowGridSuite(TestBackend backend) : TensorTest(bac
     public void Follows_the_reference_under_strong_decay(float decay) =>
         Random(new GatedWindowShape(1, 200, 200, 2, 1, 32), new AttentionOptions { Window = 90 }, decay).FollowsTheReference();
 
+    /// <summary>What has been forgotten 400 times over is further off, in units of q k, than float16 reaches.</summary>
+    [Theory]
+    [InlineData(0.125f)]
+    [InlineData(1e-3f)]
+    public void Follows_the_reference_behind_many_cuts(float scale)
+    {
+        AttentionCase c = Random(new GatedWindowShape(1, 600, 600, 2, 1, 64), new AttentionOptions { Scale = scale });
+        c.With(alpha: [.. c.Alpha.Select((decay, i) => i < 400 * 2 ? 1e3f : decay)]).FollowsTheReference();
+    }
+
     [Fact]
     public void Follows_the_reference_where_logits_are_large()
     {
@@ -151,3 +161,5 @@ public sealed class GatedWindowGridTests() : GatedWindowGridSuite(TestBackend.Cp
 public sealed class GatedWindowGridCudaTests() : GatedWindowGridSuite(TestBackend.CudaFloat32);
 
 public sealed class GatedWindowGridCudaBFloat16Tests() : GatedWindowGridSuite(TestBackend.CudaBFloat16);
+
+public sealed class GatedWindowGridCudaFloat16Tests() : GatedWindowGridSuite(TestBackend.CudaFloat16);

@@ -11,9 +11,15 @@ constexpr int term_bytes = 16 * 2; // Of a column.
 constexpr int ones_rows = 64;      // Of a warpgroup.
 constexpr int ones_bytes = ones_rows * term_bytes;
 
-// What the rows' ones are in truth, and a column's parts are divided by: float16 ends at 65,504.
-template <class E> constexpr float term_unit = 1;
-template <> constexpr float term_unit<f16> = 256;
+// What the rows' first two ones are in truth, and a column's first two parts are divided by: float16 ends at 65,504.
+template <class E> constexpr float high_unit = 1;
+template <> constexpr float high_unit<f16> = 32768;
+template <class E> constexpr float middle_unit = 1;
+template <> constexpr float middle_unit<f16> = 256;
+
+// Where all parts end.
+template <class E> constexpr float most_term = 3.38953139e38f;
+template <> constexpr float most_term<f16> = 65504.0f * 32768;
 
 __device__ __forceinline__ float rounded(float x) { return to_float(from_float<ELEMENT>(x)); }
 
@@ -25,8 +31,11 @@ __device__ __forceinline__ uint2 *term_of(unsigned char *terms, int column)
 
 __device__ __forceinline__ void set_term(unsigned char *terms, int column, float x)
 {
-    x *= 1 / term_unit<ELEMENT>;
-    float high = rounded(x), middle = rounded(x - high), low = x - high - middle;
+    constexpr float most = most_term<ELEMENT>;
+    x = x > most ? most : x < -most ? -most : x; // Not fminf: NaN must stay NaN.
+    const float high = rounded(x * (1 / high_unit<ELEMENT>));
+    x -= high * high_unit<ELEMENT>;
+    const float middle = rounded(x * (1 / middle_unit<ELEMENT>)), low = x - middle * middle_unit<ELEMENT>;
     *term_of(terms, column) = make_uint2(pack2<ELEMENT>(high, middle), pack2<ELEMENT>(low, 0));
 }
 
@@ -38,12 +47,12 @@ __device__ __forceinline__ void clear_terms(unsigned char *terms, int bytes)
 
 __device__ __forceinline__ void set_ones(unsigned char *ones)
 {
-    const unsigned one = pack2<ELEMENT>(term_unit<ELEMENT>, term_unit<ELEMENT>);
+    const unsigned first = pack2<ELEMENT>(high_unit<ELEMENT>, middle_unit<ELEMENT>), third = pack2<ELEMENT>(1, 0);
     for (int row = threadIdx.x; row < ones_rows; row += blockDim.x)
     {
         uint4 *features = reinterpret_cast<uint4 *>(term_of(ones, row));
-        features[0] = make_uint4(one, one & 0xffff, 0, 0); // 0 to 7
-        features[8] = make_uint4(0, 0, 0, 0);              // 8 to 15, 128 bytes further
+        features[0] = make_uint4(first, third, 0, 0); // 0 to 7
+        features[8] = make_uint4(0, 0, 0, 0);         // 8 to 15, 128 bytes further
     }
 }
 
