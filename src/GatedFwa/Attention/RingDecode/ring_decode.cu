@@ -97,7 +97,8 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 // stretches [B * heads, splits], newest first, which whoever reads them joins; one: o. Blocks: split, slice of a group's heads, row
 // and key head.
 // PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
-// STREAMS: the ring is more than caches hold, so that nothing which has been read is kept there.
+// STREAMS: the ring is more than caches hold, so that nothing which has been read is kept there. The next kernel begins with a block's
+// last tiles: until then what it sends for would come between.
 extern "C" __global__ void __launch_bounds__(32 * warps, least_blocks)
 #if PREPARES
 ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
@@ -114,7 +115,7 @@ ring_decode(const ELEMENT *q,
     const int row = blockIdx.z / key_heads, split = blockIdx.x, splits = gridDim.x;
     const int first_in_group = blockIdx.y * HEADS, head_count = min(HEADS, group - first_in_group);
     const long long first_head = (long long)blockIdx.z * group + first_in_group;
-    let_next_kernel_begin();
+    if (!STREAMS) let_next_kernel_begin();
 #if !PREPARES
     wait_for_earlier_kernels();
 #endif
@@ -192,6 +193,7 @@ ring_decode(const ELEMENT *q,
 
     for (int tile = first_tile; tile < end_tile; tile++)
     {
+        if (STREAMS && tile + 1 == end_tile) let_next_kernel_begin();
         const int newest = tile * tile_keys;
         const bool exists = newest + lane < count;
         const int own_slot = slot_of(newest + lane);
@@ -300,6 +302,7 @@ ring_decode(const ELEMENT *q,
         if (tile + 1 < end_tile) fetch(keys, tile + 1, 0);
         prefetch_tile(values, tile + 1);
     }
+    if (STREAMS) let_next_kernel_begin();   // Stretches without a tile.
 
 #pragma unroll
     for (int h = 0; h < HEADS; h++)
