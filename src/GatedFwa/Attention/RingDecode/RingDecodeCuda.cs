@@ -35,6 +35,18 @@ internal static class RingDecodeCuda
     /// <summary>Blocks of few warps that keep a multiprocessor's memory requests coming.</summary>
     private const int BlocksPerMultiprocessor = 4;
 
+    /// <summary>
+    /// What each warp of many texts has under way in shared memory (<c>ring_reads.cuh</c>), and the reads, 16 bytes a lane, that come
+    /// together: so much that memory is never idle, and so little that the products before and after find room beside it.
+    /// </summary>
+    private const int Stages = 2, StageReads = 4, ReadBytes = 512;
+
+    /// <summary>The first architecture whose copy engine fills stages.</summary>
+    private const int StagedArchitecture = 90;
+
+    /// <summary>Of the 48 KB that a kernel can declare: stages, the queries, and what the warps leave side by side.</summary>
+    private const int MostStagedBytes = 44 << 10;
+
     /// <summary>Decay, highest score and sum of weights of a part.</summary>
     private const int StretchBytes = 16;
 
@@ -95,6 +107,17 @@ internal static class RingDecodeCuda
         /// <summary>Bytes of what they begin with: a tile of keys and one of values each.</summary>
         public long FirstBytes => 2L * _batch * _keyHeads * Stretches * TileKeys * _size * _ring.Keys.Type.Bytes();
 
+        /// <summary>Stages of a warp; none where keys and values come to registers.</summary>
+        private int WarpStages
+        {
+            get
+            {
+                int stageBytes = _warps * Stages * StageReads * ReadBytes, headBytes = (_warps + 1) * SliceHeads * _size * sizeof(float);
+                bool fits = _warps == FewWarps && stageBytes + headBytes <= MostStagedBytes;
+                return _isMany && _device.Architecture >= StagedArchitecture && fits ? Stages : 0;
+            }
+        }
+
         private int SliceHeads => RowLaunch.Quotient(_group, _slices);
 
         private long PartCount => (long)_batch * _heads * _splits;
@@ -117,7 +140,7 @@ internal static class RingDecodeCuda
             KernelDefine[] defines =
             [
                 KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
-                ("WARPS", _warps), ("STREAMS", _isMany), .. queryDefines,
+                ("WARPS", _warps), ("STREAMS", _isMany), ("STAGES", WarpStages), ("STAGE_READS", StageReads), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
             RingCursor first = _ring.Cursors[0];

@@ -1,0 +1,225 @@
+// How the keys and values of a warp's stretch come to it: a group of reads at a time, first a tile's keys, then its values. A read is
+// 16 bytes a lane, of several keys where they are short. To registers, or (STAGES) through shared memory.
+#pragma once
+#include "elements.cuh"
+#include "programmatic.cuh"
+#include "ring_walk.cuh"
+#if STAGES
+#include "hopper.cuh"
+#endif
+
+constexpr int pack = Pack16<ELEMENT>::count;
+constexpr int head_packs = HEAD_SIZE / pack;
+constexpr int power_of_two(int at_least)
+{
+    int power = 1;
+    while (power < at_least && power < 32) power *= 2;
+    return power;
+}
+// Lanes that read one key: 16 bytes each, and a second time where 32 lanes do not suffice (float, above 128).
+constexpr int key_lanes = power_of_two(head_packs);
+constexpr int packs_per_lane = (head_packs + key_lanes - 1) / key_lanes;
+constexpr int lane_features = packs_per_lane * pack;
+constexpr int keys_per_read = 32 / key_lanes;
+constexpr int reads = tile_keys / keys_per_read;
+constexpr int most_at_once = STAGES ? STAGE_READS : 8;
+constexpr int reads_at_once = reads < most_at_once ? reads : most_at_once;
+
+// What a warp reads of a head's ring.
+struct Walk
+{
+    const ELEMENT *keys, *values; // [capacity, HEAD_SIZE].
+    int next, count, capacity, first_tile, end_tile;
+
+    __device__ __forceinline__ int slot_of(int age) const { return slot_of_age(age, next, count, capacity); }
+};
+
+__device__ __forceinline__ int feature_of(int p) { return (p * key_lanes + (int)threadIdx.x % key_lanes) * pack; }
+
+#if STAGES
+
+// A stage holds a group's keys or values as they lie in the ring, the newest at its end. All stages are on their way before the first is
+// waited for, and each again as soon as it has been used: what is under way takes no registers. A warp has stages of its own.
+class Reads
+{
+    static constexpr int stage_keys = reads_at_once * keys_per_read, groups = tile_keys / stage_keys, lanes = 32;
+    static constexpr int stage_elements = stage_keys * HEAD_SIZE, key_bytes = HEAD_SIZE * (int)sizeof(ELEMENT);
+
+public:
+    struct __align__(128) Memory
+    {
+        ELEMENT slots[STAGES][stage_elements];
+        Barrier full[STAGES];
+    };
+
+    // Sends for the first groups.
+    __device__ __forceinline__ Reads(const Walk &walk, Memory &memory) : _walk(walk), _memory(memory)
+    {
+        if (lane() == 0)
+        {
+#pragma unroll
+            for (int i = 0; i < STAGES; i++) barrier_init(&memory.full[i], 1);
+            barrier_init_fence();
+        }
+        __syncwarp();
+#pragma unroll
+        for (int i = 0; i < STAGES; i++) send(i);
+    }
+
+    // The newest position, which is not in the ring yet.
+    __device__ __forceinline__ void put_newest(const ELEMENT *key, const ELEMENT *value)
+    {
+        _newest_key = key;
+        _newest_value = value;
+    }
+
+    __device__ __forceinline__ void await_keys(int tile, int first_read) { await(tile, first_read, _newest_key); }
+    __device__ __forceinline__ void await_values(int tile, int first_read) { await(tile, first_read, _newest_value); }
+    __device__ __forceinline__ void turn_to_values(int) {}
+    __device__ __forceinline__ void turn_to_keys(int) {}
+
+    // The group has been used.
+    __device__ __forceinline__ void release()
+    {
+        __syncwarp();
+        send(_stage);
+        if (++_stage == STAGES) _stage = 0, _parity ^= 1;
+    }
+
+    __device__ __forceinline__ void values_of(int r, int p, float *values) const
+    {
+        const int key_in_read = lane() / key_lanes, feature = feature_of(p);
+        const ELEMENT *newest = _memory.slots[_stage] + (stage_keys - 1 - key_in_read) * HEAD_SIZE;
+        uint4 words = make_uint4(0, 0, 0, 0);
+        if (feature < HEAD_SIZE) words = *reinterpret_cast<const uint4 *>(newest - r * keys_per_read * HEAD_SIZE + feature);
+        Pack16<ELEMENT>::load(reinterpret_cast<const ELEMENT *>(&words), values);
+    }
+
+private:
+    static __device__ __forceinline__ int lane() { return threadIdx.x % lanes; }
+
+    // Keys of the group that begins with an age, as far as there are any.
+    __device__ __forceinline__ int keys_from(int age) const { return max(0, min(stage_keys, _walk.count - age)); }
+
+    __device__ __forceinline__ void send(int stage)
+    {
+        const int tile = _walk.first_tile + _sent / (2 * groups), age = tile * tile_keys + _sent % groups * stage_keys;
+        const ELEMENT *slots = _sent / groups % 2 == 0 ? _walk.keys : _walk.values;
+        _sent++;
+        if (tile >= _walk.end_tile || lane() != 0) return;
+        const int keys = keys_from(age);
+        const SlotRun run = slots_of_ages(age, keys, _walk.next, _walk.capacity);
+        ELEMENT *target = _memory.slots[stage] + (stage_keys - keys) * HEAD_SIZE;
+        Barrier *full = &_memory.full[stage];
+        barrier_arrive_expect(full, keys * key_bytes);
+        if (run.count > 0) copy_bytes_once(target, slots + (long long)run.first * HEAD_SIZE, run.count * key_bytes, full);
+        if (keys > run.count) copy_bytes_once(target + run.count * HEAD_SIZE, slots, (keys - run.count) * key_bytes, full);
+    }
+
+    // Of the text's last tile, what lies past its oldest key becomes zeros: it weighs nothing, but must be numbers.
+    __device__ __forceinline__ void await(int tile, int first_read, const ELEMENT *newest)
+    {
+        const int age = tile * tile_keys + first_read * keys_per_read, keys = keys_from(age);
+        barrier_wait(&_memory.full[_stage], _parity);
+        if (age > 0 && keys == stage_keys) return;
+        ELEMENT *slots = _memory.slots[_stage];
+        for (int i = lane(); i < (stage_keys - keys) * head_packs; i += lanes)
+            reinterpret_cast<uint4 *>(slots)[i] = make_uint4(0, 0, 0, 0);
+        for (int i = lane(); age == 0 && i < head_packs; i += lanes)
+            reinterpret_cast<uint4 *>(slots + stage_elements - HEAD_SIZE)[i] = reinterpret_cast<const uint4 *>(newest)[i];
+        fence_shared_async(); // Later copies to the stage come after these.
+        __syncwarp();
+    }
+
+    const Walk &_walk;
+    Memory &_memory;
+    const ELEMENT *_newest_key = nullptr, *_newest_value = nullptr;
+    int _sent = 0, _stage = 0;
+    unsigned _parity = 0;
+};
+
+#else
+
+// All reads of a group are on their way before the first is used; zeros past the head's end. What follows is sent for as soon as the
+// registers are free, and comes nearer before that.
+class Reads
+{
+public:
+    struct Memory {};
+
+    __device__ __forceinline__ Reads(const Walk &walk, Memory &) : _walk(walk)
+    {
+        if (walk.first_tile < walk.end_tile) fetch(walk.keys, walk.first_tile, 0);
+        prefetch_tile(walk.values, walk.first_tile);
+    }
+
+    // By the lanes of the first key, in place of what was read of it. The value will be in the ring when it is read.
+    __device__ __forceinline__ void put_newest(const ELEMENT *key, const ELEMENT *)
+    {
+        if (_walk.first_tile > 0 || threadIdx.x % 32 >= key_lanes) return;
+#pragma unroll
+        for (int p = 0; p < packs_per_lane; p++)
+            if (feature_of(p) < HEAD_SIZE) _words[0][p] = *reinterpret_cast<const uint4 *>(key + feature_of(p));
+    }
+
+    __device__ __forceinline__ void await_keys(int tile, int first_read)
+    {
+        if (first_read > 0) fetch(_walk.keys, tile, first_read);
+    }
+
+    __device__ __forceinline__ void await_values(int tile, int first_read)
+    {
+        if (first_read > 0) fetch(_walk.values, tile, first_read);
+    }
+
+    __device__ __forceinline__ void turn_to_values(int tile)
+    {
+        fetch(_walk.values, tile, 0);
+        prefetch_tile(_walk.keys, tile + 1);
+    }
+
+    __device__ __forceinline__ void turn_to_keys(int tile)
+    {
+        if (tile < _walk.end_tile) fetch(_walk.keys, tile, 0);
+        prefetch_tile(_walk.values, tile);
+    }
+
+    __device__ __forceinline__ void release() {}
+
+    __device__ __forceinline__ void values_of(int r, int p, float *values) const
+    {
+        Pack16<ELEMENT>::load(reinterpret_cast<const ELEMENT *>(&_words[r][p]), values);
+    }
+
+private:
+    static __device__ __forceinline__ uint4 load(const ELEMENT *source)
+    {
+        return STREAMS ? load_once(source) : *reinterpret_cast<const uint4 *>(source);
+    }
+
+    __device__ __forceinline__ void fetch(const ELEMENT *source, int tile, int first_read)
+    {
+        const int key_in_read = threadIdx.x % 32 / key_lanes;
+#pragma unroll
+        for (int r = 0; r < reads_at_once; r++)
+        {
+            const ELEMENT *row = source + (long long)_walk.slot_of(tile * tile_keys + (first_read + r) * keys_per_read + key_in_read) * HEAD_SIZE;
+#pragma unroll
+            for (int p = 0; p < packs_per_lane; p++)
+                _words[r][p] = feature_of(p) < HEAD_SIZE ? load(row + feature_of(p)) : make_uint4(0, 0, 0, 0);
+        }
+    }
+
+    // A tile's keys and values are sent for by turns, never both ahead: all warps' tiles together would not stay in the second-level
+    // cache until they are read.
+    __device__ __forceinline__ void prefetch_tile(const ELEMENT *source, int tile)
+    {
+        if (tile >= _walk.end_tile) return;
+        prefetch(source + (long long)_walk.slot_of(tile * tile_keys + threadIdx.x % 32) * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
+    }
+
+    const Walk &_walk;
+    uint4 _words[reads_at_once][packs_per_lane];
+};
+
+#endif
