@@ -41,6 +41,12 @@ internal static class RingDecodeCuda
     /// </summary>
     private const int Stages = 2, StageReads = 4, ReadBytes = 512;
 
+    /// <summary>
+    /// Groups of reads after those that come to the second-level cache while the kernel ahead still runs: the first tile's values and the
+    /// second's keys, where a head is 64. Those of all blocks must stay there until they are read.
+    /// </summary>
+    private const int StagesAhead = 4;
+
     /// <summary>The first architecture whose copy engine fills stages.</summary>
     private const int StagedArchitecture = 90;
 
@@ -140,7 +146,8 @@ internal static class RingDecodeCuda
             KernelDefine[] defines =
             [
                 KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
-                ("WARPS", _warps), ("STREAMS", _isMany), ("STAGES", WarpStages), ("STAGE_READS", StageReads), .. queryDefines,
+                ("WARPS", _warps), ("STREAMS", _isMany), ("STAGES", WarpStages), ("STAGE_READS", StageReads),
+                ("STAGES_AHEAD", StagesAhead), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
             RingCursor first = _ring.Cursors[0];

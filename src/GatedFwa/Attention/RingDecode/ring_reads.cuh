@@ -39,7 +39,8 @@ __device__ __forceinline__ int feature_of(int p) { return (p * key_lanes + (int)
 #if STAGES
 
 // A stage holds a group's keys or values as they lie in the ring, the newest at its end. All stages are on their way before the first is
-// waited for, and each again as soon as it has been used: what is under way takes no registers. A warp has stages of its own.
+// waited for, and each again as soon as it has been used: what is under way takes no registers. A warp has stages of its own. So many
+// groups after those (STAGES_AHEAD) come nearer meanwhile: memory has little to do until a token's projections are there.
 class Reads
 {
     static constexpr int stage_keys = reads_at_once * keys_per_read, groups = tile_keys / stage_keys, lanes = 32;
@@ -64,6 +65,7 @@ public:
         __syncwarp();
 #pragma unroll
         for (int i = 0; i < STAGES; i++) send(i);
+        if (lane() < STAGES_AHEAD) prefetch_group(STAGES + lane());
     }
 
     // The newest position, which is not in the ring yet.
@@ -101,19 +103,44 @@ private:
     // Keys of the group that begins with an age, as far as there are any.
     __device__ __forceinline__ int keys_from(int age) const { return max(0, min(stage_keys, _walk.count - age)); }
 
+    // What a group is copied from.
+    struct Source
+    {
+        const ELEMENT *slots;
+        int keys;
+        SlotRun run;
+    };
+
+    // The keys' and the values' groups take turns, tile by tile; whether the stretch has such a group.
+    __device__ __forceinline__ bool find(int group, Source &source) const
+    {
+        const int tile = _walk.first_tile + group / (2 * groups), age = tile * tile_keys + group % groups * stage_keys;
+        source.slots = group / groups % 2 == 0 ? _walk.keys : _walk.values;
+        source.keys = keys_from(age);
+        source.run = slots_of_ages(age, source.keys, _walk.next, _walk.capacity);
+        return tile < _walk.end_tile;
+    }
+
     __device__ __forceinline__ void send(int stage)
     {
-        const int tile = _walk.first_tile + _sent / (2 * groups), age = tile * tile_keys + _sent % groups * stage_keys;
-        const ELEMENT *slots = _sent / groups % 2 == 0 ? _walk.keys : _walk.values;
-        _sent++;
-        if (tile >= _walk.end_tile || lane() != 0) return;
-        const int keys = keys_from(age);
-        const SlotRun run = slots_of_ages(age, keys, _walk.next, _walk.capacity);
-        ELEMENT *target = _memory.slots[stage] + (stage_keys - keys) * HEAD_SIZE;
+        Source source;
+        const bool exists = find(_sent++, source);
+        if (!exists || lane() != 0) return;
+        const int first = source.run.count, rest = source.keys - first;
+        ELEMENT *target = _memory.slots[stage] + (stage_keys - source.keys) * HEAD_SIZE;
         Barrier *full = &_memory.full[stage];
-        barrier_arrive_expect(full, keys * key_bytes);
-        if (run.count > 0) copy_bytes_once(target, slots + (long long)run.first * HEAD_SIZE, run.count * key_bytes, full);
-        if (keys > run.count) copy_bytes_once(target + run.count * HEAD_SIZE, slots, (keys - run.count) * key_bytes, full);
+        barrier_arrive_expect(full, source.keys * key_bytes);
+        if (first > 0) copy_bytes_once(target, source.slots + (long long)source.run.first * HEAD_SIZE, first * key_bytes, full);
+        if (rest > 0) copy_bytes_once(target + first * HEAD_SIZE, source.slots, rest * key_bytes, full);
+    }
+
+    __device__ __forceinline__ void prefetch_group(int group) const
+    {
+        Source source;
+        if (!find(group, source)) return;
+        const int first = source.run.count, rest = source.keys - first;
+        if (first > 0) prefetch_many(source.slots + (long long)source.run.first * HEAD_SIZE, first * key_bytes);
+        if (rest > 0) prefetch_many(source.slots, rest * key_bytes);
     }
 
     // Of the text's last tile, what lies past its oldest key becomes zeros: it weighs nothing, but must be numbers.
@@ -203,7 +230,8 @@ private:
 #pragma unroll
         for (int r = 0; r < reads_at_once; r++)
         {
-            const ELEMENT *row = source + (long long)_walk.slot_of(tile * tile_keys + (first_read + r) * keys_per_read + key_in_read) * HEAD_SIZE;
+            const int slot = _walk.slot_of(tile * tile_keys + (first_read + r) * keys_per_read + key_in_read);
+            const ELEMENT *row = source + (long long)slot * HEAD_SIZE;
 #pragma unroll
             for (int p = 0; p < packs_per_lane; p++)
                 _words[r][p] = feature_of(p) < HEAD_SIZE ? load(row + feature_of(p)) : make_uint4(0, 0, 0, 0);
