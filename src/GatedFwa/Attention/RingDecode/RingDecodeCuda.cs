@@ -37,9 +37,9 @@ internal static class RingDecodeCuda
 
     /// <summary>
     /// What each warp of many texts has under way in shared memory (<c>ring_reads.cuh</c>), and the reads, 16 bytes a lane, that come
-    /// together: so much that memory is never idle, and so little that the products before and after find room beside it.
+    /// together: so much that memory is never idle, and so little that six blocks find room beside one of a product.
     /// </summary>
-    private const int Stages = 2, StageReads = 4, ReadBytes = 512;
+    private const int Stages = 2, StageReads = 4;
 
     /// <summary>
     /// Groups of reads after those that come to the second-level cache while the kernel ahead still runs: the first tile's values and the
@@ -49,9 +49,6 @@ internal static class RingDecodeCuda
 
     /// <summary>The first architecture whose copy engine fills stages.</summary>
     private const int StagedArchitecture = 90;
-
-    /// <summary>Of the 48 KB that a kernel can declare: stages, the queries, and what the warps leave side by side.</summary>
-    private const int MostStagedBytes = 44 << 10;
 
     /// <summary>Decay, highest score and sum of weights of a part.</summary>
     private const int StretchBytes = 16;
@@ -114,15 +111,7 @@ internal static class RingDecodeCuda
         public long FirstBytes => 2L * _batch * _keyHeads * Stretches * TileKeys * _size * _ring.Keys.Type.Bytes();
 
         /// <summary>Stages of a warp; none where keys and values come to registers.</summary>
-        private int WarpStages
-        {
-            get
-            {
-                int stageBytes = _warps * Stages * StageReads * ReadBytes, headBytes = (_warps + 1) * SliceHeads * _size * sizeof(float);
-                bool fits = _warps == FewWarps && stageBytes + headBytes <= MostStagedBytes;
-                return _isMany && _device.Architecture >= StagedArchitecture && fits ? Stages : 0;
-            }
-        }
+        private int WarpStages => _isMany && _device.Architecture >= StagedArchitecture && _warps == FewWarps ? Stages : 0;
 
         private int SliceHeads => RowLaunch.Quotient(_group, _slices);
 

@@ -51,7 +51,7 @@ ring_decode(const ELEMENT *q,
             ELEMENT *keys, ELEMENT *values, float *alpha, const int2 *cursors, int next, int count, int capacity, int group, int key_heads,
             float scale_log2, ELEMENT *o, float *partial_o, Stretch *stretches)
 {
-    __shared__ float shared_o[warps][HEADS][HEAD_SIZE];
+    __shared__ Reads::Memory memory;
     __shared__ Stretch shared_stretches[warps][HEADS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, part = lane % key_lanes, key_in_read = lane / key_lanes;
     const int row = blockIdx.z / key_heads, split = blockIdx.x, splits = gridDim.x;
@@ -71,8 +71,7 @@ ring_decode(const ELEMENT *q,
     const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = tiles_of_stretch(count, splits * warps);
     const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
     const Walk walk = {keys, values, next, count, capacity, first_tile, end_tile};   // What is past the oldest key weighs nothing.
-    __shared__ Reads::Memory memory[warps];
-    Reads fetched(walk, memory[warp]);
+    Reads fetched(walk, memory, warp);
 #if PREPARES
     // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
     const int key_head = blockIdx.z % key_heads;
@@ -259,7 +258,7 @@ ring_decode(const ELEMENT *q,
 #pragma unroll
             for (int step = key_lanes; step < 32; step <<= 1) x += __shfl_xor_sync(all_lanes, x, step);
             const int feature = (i / pack * key_lanes + part) * pack + i % pack;
-            if (key_in_read == 0 && feature < HEAD_SIZE) shared_o[warp][h][feature] = x;
+            if (key_in_read == 0 && feature < HEAD_SIZE) memory.of_warp[warp].sums[h][feature] = x;
         }
     }
     __syncthreads();
@@ -274,7 +273,7 @@ ring_decode(const ELEMENT *q,
         {
             float x = 0;
 #pragma unroll
-            for (int w = 0; w < warps; w++) x = fmaf(factor[w], shared_o[w][h][d], x);
+            for (int w = 0; w < warps; w++) x = fmaf(factor[w], memory.of_warp[w].sums[h][d], x);
             if (splits == 1)
                 o[head * HEAD_SIZE + d] = from_float<ELEMENT>(x / all.sum);
             else

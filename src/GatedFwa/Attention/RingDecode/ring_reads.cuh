@@ -47,19 +47,25 @@ class Reads
     static constexpr int stage_elements = stage_keys * HEAD_SIZE, key_bytes = HEAD_SIZE * (int)sizeof(ELEMENT);
 
 public:
+    // A block's.
     struct __align__(128) Memory
     {
-        ELEMENT slots[STAGES][stage_elements];
-        Barrier full[STAGES];
+        union
+        {
+            ELEMENT slots[STAGES][stage_elements];
+            float sums[HEADS][HEAD_SIZE];   // What a warp leaves, once it has read all.
+        } of_warp[WARPS];
+        Barrier full[WARPS][STAGES];
     };
 
     // Sends for the first groups.
-    __device__ __forceinline__ Reads(const Walk &walk, Memory &memory) : _walk(walk), _memory(memory)
+    __device__ __forceinline__ Reads(const Walk &walk, Memory &memory, int warp)
+        : _walk(walk), _slots(memory.of_warp[warp].slots), _full(memory.full[warp])
     {
         if (lane() == 0)
         {
 #pragma unroll
-            for (int i = 0; i < STAGES; i++) barrier_init(&memory.full[i], 1);
+            for (int i = 0; i < STAGES; i++) barrier_init(&_full[i], 1);
             barrier_init_fence();
         }
         __syncwarp();
@@ -91,7 +97,7 @@ public:
     __device__ __forceinline__ void values_of(int r, int p, float *values) const
     {
         const int key_in_read = lane() / key_lanes, feature = feature_of(p);
-        const ELEMENT *newest = _memory.slots[_stage] + (stage_keys - 1 - key_in_read) * HEAD_SIZE;
+        const ELEMENT *newest = _slots[_stage] + (stage_keys - 1 - key_in_read) * HEAD_SIZE;
         uint4 words = make_uint4(0, 0, 0, 0);
         if (feature < HEAD_SIZE) words = *reinterpret_cast<const uint4 *>(newest - r * keys_per_read * HEAD_SIZE + feature);
         Pack16<ELEMENT>::load(reinterpret_cast<const ELEMENT *>(&words), values);
@@ -127,8 +133,8 @@ private:
         const bool exists = find(_sent++, source);
         if (!exists || lane() != 0) return;
         const int first = source.run.count, rest = source.keys - first;
-        ELEMENT *target = _memory.slots[stage] + (stage_keys - source.keys) * HEAD_SIZE;
-        Barrier *full = &_memory.full[stage];
+        ELEMENT *target = _slots[stage] + (stage_keys - source.keys) * HEAD_SIZE;
+        Barrier *full = &_full[stage];
         barrier_arrive_expect(full, source.keys * key_bytes);
         if (first > 0) copy_bytes_once(target, source.slots + (long long)source.run.first * HEAD_SIZE, first * key_bytes, full);
         if (rest > 0) copy_bytes_once(target + first * HEAD_SIZE, source.slots, rest * key_bytes, full);
@@ -147,9 +153,9 @@ private:
     __device__ __forceinline__ void await(int tile, int first_read, const ELEMENT *newest)
     {
         const int age = tile * tile_keys + first_read * keys_per_read, keys = keys_from(age);
-        barrier_wait(&_memory.full[_stage], _parity);
+        barrier_wait(&_full[_stage], _parity);
         if (age > 0 && keys == stage_keys) return;
-        ELEMENT *slots = _memory.slots[_stage];
+        ELEMENT *slots = _slots[_stage];
         for (int i = lane(); i < (stage_keys - keys) * head_packs; i += lanes)
             reinterpret_cast<uint4 *>(slots)[i] = make_uint4(0, 0, 0, 0);
         for (int i = lane(); age == 0 && i < head_packs; i += lanes)
@@ -159,7 +165,8 @@ private:
     }
 
     const Walk &_walk;
-    Memory &_memory;
+    ELEMENT (*_slots)[stage_elements];
+    Barrier *_full;
     const ELEMENT *_newest_key = nullptr, *_newest_value = nullptr;
     int _sent = 0, _stage = 0;
     unsigned _parity = 0;
@@ -172,9 +179,12 @@ private:
 class Reads
 {
 public:
-    struct Memory {};
+    struct Memory
+    {
+        struct { float sums[HEADS][HEAD_SIZE]; } of_warp[WARPS];
+    };
 
-    __device__ __forceinline__ Reads(const Walk &walk, Memory &) : _walk(walk)
+    __device__ __forceinline__ Reads(const Walk &walk, Memory &, int) : _walk(walk)
     {
         if (walk.first_tile < walk.end_tile) fetch(walk.keys, walk.first_tile, 0);
         prefetch_tile(walk.values, walk.first_tile);
