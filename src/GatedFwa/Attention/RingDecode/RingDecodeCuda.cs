@@ -37,15 +37,15 @@ internal static class RingDecodeCuda
 
     /// <summary>
     /// What each warp of many texts has under way in shared memory (<c>ring_reads.cuh</c>), and the reads, 16 bytes a lane, that come
-    /// together: so much that memory is never idle, and so little that six blocks find room beside one of a product.
+    /// together: with 32 KiB a block and six blocks, memory is never idle.
     /// </summary>
-    private const int Stages = 2, StageReads = 4;
+    private const int Stages = 2, StageReads = 8;
 
     /// <summary>
-    /// Groups of reads after those that come to the second-level cache while the kernel ahead still runs: the first tile's values and the
-    /// second's keys, where a head is 64. Those of all blocks must stay there until they are read.
+    /// Groups of reads after those that come to the second-level cache while the kernel ahead still runs: the second tile's keys, where a
+    /// head is 64. Those of all blocks must stay there until they are read.
     /// </summary>
-    private const int StagesAhead = 4;
+    private const int StagesAhead = 1;
 
     /// <summary>The first architecture whose copy engine fills stages.</summary>
     private const int StagedArchitecture = 90;

@@ -16,8 +16,7 @@
 
 constexpr int warps = WARPS;
 constexpr int join_warps = 4;
-// Of a multiprocessor, as far as registers are concerned: with stages, kernels before and after find some beside them.
-constexpr int least_blocks = warps == 4 && HEADS == 1 && packs_per_lane == 1 ? (STAGES ? 9 : 6) : 1;
+constexpr int least_blocks = warps == 4 && HEADS == 1 && packs_per_lane == 1 ? 6 : 1;   // Of a multiprocessor.
 
 // For lane i: the sum over the lanes before it, and over all in `total`. Infinity stays infinity: nothing is subtracted.
 __device__ __forceinline__ double sum_before(double x, double &total)

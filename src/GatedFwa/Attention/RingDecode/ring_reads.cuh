@@ -68,6 +68,10 @@ public:
             for (int i = 0; i < STAGES; i++) barrier_init(&_full[i], 1);
             barrier_init_fence();
         }
+        // What lies past a text's oldest key weighs nothing, but must be numbers: zeros, or what was there before.
+        for (int i = lane(); i < STAGES * stage_elements / pack; i += lanes)
+            reinterpret_cast<uint4 *>(_slots[0])[i] = make_uint4(0, 0, 0, 0);
+        fence_shared_async(); // Copies come after these.
         __syncwarp();
 #pragma unroll
         for (int i = 0; i < STAGES; i++) send(i);
@@ -149,17 +153,12 @@ private:
         if (rest > 0) prefetch_many(source.slots, rest * key_bytes);
     }
 
-    // Of the text's last tile, what lies past its oldest key becomes zeros: it weighs nothing, but must be numbers.
     __device__ __forceinline__ void await(int tile, int first_read, const ELEMENT *newest)
     {
-        const int age = tile * tile_keys + first_read * keys_per_read, keys = keys_from(age);
         barrier_wait(&_full[_stage], _parity);
-        if (age > 0 && keys == stage_keys) return;
-        ELEMENT *slots = _slots[_stage];
-        for (int i = lane(); i < (stage_keys - keys) * head_packs; i += lanes)
-            reinterpret_cast<uint4 *>(slots)[i] = make_uint4(0, 0, 0, 0);
-        for (int i = lane(); age == 0 && i < head_packs; i += lanes)
-            reinterpret_cast<uint4 *>(slots + stage_elements - HEAD_SIZE)[i] = reinterpret_cast<const uint4 *>(newest)[i];
+        if (tile > 0 || first_read > 0) return;
+        ELEMENT *slot = _slots[_stage] + stage_elements - HEAD_SIZE;
+        for (int i = lane(); i < head_packs; i += lanes) reinterpret_cast<uint4 *>(slot)[i] = reinterpret_cast<const uint4 *>(newest)[i];
         fence_shared_async(); // Later copies to the stage come after these.
         __syncwarp();
     }
