@@ -38,6 +38,10 @@ __device__ __forceinline__ void copy_bytes(void *shared, const void *global, uns
 {
     emulator::copy_bytes(shared, global, bytes, barrier);
 }
+__device__ __forceinline__ void copy_bytes_once(void *shared, const void *global, unsigned bytes, Barrier *barrier)
+{
+    emulator::copy_bytes(shared, global, bytes, barrier);
+}
 __device__ __forceinline__ void add_bytes(float *global, const void *shared, unsigned bytes) { emulator::add_bytes(global, shared, bytes); }
 __device__ __forceinline__ void bulk_commit() { emulator::bulk_commit(); }
 template <int pending> __device__ __forceinline__ void bulk_wait_read() { emulator::bulk_wait(pending); }

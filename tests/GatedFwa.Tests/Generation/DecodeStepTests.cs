@@ -201,6 +201,38 @@ public abstract class DecodeStepSuite(TestBackend backend) : TensorTest(backend)
         ErrorNorm.Require(scores, expected, Tolerance);
     }
 
+    [Theory]
+    [InlineData(1, 2, 2, 16)]
+    [InlineData(20, 2, 1, 64)]
+    [InlineData(45, 1, 1, 128)]
+    [InlineData(140, 1, 1, 64)] // More than a tile a warp, and a ring that is no whole number of them.
+    public void Many_texts_walk_their_windows_each_from_where_it_is(int window, int heads, int keyHeads, int size)
+    {
+        const int Texts = 17, Steps = 6;
+        ModelConfig config = TinyModels.GatedFwa with { Width = heads * size, Heads = heads, KeyHeads = keyHeads, Window = window };
+        using LanguageModel model = TinyModels.Lively(config, Backend);
+        var reference = new ReferenceModel(model);
+        int[] prompts = [.. Enumerable.Range(0, Texts).Select(row => 1 + (row * (window + 20) / Texts))];
+        int longest = prompts[^1];
+        int[][] texts = [.. Enumerable.Range(0, Texts).Select(row => TinyModels.Tokens(longest + Steps, (ulong)row + 1))];
+        using DecodeState state = model.NewState(Texts);
+        Ragged(model, state, [.. texts.SelectMany(text => text[..longest])], prompts);
+        int[] lengths = [.. prompts];
+        lengths[1] = 0;
+        state.Reset(1);
+        for (int step = 0; step < Steps; step++)
+        {
+            int[] fed = [.. Enumerable.Range(0, Texts).Select(row => row % 5 == 2 && step < 3 ? 0 : 1)];
+            float[] scores = Ragged(model, state, [.. texts.Select((text, row) => text[lengths[row]])], fed);
+            for (int row = 0; row < Texts; row++) lengths[row] += fed[row];
+            if (step % 5 != 0) continue;
+            int[] rows = [.. Enumerable.Range(0, Texts).Where(row => fed[row] == 1)];
+            int vocabulary = scores.Length / Texts;
+            double[] expected = [.. rows.SelectMany(row => reference.Logits(texts[row][..lengths[row]])[^1])];
+            ErrorNorm.Require([.. rows.SelectMany(row => scores[(row * vocabulary)..((row + 1) * vocabulary)])], expected, Tolerance);
+        }
+    }
+
     /// <summary>As in <see cref="DecodeSuite"/>.</summary>
     private double Tolerance => Backend.Activations == DType.F32 ? 3e-6 : 6e-2;
 

@@ -88,6 +88,16 @@ __device__ __forceinline__ void copy_bytes(void *shared, const void *global, uns
                  : "memory");
 }
 
+// The same of bytes that nobody reads again soon: the first that the second-level cache gives up.
+__device__ __forceinline__ void copy_bytes_once(void *shared, const void *global, unsigned bytes, Barrier *barrier)
+{
+    unsigned long long policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
+                 ::"r"(shared_address(shared)), "l"(global), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
+                 : "memory");
+}
+
 // global += shared, floats, a multiple of 16 bytes, added where the memory is.
 __device__ __forceinline__ void add_bytes(float *global, const void *shared, unsigned bytes)
 {

@@ -35,6 +35,21 @@ internal static class RingDecodeCuda
     /// <summary>Blocks of few warps that keep a multiprocessor's memory requests coming.</summary>
     private const int BlocksPerMultiprocessor = 4;
 
+    /// <summary>
+    /// What each warp of many texts has under way in shared memory (<c>ring_reads.cuh</c>), and the reads, 16 bytes a lane, that come
+    /// together: with 32 KiB a block and six blocks, memory is never idle.
+    /// </summary>
+    private const int Stages = 2, StageReads = 8;
+
+    /// <summary>
+    /// Groups of reads after those that come to the second-level cache while the kernel ahead still runs: the second tile's keys, where a
+    /// head is 64. Those of all blocks must stay there until they are read.
+    /// </summary>
+    private const int StagesAhead = 1;
+
+    /// <summary>The first architecture whose copy engine fills stages.</summary>
+    private const int StagedArchitecture = 90;
+
     /// <summary>Decay, highest score and sum of weights of a part.</summary>
     private const int StretchBytes = 16;
 
@@ -95,6 +110,9 @@ internal static class RingDecodeCuda
         /// <summary>Bytes of what they begin with: a tile of keys and one of values each.</summary>
         public long FirstBytes => 2L * _batch * _keyHeads * Stretches * TileKeys * _size * _ring.Keys.Type.Bytes();
 
+        /// <summary>Stages of a warp; none where keys and values come to registers.</summary>
+        private int WarpStages => _isMany && _device.Architecture >= StagedArchitecture && _warps == FewWarps ? Stages : 0;
+
         private int SliceHeads => RowLaunch.Quotient(_group, _slices);
 
         private long PartCount => (long)_batch * _heads * _splits;
@@ -117,7 +135,8 @@ internal static class RingDecodeCuda
             KernelDefine[] defines =
             [
                 KernelDefine.Element(o.Type), ("HEAD_SIZE", _size), ("HEADS", SliceHeads), ("GATED", _ring.Alpha is not null),
-                ("WARPS", _warps), ("STREAMS", _isMany), .. queryDefines,
+                ("WARPS", _warps), ("STREAMS", _isMany), ("STAGES", WarpStages), ("STAGE_READS", StageReads),
+                ("STAGES_AHEAD", StagesAhead), .. queryDefines,
             ];
             nint stretches = scratch?.Address ?? 0, partial = scratch is null ? 0 : PartialOutputs(scratch);
             RingCursor first = _ring.Cursors[0];

@@ -7,7 +7,7 @@
 // hands its own sum on, and whoever joins stretches subtracts what lies between.
 #include "elements.cuh"
 #include "programmatic.cuh"
-#include "ring_walk.cuh"
+#include "ring_reads.cuh"
 #include "stretch.cuh"
 #include "warp.cuh"
 #if PREPARES
@@ -16,66 +16,7 @@
 
 constexpr int warps = WARPS;
 constexpr int join_warps = 4;
-
-constexpr int pack = Pack16<ELEMENT>::count;
-constexpr int head_packs = HEAD_SIZE / pack;
-constexpr int power_of_two(int at_least)
-{
-    int power = 1;
-    while (power < at_least && power < 32) power *= 2;
-    return power;
-}
-// Lanes that read one key: 16 bytes each, and a second time where 32 lanes do not suffice (float, above 128).
-constexpr int key_lanes = power_of_two(head_packs);
-constexpr int packs_per_lane = (head_packs + key_lanes - 1) / key_lanes;
-constexpr int lane_features = packs_per_lane * pack;
-constexpr int keys_per_read = 32 / key_lanes;
-constexpr int reads = tile_keys / keys_per_read;
-constexpr int reads_at_once = reads < 8 ? reads : 8;
 constexpr int least_blocks = warps == 4 && HEADS == 1 && packs_per_lane == 1 ? 6 : 1;   // Of a multiprocessor.
-
-// Keys or values of several reads as they lie in memory, all on their way before the first is used; zeros past the head's end.
-struct Reads
-{
-    uint4 words[reads_at_once][packs_per_lane];
-
-    static __device__ __forceinline__ uint4 load(const ELEMENT *source)
-    {
-        return STREAMS ? load_once(source) : *reinterpret_cast<const uint4 *>(source);
-    }
-
-    // `slot_of`: the slot of a read.
-    template <class Slot> __device__ __forceinline__ void load(const ELEMENT *source, Slot slot_of)
-    {
-#pragma unroll
-        for (int r = 0; r < reads_at_once; r++)
-        {
-            const ELEMENT *row = source + (long long)slot_of(r) * HEAD_SIZE;
-#pragma unroll
-            for (int p = 0; p < packs_per_lane; p++)
-            {
-                const int feature = (p * key_lanes + (int)threadIdx.x % key_lanes) * pack;
-                words[r][p] = feature < HEAD_SIZE ? load(row + feature) : make_uint4(0, 0, 0, 0);
-            }
-        }
-    }
-
-    // By the lanes of the first key, in place of what was read of it.
-    __device__ __forceinline__ void put_first(const ELEMENT *row)
-    {
-#pragma unroll
-        for (int p = 0; p < packs_per_lane; p++)
-        {
-            const int feature = (p * key_lanes + (int)threadIdx.x % key_lanes) * pack;
-            if (feature < HEAD_SIZE) words[0][p] = *reinterpret_cast<const uint4 *>(row + feature);
-        }
-    }
-
-    __device__ __forceinline__ void values_of(int r, int p, float *values) const
-    {
-        Pack16<ELEMENT>::load(reinterpret_cast<const ELEMENT *>(&words[r][p]), values);
-    }
-};
 
 // For lane i: the sum over the lanes before it, and over all in `total`. Infinity stays infinity: nothing is subtracted.
 __device__ __forceinline__ double sum_before(double x, double &total)
@@ -97,7 +38,8 @@ __device__ __forceinline__ double sum_before(double x, double &total)
 // stretches [B * heads, splits], newest first, which whoever reads them joins; one: o. Blocks: split, slice of a group's heads, row
 // and key head.
 // PREPARES: the newest position is not in the ring yet, and there is no q: both are made here from a token's projections.
-// STREAMS: the ring is more than caches hold, so that nothing which has been read is kept there.
+// STREAMS: the ring is more than caches hold, so that nothing which has been read is kept there. The next kernel begins with a block's
+// last tiles: until then what it sends for would come between.
 extern "C" __global__ void __launch_bounds__(32 * warps, least_blocks)
 #if PREPARES
 ring_decode(const float *projections, int stride, const float *query_norm, const float *key_norm, float epsilon, const float *angles,
@@ -108,13 +50,13 @@ ring_decode(const ELEMENT *q,
             ELEMENT *keys, ELEMENT *values, float *alpha, const int2 *cursors, int next, int count, int capacity, int group, int key_heads,
             float scale_log2, ELEMENT *o, float *partial_o, Stretch *stretches)
 {
-    __shared__ float shared_o[warps][HEADS][HEAD_SIZE];
+    __shared__ Reads::Memory memory;
     __shared__ Stretch shared_stretches[warps][HEADS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, part = lane % key_lanes, key_in_read = lane / key_lanes;
     const int row = blockIdx.z / key_heads, split = blockIdx.x, splits = gridDim.x;
     const int first_in_group = blockIdx.y * HEADS, head_count = min(HEADS, group - first_in_group);
     const long long first_head = (long long)blockIdx.z * group + first_in_group;
-    let_next_kernel_begin();
+    if (!STREAMS) let_next_kernel_begin();
 #if !PREPARES
     wait_for_earlier_kernels();
 #endif
@@ -127,18 +69,8 @@ ring_decode(const ELEMENT *q,
     values += (long long)blockIdx.z * capacity * HEAD_SIZE;
     const int tiles = (count + tile_keys - 1) / tile_keys, stretch_tiles = tiles_of_stretch(count, splits * warps);
     const int first_tile = (split * warps + warp) * stretch_tiles, end_tile = min(tiles, first_tile + stretch_tiles);
-    const auto slot_of = [&](int age) { return slot_of_age(age, next, count, capacity); };   // Those past the oldest weigh nothing.
-    // A tile's keys and values are sent for by turns, never both ahead: all warps' tiles together would not stay in the second-level
-    // cache until they are read.
-    const auto prefetch_tile = [&](const ELEMENT *source, int tile) {
-        if (tile < end_tile) prefetch(source + (long long)slot_of(tile * tile_keys + lane) * HEAD_SIZE, HEAD_SIZE * sizeof(ELEMENT));
-    };
-    Reads fetched;
-    const auto fetch = [&](const ELEMENT *source, int tile, int first_read) {
-        fetched.load(source, [&](int read) { return slot_of(tile * tile_keys + (first_read + read) * keys_per_read + key_in_read); });
-    };
-    if (first_tile < end_tile) fetch(keys, first_tile, 0);
-    prefetch_tile(values, first_tile);
+    const Walk walk = {keys, values, next, count, capacity, first_tile, end_tile};   // What is past the oldest key weighs nothing.
+    Reads fetched(walk, memory, warp);
 #if PREPARES
     // The step has moved the cursors on before any layer began; of what is read above only the newest slot is still to be written.
     const int key_head = blockIdx.z % key_heads;
@@ -148,17 +80,17 @@ ring_decode(const ELEMENT *q,
 #if GATED
     if (first_tile < end_tile)
         for (int h = 0; h < head_count; h++)
-            prefetch(alpha + (first_head + h) * capacity + slot_of(first_tile * tile_keys + lane), sizeof(float));
+            prefetch(alpha + (first_head + h) * capacity + walk.slot_of(first_tile * tile_keys + lane), sizeof(float));
 #endif
     __shared__ float prepared[HEADS][HEAD_SIZE];
-    __shared__ __align__(16) ELEMENT newest_key[HEAD_SIZE];
+    __shared__ __align__(16) ELEMENT newest_key[HEAD_SIZE], newest_value[HEAD_SIZE];
     __shared__ float scratch[2][warps];
     wait_for_earlier_kernels();
-    const int newest_slot = slot_of(0);
-    token.prepare(parameters, row, key_head, first_query, head_count, split == 0, prepared, newest_key,
+    const int newest_slot = walk.slot_of(0);
+    token.prepare(parameters, row, key_head, first_query, head_count, split == 0, prepared, newest_key, newest_value,
                   keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
                   alpha + first_head * capacity + newest_slot, capacity, scratch);
-    if (first_tile == 0 && key_in_read == 0) fetched.put_first(newest_key);
+    fetched.put_newest(newest_key, newest_value);
 #endif
 
     float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];
@@ -190,18 +122,20 @@ ring_decode(const ELEMENT *q,
         decay[h] = 0;
     }
 
-    for (int tile = first_tile; tile < end_tile; tile++)
-    {
-        const int newest = tile * tile_keys;
-        const bool exists = newest + lane < count;
-        const int own_slot = slot_of(newest + lane);
-
 #if GATED
-        float alphas[HEADS];
+    float alphas[HEADS];   // Of a tile, a lane each; the next tile's as soon as these have been added up.
+    const auto load_alphas = [&](int tile) {
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
-            alphas[h] = alpha[(first_head + min(h, head_count - 1)) * capacity + own_slot];
+            alphas[h] = alpha[(first_head + min(h, head_count - 1)) * capacity + walk.slot_of(tile * tile_keys + lane)];
+    };
+    if (first_tile < end_tile) load_alphas(first_tile);
 #endif
+    for (int tile = first_tile; tile < end_tile; tile++)
+    {
+        if (STREAMS && tile + 1 == end_tile) let_next_kernel_begin();
+        const int newest = tile * tile_keys;
+        const bool exists = newest + lane < count;
 
         // Lane i ends with the score of age newest + i.
         float score[HEADS];
@@ -209,7 +143,7 @@ ring_decode(const ELEMENT *q,
         for (int h = 0; h < HEADS; h++) score[h] = 0;
         for (int first_read = 0; first_read < reads; first_read += reads_at_once)
         {
-            if (first_read > 0) fetch(keys, tile, first_read);
+            fetched.await_keys(tile, first_read);
 #pragma unroll
             for (int r = 0; r < reads_at_once; r++)
             {
@@ -237,10 +171,10 @@ ring_decode(const ELEMENT *q,
                     if (lane / keys_per_read == first_read + r) score[h] = mine;
                 }
             }
+            fetched.release();
         }
 
-        fetch(values, tile, 0);
-        prefetch_tile(keys, tile + 1);
+        fetched.turn_to_values(tile);
         float rescale[HEADS];
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
@@ -259,6 +193,10 @@ ring_decode(const ELEMENT *q,
             sum[h] = sum[h] * rescale[h] + score[h];
         }
 
+#if GATED
+        load_alphas(min(tile + 1, end_tile - 1));
+#endif
+
         // A tile is added up from zero and then joined: the sum over a long text is one of tiles, whose rounding errors are few.
         float tile_o[HEADS][lane_features];
 #pragma unroll
@@ -269,7 +207,7 @@ ring_decode(const ELEMENT *q,
         }
         for (int first_read = 0; first_read < reads; first_read += reads_at_once)
         {
-            if (first_read > 0) fetch(values, tile, first_read);
+            fetched.await_values(tile, first_read);
 #pragma unroll
             for (int r = 0; r < reads_at_once; r++)
             {
@@ -290,6 +228,7 @@ ring_decode(const ELEMENT *q,
                     }
                 }
             }
+            fetched.release();
         }
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
@@ -297,9 +236,9 @@ ring_decode(const ELEMENT *q,
 #pragma unroll
             for (int i = 0; i < lane_features; i++) sum_o[h][i] = fmaf(sum_o[h][i], rescale[h], tile_o[h][i]);
         }
-        if (tile + 1 < end_tile) fetch(keys, tile + 1, 0);
-        prefetch_tile(values, tile + 1);
+        fetched.turn_to_keys(tile + 1);
     }
+    if (STREAMS) let_next_kernel_begin();   // Stretches without a tile.
 
 #pragma unroll
     for (int h = 0; h < HEADS; h++)
@@ -318,7 +257,7 @@ ring_decode(const ELEMENT *q,
 #pragma unroll
             for (int step = key_lanes; step < 32; step <<= 1) x += __shfl_xor_sync(all_lanes, x, step);
             const int feature = (i / pack * key_lanes + part) * pack + i % pack;
-            if (key_in_read == 0 && feature < HEAD_SIZE) shared_o[warp][h][feature] = x;
+            if (key_in_read == 0 && feature < HEAD_SIZE) memory.of_warp[warp].sums[h][feature] = x;
         }
     }
     __syncthreads();
@@ -333,7 +272,7 @@ ring_decode(const ELEMENT *q,
         {
             float x = 0;
 #pragma unroll
-            for (int w = 0; w < warps; w++) x = fmaf(factor[w], shared_o[w][h][d], x);
+            for (int w = 0; w < warps; w++) x = fmaf(factor[w], memory.of_warp[w].sums[h][d], x);
             if (splits == 1)
                 o[head * HEAD_SIZE + d] = from_float<ELEMENT>(x / all.sum);
             else

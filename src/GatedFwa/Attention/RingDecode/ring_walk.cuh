@@ -16,3 +16,13 @@ __device__ __forceinline__ int slot_of_age(int age, int next, int count, int cap
     const int slot = next - 1 - min(age, count - 1);
     return slot < 0 ? slot + capacity : slot;
 }
+
+// Slots that follow one another, oldest age first; those that are left go on at the ring's beginning.
+struct SlotRun { int first, count; };
+
+// Of `keys` ages from `newest` on, which exist.
+__device__ __forceinline__ SlotRun slots_of_ages(int newest, int keys, int next, int capacity)
+{
+    const int first = next - newest - keys, wrapped = first < 0 ? first + capacity : first;
+    return {wrapped, min(keys, capacity - wrapped)};
+}

@@ -39,12 +39,11 @@ struct Errand
         const int2 cursor = ahead.cursors[head / ahead.key_heads];
         const int newest = tile % ahead.stretches * tiles_of_stretch(cursor.y, ahead.stretches) * tile_keys;
         const int count = min(tile_keys, cursor.y - newest);
-        int slot = cursor.x - newest - count;
-        if (slot < 0) slot += ahead.capacity;
+        const SlotRun run = slots_of_ages(newest, count, cursor.x, ahead.capacity);
         const char *slots = ahead.keys + (long long)head * ahead.capacity * ahead.key_bytes;
-        from[0] = slots + slot * ahead.key_bytes;
-        bytes[0] = min(count, ahead.capacity - slot) * ahead.key_bytes;
-        from[1] = slots; // The ring goes on at its beginning.
+        from[0] = slots + run.first * ahead.key_bytes;
+        bytes[0] = run.count * ahead.key_bytes;
+        from[1] = slots;
         bytes[1] = count * ahead.key_bytes - bytes[0];
         values = ahead.values - ahead.keys;
     }

@@ -85,6 +85,7 @@ __device__ __forceinline__ void decays(const float *x, const float *norm, float 
     copy_async_wait<0>();
     __syncthreads();
     wait_for_earlier_kernels();
+    let_next_kernel_begin();
     float sums[decay_rows][decay_heads] = {}, squares[decay_rows] = {};
 #pragma unroll 6
     for (int round = 0; round < (WIDTH + 32 * lane_features - 1) / (32 * lane_features); round++)
@@ -150,7 +151,6 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
     const int column_group = warp / feature_groups, feature_group = warp % feature_groups;
     const Weights weights = {{first, second, third, fourth, fifth}, {end_first, end_second, end_third, end_fourth, end_fifth}};
     const int columns = EPILOGUE == 2 ? end_first : end_fifth, column_blocks = (columns + output_columns - 1) / output_columns;
-    let_next_kernel_begin();
 #if EPILOGUE == 0
     if (blockIdx.x >= column_blocks * row_blocks)
     {
@@ -208,6 +208,7 @@ decode_batch_product(const ELEMENT *x, const float *stream, const float *square_
 #endif
 
     wait_for_earlier_kernels();
+    let_next_kernel_begin();   // One at a time: blocks that wait would take room from those of a kernel between.
 #if SPLITS
     join_rows(partial, stretches, first_row, shared_x);   // All of x: as many stages as chunks.
 #endif

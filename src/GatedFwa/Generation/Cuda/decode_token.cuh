@@ -103,12 +103,13 @@ struct Token
         return own;
     }
 
-    // The queries of some heads to shared memory and, where a block needs it, the token's slot of its key head's ring; `keys`, `values`
-    // and `alpha` begin at the slot, alpha's heads are `capacity` apart. `scratch` [2, warps].
+    // The queries of some heads to shared memory and, where a block needs it, the token's slot of its key head's ring, which is left in
+    // shared memory as well; `keys`, `values` and `alpha` begin at the slot, alpha's heads are `capacity` apart. `scratch` [2, warps].
     template <int threads>
     __device__ __forceinline__ void prepare(const Parameters<threads> &own, int row, int key_head, int first_head, int head_count,
-                                            bool with_slot, float (*query)[HEAD_SIZE], ELEMENT *newest_key, ELEMENT *keys,
-                                            ELEMENT *values, float *alpha, int capacity, float (*scratch)[threads / 32]) const
+                                            bool with_slot, float (*query)[HEAD_SIZE], ELEMENT *newest_key, ELEMENT *newest_value,
+                                            ELEMENT *keys, ELEMENT *values, float *alpha, int capacity,
+                                            float (*scratch)[threads / 32]) const
     {
         const float *q = projections + (long long)row * stride, *k = q + query_width, *v = k + key_width;
         const float *key_mix = v + key_width, *value_mix = key_mix + (SHIFTED ? KEY_HEADS : 0);
@@ -215,6 +216,7 @@ struct Token
                 key.store(keys, threadIdx.x);
                 key.store(newest_key, threadIdx.x);
                 value.store(values, threadIdx.x);
+                value.store(newest_value, threadIdx.x);
             }
 #if GATED
             if (threadIdx.x < head_count)
