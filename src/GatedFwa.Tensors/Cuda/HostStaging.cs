@@ -17,15 +17,10 @@ internal sealed unsafe class HostStaging(CudaDevice device)
     /// <summary>Copies host bytes to the GPU; they may change as soon as this returns.</summary>
     public void Upload(ReadOnlySpan<byte> source, nint target)
     {
-        lock (_gate)
+        fixed (byte* bytes = source)
         {
-            for (int start = 0; start < source.Length; start += BlockBytes)
-            {
-                ReadOnlySpan<byte> part = source.Slice(start, Math.Min(BlockBytes, source.Length - start));
-                Block block = Next();
-                part.CopyTo(new Span<byte>(block.Address, BlockBytes));
-                Send(block, target + start, part.Length);
-            }
+            byte* from = bytes;
+            Upload(source.Length, target, (piece, start, length) => Buffer.MemoryCopy(from + start, piece, BlockBytes, length));
         }
     }
 
