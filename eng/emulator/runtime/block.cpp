@@ -70,6 +70,7 @@ struct Machine
     const Kernel *kernel = nullptr;
     void **arguments = nullptr;
     std::string failure;
+    bool is_stuck = false; // the failure is a deadlock, of all blocks that run at once
     size_t dynamic_bytes = 0;
     Span static_area{};
     unsigned dynamic_offset = 0;
@@ -300,9 +301,8 @@ void run_blocks()
     thread = next_ready();
     emulator_switch_stack(&machine.scheduler, current()->stack_pointer);
     if (!machine.failure.empty()) return;
-    bool is_stuck = false;
-    for (int i = 0; i < machine.at_once; i++) is_stuck |= machine.blocks[i]->alive > 0;
-    if (is_stuck) machine.failure = describe_deadlock();
+    for (int i = 0; i < machine.at_once; i++) machine.is_stuck |= machine.blocks[i]->alive > 0;
+    if (machine.is_stuck) machine.failure = describe_deadlock();
     for (int i = 0; i < machine.at_once && machine.failure.empty(); i++) check_end(i);
 }
 
@@ -330,6 +330,7 @@ void prepare(const Kernel &kernel, int at_once, Index size, size_t dynamic_bytes
     machine.kernel = &kernel;
     machine.arguments = arguments;
     machine.failure.clear();
+    machine.is_stuck = false;
     machine.threads = int(size.x * size.y * size.z);
     machine.at_once = at_once;
     for (int i = 0; i < at_once; i++) prepare_block(i, size);
@@ -571,8 +572,10 @@ Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_b
         has_faulted = !machine.failure.empty();
     }
     if (machine.failure.empty()) return Outcome::ok;
-    fprintf(stderr, "emulator: kernel %s, block (%u, %u, %u) of (%u, %u, %u), %d threads: %s\n", kernel.name.c_str(), block_index.x,
-            block_index.y, block_index.z, grid.x, grid.y, grid.z, machine.threads, machine.failure.c_str());
+    char who[64] = "all blocks";
+    if (!machine.is_stuck || machine.at_once == 1) snprintf(who, sizeof who, "block (%u, %u, %u)", block_index.x, block_index.y, block_index.z);
+    fprintf(stderr, "emulator: kernel %s, %s of (%u, %u, %u), %d threads: %s\n", kernel.name.c_str(), who, grid.x, grid.y, grid.z,
+            machine.threads, machine.failure.c_str());
     return has_faulted ? Outcome::illegal_address : Outcome::failed;
 }
 }
