@@ -575,6 +575,7 @@ int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **argument
     bool is_cooperative = false;
     for (unsigned i = 0; i < config->attribute_count; i++)
         if (config->attributes[i].id == cooperative) is_cooperative = config->attributes[i].value[0] != 0;
-    return launch_now_or_in_graph({static_cast<Kernel *>(function), config->grid, config->block, config->dynamic_bytes, is_cooperative}, arguments);
+    auto *kernel = static_cast<Kernel *>(function);
+    return launch_now_or_in_graph({kernel, config->grid, config->block, config->dynamic_bytes, is_cooperative}, arguments);
 }
 }

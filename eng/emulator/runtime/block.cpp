@@ -289,8 +289,8 @@ void check_end(int turn)
     give_turn(turn);
     for (size_t i = machine.dynamic_bytes; machine.failure.empty() && i < machine.dynamic_bytes + guard_bytes; i++)
         if (dynamic_shared[i] != guard)
-            machine.failure = "the block wrote past its " + std::to_string(machine.dynamic_bytes) + " bytes of dynamic shared memory, at byte " +
-                              std::to_string(i);
+            machine.failure = "the block wrote past its " + std::to_string(machine.dynamic_bytes) +
+                              " bytes of dynamic shared memory, at byte " + std::to_string(i);
 }
 
 // All blocks that run at once, from their beginning to their end.
@@ -321,8 +321,8 @@ void prepare_block(int turn, Index size)
         fiber.number = i;
         fiber.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
     }
-    if (block.dynamic_area == nullptr)
-        block.dynamic_area = static_cast<unsigned char *>(aligned_alloc(shared_alignment, round_up(max_shared + guard_bytes, shared_alignment)));
+    constexpr size_t area_bytes = (max_shared + guard_bytes + shared_alignment - 1) / shared_alignment * shared_alignment;
+    if (block.dynamic_area == nullptr) block.dynamic_area = static_cast<unsigned char *>(aligned_alloc(shared_alignment, area_bytes));
 }
 
 void prepare(const Kernel &kernel, int at_once, Index size, size_t dynamic_bytes, void **arguments)
@@ -573,7 +573,8 @@ Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_b
     }
     if (machine.failure.empty()) return Outcome::ok;
     char who[64] = "all blocks";
-    if (!machine.is_stuck || machine.at_once == 1) snprintf(who, sizeof who, "block (%u, %u, %u)", block_index.x, block_index.y, block_index.z);
+    if (!machine.is_stuck || machine.at_once == 1)
+        snprintf(who, sizeof who, "block (%u, %u, %u)", block_index.x, block_index.y, block_index.z);
     fprintf(stderr, "emulator: kernel %s, %s of (%u, %u, %u), %d threads: %s\n", kernel.name.c_str(), who, grid.x, grid.y, grid.z,
             machine.threads, machine.failure.c_str());
     return has_faulted ? Outcome::illegal_address : Outcome::failed;

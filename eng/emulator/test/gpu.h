@@ -79,7 +79,8 @@ public:
         REQUIRE(cuModuleLoadData(&module_, cubin.data()) == 0);
     }
 
-    int launch(const char *name, int blocks, int threads, int shared_bytes, std::initializer_list<const void *> arguments, bool cooperative = false)
+    int launch(const char *name, int blocks, int threads, int shared_bytes, std::initializer_list<const void *> arguments,
+               bool cooperative = false)
     {
         struct { int id, unused, value[16]; } attribute{2, 0, {cooperative}};
         struct
