@@ -7,6 +7,7 @@ namespace GatedFwa.Tensors.Cuda;
 internal sealed unsafe class CudaEvent : SafeHandle
 {
     private readonly CudaDevice _device;
+    private int _inLine; // Times that it waits to be set.
 
     /// <summary>Makes a mark that is not set.</summary>
     /// <param name="device">The GPU.</param>
@@ -30,6 +31,8 @@ internal sealed unsafe class CudaEvent : SafeHandle
         get
         {
             _device.Activate();
+            _device.Stream.Proceed();
+            if (Volatile.Read(ref _inLine) > 0) return false;
             int code = cuEventQuery(handle);
             if (code != NotReady) Check(code, nameof(cuEventQuery));
             return code == Success;
@@ -40,13 +43,15 @@ internal sealed unsafe class CudaEvent : SafeHandle
     public void Record()
     {
         _device.Activate();
-        Check(cuEventRecord(handle, _device.Stream), nameof(cuEventRecord));
+        Interlocked.Increment(ref _inLine);
+        _device.Stream.Put(new Mark(this));
     }
 
     /// <summary>Waits for the work before the mark.</summary>
     public void Wait()
     {
         _device.Activate();
+        _device.Stream.Drain();
         Check(cuEventSynchronize(handle), "Waiting for the GPU");
     }
 
@@ -60,4 +65,13 @@ internal sealed unsafe class CudaEvent : SafeHandle
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => cuEventDestroy(handle) == Success;
+
+    private readonly struct Mark(CudaEvent mark) : IStreamWork
+    {
+        public void Put(nint stream)
+        {
+            Interlocked.Decrement(ref mark._inLine);
+            if (!mark.IsClosed) Check(cuEventRecord(mark.handle, stream), nameof(cuEventRecord)); // Else nobody asks any more.
+        }
+    }
 }

@@ -41,7 +41,7 @@ internal sealed unsafe class HostStaging(CudaDevice device)
 
     private void Send(Block block, nint target, long bytes)
     {
-        Check(cuMemcpyHtoDAsync(target, block.Address, (nuint)bytes, device.Stream), nameof(cuMemcpyHtoDAsync));
+        device.Stream.Put(new Sending(block, target, bytes));
         block.Taken.Record();
         _blocks.Enqueue(block);
     }
@@ -66,5 +66,11 @@ internal sealed unsafe class HostStaging(CudaDevice device)
         public byte* Address { get; } = address;
 
         public CudaEvent Taken { get; } = taken;
+    }
+
+    private readonly struct Sending(Block block, nint target, long bytes) : IStreamWork
+    {
+        public void Put(nint stream) =>
+            Check(cuMemcpyHtoDAsync(target, block.Address, (nuint)bytes, stream), nameof(cuMemcpyHtoDAsync));
     }
 }
