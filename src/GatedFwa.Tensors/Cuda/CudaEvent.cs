@@ -31,13 +31,15 @@ internal sealed unsafe class CudaEvent : SafeHandle
         get
         {
             _device.Activate();
-            _device.Stream.Proceed();
-            if (Volatile.Read(ref _inLine) > 0) return false;
+            if (IsInLine) _device.Stream.Proceed();
+            if (IsInLine) return false;
             int code = cuEventQuery(handle);
             if (code != NotReady) Check(code, nameof(cuEventQuery));
             return code == Success;
         }
     }
+
+    private bool IsInLine => Volatile.Read(ref _inLine) > 0;
 
     /// <summary>Sets the mark behind all work so far.</summary>
     public void Record()
@@ -47,11 +49,14 @@ internal sealed unsafe class CudaEvent : SafeHandle
         _device.Stream.Put(new Mark(this));
     }
 
+    /// <summary>Sets the mark behind all work that is on the stream, whatever waits in line.</summary>
+    public void Record(nint stream) => Check(cuEventRecord(handle, stream), nameof(cuEventRecord));
+
     /// <summary>Waits for the work before the mark.</summary>
     public void Wait()
     {
         _device.Activate();
-        _device.Stream.Drain();
+        if (IsInLine) _device.Stream.Drain();
         Check(cuEventSynchronize(handle), "Waiting for the GPU");
     }
 
@@ -71,7 +76,7 @@ internal sealed unsafe class CudaEvent : SafeHandle
         public void Put(nint stream)
         {
             Interlocked.Decrement(ref mark._inLine);
-            if (!mark.IsClosed) Check(cuEventRecord(mark.handle, stream), nameof(cuEventRecord)); // Else nobody asks any more.
+            if (!mark.IsClosed) mark.Record(stream); // Else nobody asks any more.
         }
     }
 }
