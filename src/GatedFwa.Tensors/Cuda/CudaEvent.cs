@@ -45,8 +45,16 @@ internal sealed unsafe class CudaEvent : SafeHandle
     public void Record()
     {
         _device.Activate();
-        Interlocked.Increment(ref _inLine);
-        _device.Stream.Put(new Mark(this));
+        CudaStream stream = _device.Stream;
+        if (stream.IsOpen)
+        {
+            Record(stream.Handle);
+        }
+        else
+        {
+            Interlocked.Increment(ref _inLine);
+            stream.PutInLine(new Mark(this));
+        }
     }
 
     /// <summary>Sets the mark behind all work that is on the stream, whatever waits in line.</summary>
@@ -71,7 +79,7 @@ internal sealed unsafe class CudaEvent : SafeHandle
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => cuEventDestroy(handle) == Success;
 
-    private readonly struct Mark(CudaEvent mark) : IStreamWork
+    private sealed class Mark(CudaEvent mark) : IStreamWork
     {
         public void Put(nint stream)
         {

@@ -14,9 +14,14 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
 {
     private static readonly ConcurrentDictionary<Assembly, Headers> HeadersOf = new();
 
+    // Who compiles reads. The process writes when it ends, for good: a compiler still at work while its library is taken down fails.
+    private static readonly ReaderWriterLockSlim ProcessEnd = new();
+
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Task<nint>> _modules = [];
     private readonly ConcurrentDictionary<string, CudaKernel> _kernels = new();
+
+    static KernelCompiler() => AppDomain.CurrentDomain.ProcessExit += (_, _) => ProcessEnd.EnterWriteLock();
 
     /// <summary>A function of a text with these defines.</summary>
     public CudaKernel Get(KernelSource source, string function, ReadOnlySpan<KernelDefine> defines)
@@ -51,10 +56,18 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
         if (CubinCache.Find(key) is { } kept) return Task.FromResult(Load(source, kept));
         return Task.Run(() =>
         {
-            byte[] image = Nvrtc.Compile(source.File, text, headers.Texts, options);
-            CubinCache.Keep(key, image);
-            device.Activate();
-            return Load(source, image);
+            ProcessEnd.EnterReadLock();
+            try
+            {
+                byte[] image = Nvrtc.Compile(source.File, text, headers.Texts, options);
+                CubinCache.Keep(key, image);
+                device.Activate();
+                return Load(source, image);
+            }
+            finally
+            {
+                ProcessEnd.ExitReadLock();
+            }
         });
     }
 
