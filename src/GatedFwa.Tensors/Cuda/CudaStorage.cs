@@ -52,7 +52,8 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
         Cuda.Stream.Drain();
         fixed (byte* target = destination)
         {
-            Check(cuMemcpyDtoHAsync(target, Address + (nint)start, (nuint)destination.Length, Cuda.Stream.Handle), nameof(cuMemcpyDtoHAsync));
+            nint source = Address + (nint)start, stream = Cuda.Stream.Handle;
+            Check(cuMemcpyDtoHAsync(target, source, (nuint)destination.Length, stream), nameof(cuMemcpyDtoHAsync));
             Cuda.Synchronize();
         }
     }
