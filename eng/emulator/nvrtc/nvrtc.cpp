@@ -1,8 +1,7 @@
-// libnvrtc.so.13: the compiler's C interface.
+// libnvrtc.so.13: the compiler's C interface. Programs are compiled side by side, each in a folder of its own.
 #include "../runtime/compiler.h"
 
 #include <cstring>
-#include <mutex>
 
 using emulator::Program;
 
@@ -15,8 +14,6 @@ struct Compilation
     Program program;
     std::string image, log;
 };
-
-std::mutex lock;
 
 Compilation *of(void *program) { return static_cast<Compilation *>(program); }
 
@@ -76,7 +73,6 @@ int nvrtcDestroyProgram(void **program)
 int nvrtcCompileProgram(void *program, int count, const char *const *options)
 {
     if (program == nullptr) return invalid_program;
-    std::lock_guard guard(lock);
     Compilation &compilation = *of(program);
     compilation.program.options.assign(options, options + count);
     auto compiled = emulator::compile(compilation.program);

@@ -13,21 +13,30 @@ internal static class CubinCache
 
     private const int ChecksumBytes = 32; // SHA-256, before the code.
 
-    /// <summary>The entry of that key, made and kept if there is none.</summary>
-    /// <exception cref="CudaException">The folder cannot be written.</exception>
-    public static byte[] GetOrAdd(string key, Func<byte[]> compile)
+    /// <summary>The folder, or null where nothing is to be kept.</summary>
+    private static string? Folder
     {
-        string setting = Environment.GetEnvironmentVariable(FolderVariable) ?? "";
-        if (setting == "off") return compile();
-        string folder = setting.Length > 0
-            ? setting
-            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "gatedfwa", "kernels");
-        string file = Path.Combine(folder, key + ".cubin");
-        if (TryRead(file) is { } kept) return kept;
-        byte[] image = compile();
+        get
+        {
+            string setting = Environment.GetEnvironmentVariable(FolderVariable) ?? "";
+            if (setting == "off") return null;
+            return setting.Length > 0
+                ? setting
+                : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "gatedfwa", "kernels");
+        }
+    }
+
+    /// <summary>The entry of that key, if there is one.</summary>
+    public static byte[]? Find(string key) => Folder is { } folder ? TryRead(FileOf(folder, key)) : null;
+
+    /// <summary>Keeps an entry, unless nothing is to be kept.</summary>
+    /// <exception cref="CudaException">The folder cannot be written.</exception>
+    public static void Keep(string key, byte[] image)
+    {
+        if (Folder is not { } folder) return;
         try
         {
-            Write(folder, file, image);
+            Write(folder, FileOf(folder, key), image);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -36,9 +45,9 @@ internal static class CubinCache
                 $"set {FolderVariable} to a folder that can be, or to off to compile anew at every start.",
                 exception);
         }
-
-        return image;
     }
+
+    private static string FileOf(string folder, string key) => Path.Combine(folder, key + ".cubin");
 
     private static byte[]? TryRead(string file)
     {

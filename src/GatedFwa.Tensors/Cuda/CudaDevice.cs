@@ -22,7 +22,8 @@ internal sealed unsafe class CudaDevice
     private readonly nint _context;
     private readonly KernelCompiler _compiler;
 
-    private CudaDevice(int index, int ordinal)
+    /// <summary>Opens a GPU with a stream, memory and kernels of its own: <see cref="Get"/> does so once, and tests to break one.</summary>
+    internal CudaDevice(int index, int ordinal)
     {
         Index = index;
         Name = NameOf(ordinal);
@@ -40,12 +41,11 @@ internal sealed unsafe class CudaDevice
         nuint total;
         Check(cuDeviceTotalMem(&total, ordinal), nameof(cuDeviceTotalMem));
         TotalBytes = (long)total;
-        nint context, stream;
+        nint context;
         Check(cuDevicePrimaryCtxRetain(&context, ordinal), nameof(cuDevicePrimaryCtxRetain));
         _context = context;
         Activate();
-        Check(cuStreamCreate(&stream, NonBlockingStream), nameof(cuStreamCreate));
-        Stream = stream;
+        Stream = new CudaStream(this);
         Memory = new CudaMemory(this);
         Staging = new HostStaging(this);
         _compiler = new KernelCompiler(this);
@@ -79,7 +79,7 @@ internal sealed unsafe class CudaDevice
     public HostStaging Staging { get; }
 
     /// <summary>Everything runs on it, in order.</summary>
-    public nint Stream { get; }
+    public CudaStream Stream { get; }
 
     /// <summary>Whether launches are being recorded for a <see cref="CudaGraph"/>.</summary>
     public bool IsCapturing { get; set; }
@@ -148,16 +148,17 @@ internal sealed unsafe class CudaDevice
     /// <param name="source">The text.</param>
     /// <param name="function">The function.</param>
     /// <param name="defines">What is fixed at compile time.</param>
-    /// <exception cref="CudaException">It does not compile, or there is no compiler.</exception>
+    /// <exception cref="CudaException">There is no compiler. Whether the text compiles is told to who waits for the kernel.</exception>
     public CudaKernel Kernel(KernelSource source, string function, params ReadOnlySpan<KernelDefine> defines) =>
         _compiler.Get(source, function, defines);
 
     /// <summary>Waits until everything launched so far is done.</summary>
-    /// <exception cref="CudaException">A kernel failed.</exception>
+    /// <exception cref="CudaException">A kernel failed, or does not compile.</exception>
     public void Synchronize()
     {
         Activate();
-        Check(cuStreamSynchronize(Stream), "Waiting for the GPU");
+        Stream.Drain();
+        Check(cuStreamSynchronize(Stream.Handle), "Waiting for the GPU");
     }
 
     /// <summary>Free and total memory of the GPU, all processes counted.</summary>

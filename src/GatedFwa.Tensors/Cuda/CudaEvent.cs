@@ -7,6 +7,7 @@ namespace GatedFwa.Tensors.Cuda;
 internal sealed unsafe class CudaEvent : SafeHandle
 {
     private readonly CudaDevice _device;
+    private int _inLine; // Times that it waits to be set.
 
     /// <summary>Makes a mark that is not set.</summary>
     /// <param name="device">The GPU.</param>
@@ -30,23 +31,40 @@ internal sealed unsafe class CudaEvent : SafeHandle
         get
         {
             _device.Activate();
+            if (IsInLine) _device.Stream.Proceed();
+            if (IsInLine) return false;
             int code = cuEventQuery(handle);
             if (code != NotReady) Check(code, nameof(cuEventQuery));
             return code == Success;
         }
     }
 
+    private bool IsInLine => Volatile.Read(ref _inLine) > 0;
+
     /// <summary>Sets the mark behind all work so far.</summary>
     public void Record()
     {
         _device.Activate();
-        Check(cuEventRecord(handle, _device.Stream), nameof(cuEventRecord));
+        CudaStream stream = _device.Stream;
+        if (stream.IsOpen)
+        {
+            Record(stream.Handle);
+        }
+        else
+        {
+            Interlocked.Increment(ref _inLine);
+            stream.PutInLine(new Mark(this));
+        }
     }
+
+    /// <summary>Sets the mark behind all work that is on the stream, whatever waits in line.</summary>
+    public void Record(nint stream) => Check(cuEventRecord(handle, stream), nameof(cuEventRecord));
 
     /// <summary>Waits for the work before the mark.</summary>
     public void Wait()
     {
         _device.Activate();
+        if (IsInLine) _device.Stream.Drain();
         Check(cuEventSynchronize(handle), "Waiting for the GPU");
     }
 
@@ -60,4 +78,13 @@ internal sealed unsafe class CudaEvent : SafeHandle
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => cuEventDestroy(handle) == Success;
+
+    private sealed class Mark(CudaEvent mark) : IStreamWork
+    {
+        public void Put(nint stream)
+        {
+            Interlocked.Decrement(ref mark._inLine);
+            if (!mark.IsClosed) mark.Record(stream); // Else nobody asks any more.
+        }
+    }
 }

@@ -30,8 +30,9 @@ internal sealed unsafe class CudaGraph : SafeHandle
     public static CudaGraph Capture(CudaDevice device, Action work)
     {
         device.Activate();
-        nint graph = 0;
-        Check(cuStreamBeginCapture(device.Stream, CaptureThisThread), "Beginning to record a graph");
+        nint graph = 0, stream = device.Stream.Handle;
+        device.Stream.Drain(); // What waits was launched before.
+        Check(cuStreamBeginCapture(stream, CaptureThisThread), "Beginning to record a graph");
         try
         {
             device.IsCapturing = true;
@@ -39,7 +40,7 @@ internal sealed unsafe class CudaGraph : SafeHandle
         }
         catch
         {
-            _ = cuStreamEndCapture(device.Stream, &graph);
+            _ = cuStreamEndCapture(stream, &graph);
             if (graph != 0) _ = cuGraphDestroy(graph);
             throw;
         }
@@ -48,7 +49,7 @@ internal sealed unsafe class CudaGraph : SafeHandle
             device.IsCapturing = false;
         }
 
-        Check(cuStreamEndCapture(device.Stream, &graph), "Recording a graph");
+        Check(cuStreamEndCapture(stream, &graph), "Recording a graph");
         nint executable;
         int code = cuGraphInstantiateWithFlags(&executable, graph, 0);
         _ = cuGraphDestroy(graph);
@@ -61,7 +62,8 @@ internal sealed unsafe class CudaGraph : SafeHandle
     public void Launch()
     {
         _device.Activate();
-        Check(cuGraphLaunch(handle, _device.Stream), "Launching a graph");
+        _device.Stream.Drain(); // A graph in line would have to be kept for as long.
+        Check(cuGraphLaunch(handle, _device.Stream.Handle), "Launching a graph");
     }
 
     /// <inheritdoc/>

@@ -28,7 +28,7 @@ internal readonly record struct LaunchShape(
     bool MostShared = false,
     bool Cooperative = false);
 
-/// <summary>A compiled kernel of one GPU.</summary>
+/// <summary>A kernel of one GPU, compiled or on the way.</summary>
 internal sealed unsafe class CudaKernel
 {
     /// <summary>Set to 1 to wait after every launch, so that a failure names the kernel that failed.</summary>
@@ -40,14 +40,22 @@ internal sealed unsafe class CudaKernel
     private static readonly bool IsSynchronous = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";
 
     private readonly CudaDevice _device;
-    private readonly nint _function;
-    private readonly string _name;
+    private readonly Task<nint> _module;
+    private readonly string _functionName, _name;
+    private nint _function; // 0 until the module is there.
     private int _sharedBytes = FreeSharedBytes;
     private bool _hasMostShared;
 
-    internal CudaKernel(CudaDevice device, nint function, string name) => (_device, _function, _name) = (device, function, name);
+    /// <summary>A function of a module that may still be on the way; if it is not, the function is looked up at once.</summary>
+    internal CudaKernel(CudaDevice device, Task<nint> module, string function, string name)
+    {
+        (_device, _module, _functionName, _name) = (device, module, function, name);
+        if (module.IsCompletedSuccessfully) Find();
+    }
 
-    /// <summary>Puts the kernel on the stream.</summary>
+    private bool IsReady => _function != 0 || _module.IsCompleted;
+
+    /// <summary>Puts the kernel on the stream. One that is still being compiled waits in line.</summary>
     /// <param name="shape">How many threads.</param>
     /// <param name="arguments">In the order of its parameters.</param>
     /// <exception cref="CudaException">It cannot be launched, or one before it failed.</exception>
@@ -55,6 +63,21 @@ internal sealed unsafe class CudaKernel
     {
         if (shape.Blocks == 0 || shape.BlocksY == 0 || shape.BlocksZ == 0) return;
         _device.Activate();
+        // Who records a graph or wants to know what fails waits for the compiler here.
+        if (_device.Stream.IsOpen && (IsReady || IsSynchronous || _device.IsCapturing)) Put(_device.Stream.Handle, shape, arguments);
+        else _device.Stream.PutInLine(new InLine(this, shape, arguments.ToArray()));
+    }
+
+    private void Find()
+    {
+        nint function;
+        Check(cuModuleGetFunction(&function, _module.GetAwaiter().GetResult(), _functionName), $"Finding {_name}");
+        _function = function;
+    }
+
+    private void Put(nint stream, LaunchShape shape, ReadOnlySpan<KernelArgument> arguments)
+    {
+        if (_function == 0) Find();
         if (shape.SharedBytes > _sharedBytes)
         {
             Check(
@@ -92,12 +115,12 @@ internal sealed unsafe class CudaKernel
             BlockY = 1,
             BlockZ = 1,
             SharedBytes = (uint)shape.SharedBytes,
-            Stream = _device.Stream,
+            Stream = stream,
             Attributes = attributes,
             AttributeCount = attributeCount,
         };
         int code = cuLaunchKernelEx(&config, _function, pointers, null);
-        if (code == Success && IsSynchronous && !_device.IsCapturing) code = cuStreamSynchronize(_device.Stream);
+        if (code == Success && IsSynchronous && !_device.IsCapturing) code = cuStreamSynchronize(stream);
         if (code != Success) throw Failed(code, shape, arguments);
     }
 
@@ -105,4 +128,12 @@ internal sealed unsafe class CudaKernel
         $"The kernel {_name} failed on {_device} with {shape.Blocks}×{shape.BlocksY}×{shape.BlocksZ} blocks of {shape.Threads} threads, " +
         $"{shape.SharedBytes} bytes shared and the arguments {KernelArgument.Describe(arguments)}: {Describe(code)}. " +
         $"One launched before it may be at fault: {SynchronousVariable}=1 tells.");
+
+    /// <summary>A launch of a kernel that is not there yet, or behind one that is not.</summary>
+    private sealed class InLine(CudaKernel kernel, LaunchShape shape, KernelArgument[] arguments) : IStreamWork
+    {
+        public bool IsReady => kernel.IsReady;
+
+        public void Put(nint stream) => kernel.Put(stream, shape, arguments);
+    }
 }

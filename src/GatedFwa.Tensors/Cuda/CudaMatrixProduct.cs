@@ -30,13 +30,7 @@ internal static unsafe class CudaMatrixProduct
         int alignment = Math.Min(AlignmentOf(a.Address), Math.Min(AlignmentOf(b.Address), AlignmentOf(c.Address)));
         var key = new Key(device.Index, a with { Address = 0 }, b with { Address = 0 }, c with { Address = 0 }, accumulate, alignment);
         Plan plan = Plans.GetOrAdd(key, _ => Choose(handle, a, b, c, alignment));
-        float alpha = 1, beta = accumulate ? 1 : 0;
-        Algorithm algorithm = plan.Algorithm;
-        // Row-major matrices are column-major transposes: cᵀ = bᵀ aᵀ.
-        Check(
-            cublasLtMatmul(
-                handle, plan.Description, &alpha, b.Address, plan.B, a.Address, plan.A, &beta, c.Address, plan.C, c.Address, plan.C, &algorithm, workspace, (nuint)WorkspaceBytes, device.Stream),
-            $"The product of {a.Rows}×{a.Columns} and {b.Rows}×{b.Columns} in {a.Type}");
+        device.Stream.Put(new Product(handle, workspace, plan, key, a.Address, b.Address, c.Address));
     }
 
     /// <summary>Begins to open cuBLASLt for a GPU while its memory is taken and filled.</summary>
@@ -87,11 +81,13 @@ internal static unsafe class CudaMatrixProduct
         int count;
         int status = cublasLtMatmulAlgoGetHeuristic(handle, description, layoutB, layoutA, layoutC, layoutC, preference, 1, &found, &count);
         _ = cublasLtMatmulPreferenceDestroy(preference);
-        string product = $"{a.Rows}×{a.Columns} and {b.Rows}×{b.Columns} in {a.Type}";
+        string product = Words(a, b);
         Check(status, $"Choosing an algorithm for the product of {product}");
         if (count == 0) throw new CudaException($"cuBLASLt has no algorithm for the product of {product}.");
         return new Plan(description, layoutA, layoutB, layoutC, found.Algorithm);
     }
+
+    private static string Words(CudaMatrix a, CudaMatrix b) => $"{a.Rows}×{a.Columns} and {b.Rows}×{b.Columns} in {a.Type}";
 
     /// <summary>Rows in memory are columns to cuBLASLt.</summary>
     private static nint Layout(CudaMatrix matrix)
@@ -108,4 +104,17 @@ internal static unsafe class CudaMatrixProduct
     private readonly record struct Key(int Device, CudaMatrix A, CudaMatrix B, CudaMatrix C, bool Accumulates, int Alignment);
 
     private sealed record Plan(nint Description, nint A, nint B, nint C, Algorithm Algorithm);
+
+    private readonly struct Product(nint handle, nint workspace, Plan plan, Key key, nint a, nint b, nint c) : IStreamWork
+    {
+        public void Put(nint stream)
+        {
+            float alpha = 1, beta = key.Accumulates ? 1 : 0;
+            Algorithm algorithm = plan.Algorithm;
+            // Row-major matrices are column-major transposes: cᵀ = bᵀ aᵀ.
+            int status = cublasLtMatmul(
+                handle, plan.Description, &alpha, b, plan.B, a, plan.A, &beta, c, plan.C, c, plan.C, &algorithm, workspace, (nuint)WorkspaceBytes, stream);
+            if (status != 0) Check(status, $"The product of {Words(key.A, key.B)}");
+        }
+    }
 }

@@ -72,17 +72,18 @@ internal sealed unsafe class CudaMemory(CudaDevice device) : MemoryPool
     private protected override void Free(nint block)
     {
         device.Activate();
+        device.Stream.Drain(); // What waits may use it.
         Check(cuMemFree(block), nameof(cuMemFree));
     }
 
-    private void Fill(nint address, long bytes, byte value) =>
-        Check(cuMemsetD8Async(address, value, (nuint)bytes, device.Stream), nameof(cuMemsetD8Async));
+    private void Fill(nint address, long bytes, byte value) => device.Stream.Put(new CudaStorage.Filling(address, bytes, value));
 
     private bool FenceIntact(nint fence)
     {
         device.Activate();
+        device.Stream.Drain();
         byte* copy = stackalloc byte[FenceBytes];
-        Check(cuMemcpyDtoHAsync(copy, fence, FenceBytes, device.Stream), nameof(cuMemcpyDtoHAsync));
+        Check(cuMemcpyDtoHAsync(copy, fence, FenceBytes, device.Stream.Handle), nameof(cuMemcpyDtoHAsync));
         device.Synchronize();
         return new ReadOnlySpan<byte>(copy, FenceBytes).IndexOfAnyExcept(FenceByte) < 0;
     }

@@ -34,7 +34,7 @@ internal sealed unsafe class CudaReadback : SafeHandle
     public void Ask(CudaStorage source)
     {
         _device.Activate();
-        Check(cuMemcpyDtoHAsync((void*)handle, source.Address, (nuint)_bytes, _device.Stream), nameof(cuMemcpyDtoHAsync));
+        _device.Stream.Put(new Answering(this, source.Address));
         _arrived.Record();
     }
 
@@ -53,5 +53,14 @@ internal sealed unsafe class CudaReadback : SafeHandle
     {
         _arrived.Dispose();
         return cuMemFreeHost((void*)handle) == Success;
+    }
+
+    private readonly struct Answering(CudaReadback answer, nint source) : IStreamWork
+    {
+        public void Put(nint stream)
+        {
+            if (answer.IsClosed) return; // While this waited: there is no room any more, and nobody reads it.
+            Check(cuMemcpyDtoHAsync((void*)answer.handle, source, (nuint)answer._bytes, stream), nameof(cuMemcpyDtoHAsync));
+        }
     }
 }

@@ -49,9 +49,11 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
     {
         if (destination.IsEmpty) return;
         Cuda.Activate();
+        Cuda.Stream.Drain();
         fixed (byte* target = destination)
         {
-            Check(cuMemcpyDtoHAsync(target, Address + (nint)start, (nuint)destination.Length, Cuda.Stream), nameof(cuMemcpyDtoHAsync));
+            nint source = Address + (nint)start, stream = Cuda.Stream.Handle;
+            Check(cuMemcpyDtoHAsync(target, source, (nuint)destination.Length, stream), nameof(cuMemcpyDtoHAsync));
             Cuda.Synchronize();
         }
     }
@@ -60,14 +62,14 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
     {
         if (Bytes == 0) return;
         Cuda.Activate();
-        Check(cuMemcpyDtoDAsync(Address, ((CudaStorage)source).Address, (nuint)Bytes, Cuda.Stream), nameof(cuMemcpyDtoDAsync));
+        Cuda.Stream.Put(new Copying(((CudaStorage)source).Address, Address, Bytes));
     }
 
     internal override void Clear()
     {
         if (Bytes == 0) return;
         Cuda.Activate();
-        Check(cuMemsetD8Async(Address, 0, (nuint)Bytes, Cuda.Stream), nameof(cuMemsetD8Async));
+        Cuda.Stream.Put(new Filling(Address, Bytes, 0));
     }
 
     internal override Storage Window(long start, long bytes) => new CudaStorage(Cuda, Address + (nint)start, bytes, this);
@@ -76,5 +78,16 @@ internal sealed unsafe class CudaStorage : Storage, IDisposable
     {
         if (_whole is null) Cuda.Memory.Return(this);
         else _whole.Release();
+    }
+
+    /// <summary>Sets every byte of a block.</summary>
+    internal readonly struct Filling(nint target, long bytes, byte value) : IStreamWork
+    {
+        public void Put(nint stream) => Check(cuMemsetD8Async(target, value, (nuint)bytes, stream), nameof(cuMemsetD8Async));
+    }
+
+    private readonly struct Copying(nint source, nint target, long bytes) : IStreamWork
+    {
+        public void Put(nint stream) => Check(cuMemcpyDtoDAsync(target, source, (nuint)bytes, stream), nameof(cuMemcpyDtoDAsync));
     }
 }

@@ -10,22 +10,47 @@ namespace GatedFwa.Tensors.Cuda;
 internal sealed unsafe class HostStaging(CudaDevice device)
 {
     private const int BlockBytes = 4 << 20;
+    private const long MostInLine = 8 * BlockBytes;
 
     private readonly Lock _gate = new();
     private readonly Queue<Block> _blocks = [];
+    private long _inLine; // Bytes.
 
-    /// <summary>Copies host bytes to the GPU; they may change as soon as this returns.</summary>
+    /// <summary>
+    /// Copies host bytes to the GPU; they may change as soon as this returns. Behind a kernel that is still being compiled they wait in
+    /// ordinary memory: the few pinned blocks would soon be full of a few bytes each.
+    /// </summary>
     public void Upload(ReadOnlySpan<byte> source, nint target)
     {
-        fixed (byte* bytes = source)
+        if (device.Stream.IsOpen || Volatile.Read(ref _inLine) + source.Length > MostInLine)
         {
-            byte* from = bytes;
-            Upload(source.Length, target, (piece, start, length) => Buffer.MemoryCopy(from + start, piece, BlockBytes, length));
+            device.Stream.Drain();
+            Send(source, target, device.Stream.Handle);
+        }
+        else
+        {
+            Interlocked.Add(ref _inLine, source.Length);
+            device.Stream.PutInLine(new Waiting(this, source.ToArray(), target));
         }
     }
 
     /// <summary>Sends bytes to the GPU as they are written.</summary>
     public void Upload(long bytes, nint target, PieceWriter write)
+    {
+        device.Stream.Drain();
+        Send(bytes, target, write, device.Stream.Handle);
+    }
+
+    private void Send(ReadOnlySpan<byte> source, nint target, nint stream)
+    {
+        fixed (byte* bytes = source)
+        {
+            byte* from = bytes;
+            Send(source.Length, target, (piece, start, length) => Buffer.MemoryCopy(from + start, piece, BlockBytes, length), stream);
+        }
+    }
+
+    private void Send(long bytes, nint target, PieceWriter write, nint stream)
     {
         lock (_gate)
         {
@@ -34,16 +59,11 @@ internal sealed unsafe class HostStaging(CudaDevice device)
                 long length = Math.Min(BlockBytes, bytes - start);
                 Block block = Next();
                 write(block.Address, start, length);
-                Send(block, target + (nint)start, length);
+                Check(cuMemcpyHtoDAsync(target + (nint)start, block.Address, (nuint)length, stream), nameof(cuMemcpyHtoDAsync));
+                block.Taken.Record(stream);
+                _blocks.Enqueue(block);
             }
         }
-    }
-
-    private void Send(Block block, nint target, long bytes)
-    {
-        Check(cuMemcpyHtoDAsync(target, block.Address, (nuint)bytes, device.Stream), nameof(cuMemcpyHtoDAsync));
-        block.Taken.Record();
-        _blocks.Enqueue(block);
     }
 
     /// <summary>The block that was used longest ago, if the GPU has read it, or a new one; never more than a few wait.</summary>
@@ -66,5 +86,14 @@ internal sealed unsafe class HostStaging(CudaDevice device)
         public byte* Address { get; } = address;
 
         public CudaEvent Taken { get; } = taken;
+    }
+
+    private sealed class Waiting(HostStaging staging, byte[] bytes, nint target) : IStreamWork
+    {
+        public void Put(nint stream)
+        {
+            Interlocked.Add(ref staging._inLine, -bytes.Length);
+            staging.Send(bytes, target, stream);
+        }
     }
 }

@@ -6,14 +6,22 @@ using static GatedFwa.Tensors.Cuda.CudaDriver;
 
 namespace GatedFwa.Tensors.Cuda;
 
-/// <summary>From kernel texts to functions of one GPU: looked up in memory, then on disk, then compiled.</summary>
+/// <summary>
+/// From kernel texts to functions of one GPU: looked up in memory, then on disk, then compiled. Nobody waits for the compiler here:
+/// the thread pool compiles as many texts at a time as there are processors, and <see cref="CudaStream"/> keeps the launches meanwhile.
+/// </summary>
 internal sealed unsafe class KernelCompiler(CudaDevice device)
 {
     private static readonly ConcurrentDictionary<Assembly, Headers> HeadersOf = new();
 
+    // Who compiles reads. The process writes when it ends, for good: a compiler still at work while its library is taken down fails.
+    private static readonly ReaderWriterLockSlim ProcessEnd = new();
+
     private readonly Lock _gate = new();
-    private readonly Dictionary<string, nint> _modules = [];
+    private readonly Dictionary<string, Task<nint>> _modules = [];
     private readonly ConcurrentDictionary<string, CudaKernel> _kernels = new();
+
+    static KernelCompiler() => AppDomain.CurrentDomain.ProcessExit += (_, _) => ProcessEnd.EnterWriteLock();
 
     /// <summary>A function of a text with these defines.</summary>
     public CudaKernel Get(KernelSource source, string function, ReadOnlySpan<KernelDefine> defines)
@@ -26,10 +34,8 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
         lock (_gate)
         {
             device.Activate();
-            if (!_modules.TryGetValue(module, out nint loaded)) _modules[module] = loaded = Load(source, options);
-            nint address;
-            Check(cuModuleGetFunction(&address, loaded, function), $"Finding {function} in {source.File}");
-            return _kernels[name] = new CudaKernel(device, address, $"{function} ({module})");
+            if (!_modules.TryGetValue(module, out Task<nint>? loaded)) _modules[module] = loaded = Begin(source, options);
+            return _kernels[name] = new CudaKernel(device, loaded, function, $"{function} ({module})");
         }
     }
 
@@ -42,11 +48,31 @@ internal sealed unsafe class KernelCompiler(CudaDevice device)
         "-lineinfo",
     ];
 
-    private nint Load(KernelSource source, string[] options)
+    /// <summary>Loads a module that is on disk, and begins to compile one that is not.</summary>
+    private Task<nint> Begin(KernelSource source, string[] options)
     {
         Headers headers = HeadersOf.GetOrAdd(source.Owner.Assembly, Headers.Of);
-        string text = Text(source.Owner.Assembly, source.File);
-        byte[] image = CubinCache.GetOrAdd(Hash(text, headers, options), () => Nvrtc.Compile(source.File, text, headers.Texts, options));
+        string text = Text(source.Owner.Assembly, source.File), key = Hash(text, headers, options);
+        if (CubinCache.Find(key) is { } kept) return Task.FromResult(Load(source, kept));
+        return Task.Run(() =>
+        {
+            ProcessEnd.EnterReadLock();
+            try
+            {
+                byte[] image = Nvrtc.Compile(source.File, text, headers.Texts, options);
+                CubinCache.Keep(key, image);
+                device.Activate();
+                return Load(source, image);
+            }
+            finally
+            {
+                ProcessEnd.ExitReadLock();
+            }
+        });
+    }
+
+    private nint Load(KernelSource source, byte[] image)
+    {
         nint module;
         fixed (byte* bytes = image)
         {
