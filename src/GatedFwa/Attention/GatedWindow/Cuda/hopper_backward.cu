@@ -43,18 +43,18 @@ struct Problem
     float *sums, *sizes;                       // of dS along each row, [B, H, S] or [B, H, T]; of |dS| where rows are queries
     const int *repeat;                         // rows are queries: which tiles to compute, [B, H, tiles]; null for all
     float scale_log2;
-    int tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles; // the last three: TilePlace
+    int tokens, positions, heads, key_heads, window, tiles_per_sequence, light, strip, tiles; // the last four: TilePlace
 
     __device__ int prefix() const { return positions - tokens; }
     __device__ TilePlace place(int tile) const
     {
-        TilePlace place(tile, tiles, tiles_per_sequence, light);
+        TilePlace place(tile, ROWS_ARE_KEYS ? key_heads : heads, tiles_per_sequence, light, strip, tiles);
         if (ROWS_ARE_KEYS) place.index = tiles_per_sequence - 1 - place.index; // the last keys are seen by few
         return place;
     }
     __device__ bool skips(TilePlace at) const
     {
-        return !ROWS_ARE_KEYS && repeat && !repeat[at.sequence * tiles_per_sequence + at.index];
+        return !ROWS_ARE_KEYS && repeat && !repeat[(at.batch * heads + at.head) * tiles_per_sequence + at.index];
     }
     // Whether this block has no tile to compute: all threads look at once, one flag each.
     __device__ bool skips_all() const
@@ -88,11 +88,10 @@ struct RowTile
 
     __device__ RowTile(int tile, const Problem &p)
     {
-        int row_heads = ROWS_ARE_KEYS ? p.key_heads : p.heads;
         TilePlace place = p.place(tile);
         first = (ROWS_ARE_KEYS ? 0 : p.prefix()) + place.index * tile_rows;
-        row_head = place.sequence % row_heads;
-        batch = place.sequence / row_heads;
+        row_head = place.head;
+        batch = place.batch;
         int last = min(first + tile_rows, p.positions) - 1;
         if (ROWS_ARE_KEYS)
         {
@@ -519,12 +518,12 @@ extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1) hopper_backw
     const __grid_constant__ TensorMap dx, const __grid_constant__ TensorMap dy,
     const float *local, const float *totals, const float *lse, const float *delta, const int *segment_start, const int *segment_end,
     float *sums, float *sizes, const int *repeat, float scale, float scale_log2,
-    int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int light, int tiles)
+    int tokens, int positions, int heads, int key_heads, int window, int tiles_per_sequence, int light, int strip, int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
     Problem p = {local, totals, lse, delta, segment_start, segment_end, sums, sizes, repeat, scale_log2,
-                 tokens, positions, heads, key_heads, window, tiles_per_sequence, light, tiles};
+                 tokens, positions, heads, key_heads, window, tiles_per_sequence, light, strip, tiles};
     wait_for_earlier_kernels();
     let_next_kernel_begin();
     if (p.skips_all()) return;

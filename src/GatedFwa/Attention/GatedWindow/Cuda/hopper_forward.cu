@@ -39,7 +39,7 @@ struct Shared
 
 struct Extents
 {
-    int tokens, positions, heads, heads_per_key_head, window, tiles_per_sequence, light, tiles; // the last three: TilePlace
+    int tokens, positions, heads, heads_per_key_head, window, tiles_per_sequence, light, strip, tiles; // the last four: TilePlace
 };
 
 // The first key that a query sees.
@@ -56,10 +56,10 @@ struct QueryTile
 
     __device__ QueryTile(int tile, const Extents &e, const int *segment_start)
     {
-        TilePlace place(tile, e.tiles, e.tiles_per_sequence, e.light);
+        TilePlace place(tile, e.heads, e.tiles_per_sequence, e.light, e.strip, e.tiles);
         first_token = place.index * query_rows;
-        head = place.sequence % e.heads;
-        batch = place.sequence / e.heads;
+        head = place.head;
+        batch = place.batch;
         int prefix = e.positions - e.tokens;
         first = first_token + prefix;
         last = min(first_token + query_rows, e.tokens) - 1 + prefix;
@@ -445,11 +445,12 @@ __device__ void compute(
 extern "C" __global__ void __launch_bounds__(128 * (GROUPS + 1), 1) hopper_forward(
     const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k, const __grid_constant__ TensorMap v,
     const __grid_constant__ TensorMap o, const float *local, const float *totals, const int *segment_start, float *lse, float scale_log2,
-    int tokens, int positions, int heads, int heads_per_key_head, int window, int tiles_per_sequence, int light, int tiles)
+    int tokens, int positions, int heads, int heads_per_key_head, int window, int tiles_per_sequence, int light, int strip,
+    int tiles)
 {
     DYNAMIC_SHARED(memory);
     Shared &shared = *reinterpret_cast<Shared *>(memory);
-    Extents e = {tokens, positions, heads, heads_per_key_head, window, tiles_per_sequence, light, tiles};
+    Extents e = {tokens, positions, heads, heads_per_key_head, window, tiles_per_sequence, light, strip, tiles};
     if (threadIdx.x == 0)
     {
         for (int i = 0; i < 2; i++)
