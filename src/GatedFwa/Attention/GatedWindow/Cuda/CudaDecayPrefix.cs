@@ -77,7 +77,7 @@ internal sealed class CudaDecayPrefix : IDisposable
         (int batch, int positions, int heads) = (alpha.Shape[0], alpha.Shape[1], alpha.Shape[2]);
         KernelDefine lanes = ("LANES", heads % 4 == 0 ? 4 : 1), hasSegments = ("HAS_SEGMENTS", segments.Starts is not null);
         alpha.Cuda.Kernel(Source, "decay_prefix", Most(activations), lanes, hasSegments).Launch(
-            Blocks(positions, heads, batch), alpha, prefix.Local, prefix.Totals, segments.Starts, positions, heads);
+            Blocks(positions, heads, batch, overlaps: true), alpha, prefix.Local, prefix.Totals, segments.Starts, positions, heads);
     }
 
     public void Dispose()

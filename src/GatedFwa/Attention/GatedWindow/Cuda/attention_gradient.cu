@@ -121,6 +121,7 @@ extern "C" __global__ void __launch_bounds__(threads) decay_gradient(
     int tokens, int positions, int heads)
 {
     __shared__ __align__(16) float tile[block_heads][tile_stride];
+    let_next_kernel_begin();
     const Sums sums = {columns, rows, segment_start, tokens, positions, heads};
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int first_head = blockIdx.y * block_heads, head_count = min(block_heads, heads - first_head), head = first_head + warp;

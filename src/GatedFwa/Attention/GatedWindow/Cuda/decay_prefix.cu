@@ -10,7 +10,7 @@ extern "C" __global__ void __launch_bounds__(tile_threads) decay_prefix(
     const float *alpha, float *local, float *totals, const int *segment_start, int positions, int heads)
 {
     __shared__ float tile[tile_heads][tile_stride];
-    let_next_kernel_begin();
+    overlap();
     const DecayChunk chunk(positions, heads);
     const int accesses = chunk.head_count / LANES;
     for (int i = threadIdx.x; i < chunk.count * accesses; i += tile_threads)
