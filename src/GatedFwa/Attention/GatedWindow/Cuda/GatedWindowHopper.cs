@@ -15,7 +15,7 @@ internal static class GatedWindowHopper
 
     private const int Panel = 64, MaxHeadSize = 128, GroupRows = 64, KeyRows = 128, GroupThreads = 128, RowBuffers = 2;
     private const int TermBytes = 32; // Of column_terms.cuh, a column.
-    private const long StripBytes = 64 << 20; // Of one tensor, all heads: few pages, and much more than the windows that two strips share.
+    private const int StripTokens = 8192, StripWindows = 4; // At least: few pages of memory, yet more than the window that two strips share.
     private const int CorrectionTiles = 8, Warp = 32; // Of a block of delta_correction.cu, a warp each.
     private const double Log2E = 1.4426950408889634;
 
@@ -92,7 +92,7 @@ internal static class GatedWindowHopper
             problem.Window,
             tilesPerSequence,
             LightTiles(problem, queryRows, tilesPerSequence),
-            StripTiles(shape, queryRows, tilesPerSequence),
+            StripTiles(problem, queryRows, tilesPerSequence),
             tiles);
     }
 
@@ -167,11 +167,8 @@ internal static class GatedWindowHopper
         problem.Window >= problem.Shape.Positions ? 0 : Math.Min(Tiles(problem.Window, rows), tilesPerSequence);
 
     /// <summary>Tiles of a sequence that come one after the other, before those of the next head (<c>tile_order.cuh</c>).</summary>
-    private static int StripTiles(GatedWindowShape shape, int rows, int tilesPerSequence)
-    {
-        long tileBytes = (long)rows * shape.Heads * shape.HeadSize * sizeof(ushort);
-        return (int)Math.Clamp(StripBytes / tileBytes, 1, tilesPerSequence);
-    }
+    private static int StripTiles(GatedWindowProblem problem, int rows, int tilesPerSequence) =>
+        (int)Math.Min(RowLaunch.Quotient(Math.Max(StripTokens, (long)StripWindows * problem.Window), rows), tilesPerSequence);
 
     /// <summary>
     /// Warpgroups that compute a tile backwards: where only one gradient of a small head is kept, there are registers for a third.
@@ -248,7 +245,7 @@ internal static class GatedWindowHopper
                 problem.Window,
                 tilesPerSequence,
                 LightTiles(problem, groups * GroupRows, tilesPerSequence),
-                StripTiles(shape, groups * GroupRows, tilesPerSequence),
+                StripTiles(problem, groups * GroupRows, tilesPerSequence),
                 tiles);
         }
 
