@@ -104,11 +104,12 @@ struct Token
     }
 
     // The queries of some heads to shared memory and, where a block needs it, the token's slot of its key head's ring, which is left in
-    // shared memory as well; `keys`, `values` and `alpha` begin at the slot, alpha's heads are `capacity` apart. `scratch` [2, warps].
+    // shared memory as well; `keys`, `values` and `alpha` begin at the slot, alpha's heads are `capacity` apart, or one after the other in
+    // `newest_alpha`, if that is wanted. `scratch` [2, warps].
     template <int threads>
     __device__ __forceinline__ void prepare(const Parameters<threads> &own, int row, int key_head, int first_head, int head_count,
                                             bool with_slot, float (*query)[HEAD_SIZE], ELEMENT *newest_key, ELEMENT *newest_value,
-                                            ELEMENT *keys, ELEMENT *values, float *alpha, int capacity,
+                                            ELEMENT *keys, ELEMENT *values, float *alpha, int capacity, float *newest_alpha,
                                             float (*scratch)[threads / 32]) const
     {
         const float *q = projections + (long long)row * stride, *k = q + query_width, *v = k + key_width;
@@ -224,7 +225,9 @@ struct Token
                 // As decay_gate.cu has it.
                 const float a = decays[1], beta = a >= 0 ? 1 + a : expf(a), x = -beta * (decays[0] + own.bias);
                 const float softplus = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)));
-                alpha[(long long)threadIdx.x * capacity] = softplus / (beta + decay_epsilon);
+                const float newest = softplus / (beta + decay_epsilon);
+                alpha[(long long)threadIdx.x * capacity] = newest;
+                if (newest_alpha) newest_alpha[threadIdx.x] = newest;
             }
 #endif
         }
