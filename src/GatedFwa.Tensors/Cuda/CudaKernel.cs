@@ -15,12 +15,8 @@ namespace GatedFwa.Tensors.Cuda;
 /// Multiprocessors have as much shared memory as they can, whatever this kernel needs. They are divided anew only when nothing runs
 /// there: kernels that want to overlap agree.
 /// </param>
-/// <param name="Cooperative">
-/// All blocks run at the same time, and so may wait for one another; the driver refuses more than fit.
-/// </param>
 internal readonly record struct LaunchShape(
-    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false, bool MostShared = false,
-    bool Cooperative = false);
+    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false, bool MostShared = false);
 
 /// <summary>A compiled kernel of one GPU.</summary>
 internal sealed unsafe class CudaKernel
@@ -72,11 +68,7 @@ internal sealed unsafe class CudaKernel
             next += arguments[i].Write(next);
         }
 
-        LaunchAttribute* attributes = stackalloc LaunchAttribute[2];
-        uint attributeCount = 0;
-        if (shape.Overlaps && _device.Architecture >= OverlappingArchitecture)
-            attributes[attributeCount++] = new LaunchAttribute { Id = ProgrammaticStreamSerialization, Value = 1 };
-        if (shape.Cooperative) attributes[attributeCount++] = new LaunchAttribute { Id = CudaDriver.Cooperative, Value = 1 };
+        var attribute = new LaunchAttribute { Id = ProgrammaticStreamSerialization, Value = 1 };
         var config = new LaunchConfig
         {
             GridX = (uint)shape.Blocks,
@@ -87,8 +79,8 @@ internal sealed unsafe class CudaKernel
             BlockZ = 1,
             SharedBytes = (uint)shape.SharedBytes,
             Stream = _device.Stream,
-            Attributes = attributes,
-            AttributeCount = attributeCount,
+            Attributes = &attribute,
+            AttributeCount = shape.Overlaps && _device.Architecture >= OverlappingArchitecture ? 1u : 0,
         };
         int code = cuLaunchKernelEx(&config, _function, pointers, null);
         if (code == Success && IsSynchronous && !_device.IsCapturing) code = cuStreamSynchronize(_device.Stream);
