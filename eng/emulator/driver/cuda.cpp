@@ -68,6 +68,12 @@ int architecture()
     return text != nullptr ? atoi(text) : 90;
 }
 
+int multiprocessors()
+{
+    const char *text = getenv("GATEDFWA_EMULATOR_MULTIPROCESSORS");
+    return text != nullptr ? atoi(text) : 4;
+}
+
 int attribute(int which)
 {
     switch (which)
@@ -81,7 +87,7 @@ int attribute(int which)
     case 10: return 32;                       // warp
     case 12: case 82: return 65536;           // registers of a block, of a multiprocessor
     case 13: return 1500000;                  // kHz
-    case 16: return 4;                        // multiprocessors
+    case 16: return multiprocessors();
     case 36: return 2000000;                  // memory's kHz
     case 37: return 4096;                     // memory's bus, bits
     case 38: return 50 << 20;                 // L2
@@ -97,11 +103,28 @@ int attribute(int which)
     }
 }
 
-int launch_problem(const Kernel &kernel, Index grid, Index block, unsigned dynamic_bytes, std::string &problem)
+int blocks_of_multiprocessor(const Kernel &kernel, int threads, size_t dynamic_bytes)
 {
+    size_t shared = dynamic_bytes + kernel.static_bytes + attribute(111);
+    return std::min({2048 / std::max(threads, 32), int(attribute(81) / shared), 32});
+}
+
+struct Launch
+{
+    Kernel *kernel;
+    Index grid, block;
+    unsigned dynamic_bytes;
+    bool is_cooperative;
+};
+
+int launch_problem(const Launch &launch, std::string &problem)
+{
+    const auto &[kernel_address, grid, block, dynamic_bytes, is_cooperative] = launch;
+    const Kernel &kernel = *kernel_address;
     char text[256] = "";
-    uint64_t threads = uint64_t(block.x) * block.y * block.z;
+    uint64_t threads = uint64_t(block.x) * block.y * block.z, blocks = uint64_t(grid.x) * grid.y * grid.z;
     size_t shared = dynamic_bytes + kernel.static_bytes;
+    int result = invalid_value;
     if (threads == 0 || grid.x == 0 || grid.y == 0 || grid.z == 0)
         snprintf(text, sizeof text, "the grid (%u, %u, %u) of (%u, %u, %u) threads is empty", grid.x, grid.y, grid.z, block.x, block.y, block.z);
     else if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
@@ -113,10 +136,48 @@ int launch_problem(const Kernel &kernel, Index grid, Index block, unsigned dynam
         snprintf(text, sizeof text, "%zu bytes of shared memory; the device has %d", shared, attribute(97));
     else if (dynamic_bytes > 49152 - std::min<size_t>(kernel.static_bytes, 49152) && dynamic_bytes > kernel.max_dynamic_bytes)
         snprintf(text, sizeof text, "%u bytes of dynamic shared memory; cuFuncSetAttribute asked for %zu", dynamic_bytes, kernel.max_dynamic_bytes);
+    else if (uint64_t fit = uint64_t(multiprocessors()) * blocks_of_multiprocessor(kernel, int(threads), dynamic_bytes);
+             is_cooperative && blocks > fit)
+    {
+        snprintf(text, sizeof text, "%llu blocks that run at once; %d multiprocessors have room for %llu", (unsigned long long)blocks,
+                 multiprocessors(), (unsigned long long)fit);
+        result = cooperative_launch_too_large;
+    }
     problem = text;
-    return problem.empty() ? success : invalid_value;
+    return problem.empty() ? success : result;
+}
+
+// Runs it, or keeps it for the graph that is being recorded.
+int launch_now_or_in_graph(const Launch &launch, void **arguments)
+{
+    ONE_AT_A_TIME;
+    if (sticky_error != success) return sticky_error;
+    std::string problem;
+    if (int result = launch_problem(launch, problem); result != success)
+    {
+        fprintf(stderr, "emulator: kernel %s: %s\n", launch.kernel->name.c_str(), problem.c_str());
+        return result;
+    }
+    if (capture != nullptr)
+    {
+        std::vector<std::vector<unsigned char>> kept;
+        for (const int *size = launch.kernel->argument_bytes; *size != 0; size++)
+        {
+            auto *value = static_cast<unsigned char *>(arguments[kept.size()]);
+            kept.emplace_back(value, value + *size);
+        }
+        capture->push_back([=, values = std::move(kept)]() mutable {
+            std::vector<void *> pointers;
+            for (auto &value : values) pointers.push_back(value.data());
+            return launch_now_or_in_graph(launch, pointers.data());
+        });
+        return success;
+    }
+    Outcome outcome = run_grid(*launch.kernel, launch.grid, launch.block, launch.dynamic_bytes, arguments, launch.is_cooperative);
+    return outcome == Outcome::ok ? success : outcome == Outcome::failed ? launch_failed : illegal_address;
 }
 }
+
 
 extern "C"
 {
@@ -482,53 +543,39 @@ int cuFuncGetAttribute(int *value, int which, void *function)
 
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function, int threads, size_t dynamic_bytes)
 {
-    size_t shared = dynamic_bytes + static_cast<Kernel *>(function)->static_bytes + 1024;
-    *blocks = std::min({2048 / std::max(threads, 32), int(attribute(81) / shared), 32});
+    *blocks = blocks_of_multiprocessor(*static_cast<Kernel *>(function), threads, dynamic_bytes);
     return success;
 }
 
 int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
                    unsigned dynamic_bytes, void *, void **arguments, void **)
 {
-    ONE_AT_A_TIME;
-    if (sticky_error != success) return sticky_error;
-    auto &kernel = *static_cast<Kernel *>(function);
-    Index grid{grid_x, grid_y, grid_z}, block{block_x, block_y, block_z};
-    std::string problem;
-    if (int result = launch_problem(kernel, grid, block, dynamic_bytes, problem); result != success)
-    {
-        fprintf(stderr, "emulator: kernel %s: %s\n", kernel.name.c_str(), problem.c_str());
-        return result;
-    }
-    if (capture != nullptr)
-    {
-        std::vector<std::vector<unsigned char>> kept;
-        for (const int *size = kernel.argument_bytes; *size != 0; size++)
-        {
-            auto *value = static_cast<unsigned char *>(arguments[kept.size()]);
-            kept.emplace_back(value, value + *size);
-        }
-        capture->push_back([=, values = std::move(kept)]() mutable {
-            std::vector<void *> pointers;
-            for (auto &value : values) pointers.push_back(value.data());
-            return cuLaunchKernel(function, grid_x, grid_y, grid_z, block_x, block_y, block_z, dynamic_bytes, nullptr, pointers.data(), nullptr);
-        });
-        return success;
-    }
-    Outcome outcome = run_grid(kernel, grid, block, dynamic_bytes, arguments);
-    return outcome == Outcome::ok ? success : outcome == Outcome::failed ? launch_failed : illegal_address;
+    return launch_now_or_in_graph(
+        {static_cast<Kernel *>(function), {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, dynamic_bytes, false}, arguments);
 }
+
+// What it is, then 64 bytes of value, of which an int is read.
+struct LaunchAttribute
+{
+    int id, unused, value[16];
+};
 
 struct LaunchConfig
 {
-    unsigned grid[3], block[3], dynamic_bytes;
-    void *stream, *attributes;
+    Index grid, block;
+    unsigned dynamic_bytes;
+    void *stream;
+    const LaunchAttribute *attributes;
     unsigned attribute_count;
 };
 
-int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **arguments, void **extra)
+int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **arguments, void **)
 {
-    const unsigned *grid = config->grid, *block = config->block;
-    return cuLaunchKernel(function, grid[0], grid[1], grid[2], block[0], block[1], block[2], config->dynamic_bytes, config->stream, arguments, extra);
+    constexpr int cooperative = 2; // Others are about what runs beside it.
+    bool is_cooperative = false;
+    for (unsigned i = 0; i < config->attribute_count; i++)
+        if (config->attributes[i].id == cooperative) is_cooperative = config->attributes[i].value[0] != 0;
+    auto *kernel = static_cast<Kernel *>(function);
+    return launch_now_or_in_graph({kernel, config->grid, config->block, config->dynamic_bytes, is_cooperative}, arguments);
 }
 }

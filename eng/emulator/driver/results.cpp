@@ -14,6 +14,7 @@ constexpr Description descriptions[] = {
     {not_found, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {illegal_address, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {launch_failed, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {cooperative_launch_too_large, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE", "too many blocks in cooperative launch"},
     {not_supported, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
 };
 

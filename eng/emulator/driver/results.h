@@ -12,5 +12,6 @@ enum Result
     not_found = 500,
     illegal_address = 700,
     launch_failed = 719,
+    cooperative_launch_too_large = 720,
     not_supported = 801,
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -46,34 +47,114 @@ struct GroupBarrier
     Votes votes, result;
 };
 
-struct Machine
+struct Block
 {
+    Index index{};
     std::vector<std::unique_ptr<Fiber>> fibers;
-    int threads = 0, alive = 0;
+    int alive = 0;
     ReadyQueue ready;
+    std::vector<Fiber *> polling; // they try again at the block's next turn
     GroupBarrier barriers[barriers_per_block];
     std::deque<std::function<void()>> copies;
+    unsigned char *dynamic_area = nullptr;    // max_shared + guard
+    std::vector<unsigned char> static_shared; // while another block runs
+};
+
+struct Machine
+{
+    std::vector<std::unique_ptr<Block>> blocks; // as many as ever ran at once
+    int at_once = 1, turn = 0;                  // blocks of this launch that run at once, and the one that does now
+    bool has_progressed = false;                // in this round of turns some thread did more than fail a poll
+    int threads = 0;                            // of a block
     void *scheduler = nullptr;
     const Kernel *kernel = nullptr;
     void **arguments = nullptr;
     std::string failure;
-    unsigned char *dynamic_area = nullptr; // max_shared + guard
+    bool is_stuck = false; // the failure is a deadlock, of all blocks that run at once
     size_t dynamic_bytes = 0;
     Span static_area{};
     unsigned dynamic_offset = 0;
 } machine;
 
+Block *active; // machine.blocks[machine.turn]
+
 size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
-Fiber *next_ready()
+// Static shared memory has one address, whichever block runs: its content changes with the turn. Dynamic memory each block has itself.
+void give_turn(int turn)
 {
-    while (machine.ready.is_empty() && !machine.copies.empty())
+    Block *next = machine.blocks[turn].get();
+    if (next != active)
     {
-        auto copy = std::move(machine.copies.front());
-        machine.copies.pop_front();
+        const Span &fixed = machine.static_area;
+        active->static_shared.assign(fixed.begin, fixed.begin + fixed.bytes);
+        if (next->static_shared.size() == fixed.bytes) std::copy(next->static_shared.begin(), next->static_shared.end(), fixed.begin);
+    }
+    machine.turn = turn;
+    active = next;
+    block_index = next->index;
+    dynamic_shared = next->dynamic_area;
+}
+
+void copy_until_ready()
+{
+    while (active->ready.is_empty() && !active->copies.empty())
+    {
+        auto copy = std::move(active->copies.front());
+        active->copies.pop_front();
         copy();
     }
-    return machine.ready.is_empty() ? nullptr : machine.ready.pop();
+}
+
+// The next block that has something to run has its turn. After a round in which everyone waited or polled in vain, copies happen;
+// where there are none, nobody can go on.
+bool pass_turn()
+{
+    for (;;)
+    {
+        int next = machine.turn + 1;
+        if (next == machine.at_once)
+        {
+            next = 0;
+            bool is_idle = !machine.has_progressed, has_copied = false;
+            machine.has_progressed = false;
+            for (int i = 0; is_idle && i < machine.at_once; i++)
+            {
+                if (machine.blocks[i]->copies.empty()) continue;
+                give_turn(i);
+                copy_until_ready();
+                has_copied = true;
+            }
+            if (is_idle && !has_copied) return false;
+        }
+        machine.turn = next;
+        Block &block = *machine.blocks[next];
+        if (block.ready.is_empty() && block.polling.empty()) continue;
+        give_turn(next);
+        for (Fiber *fiber : block.polling)
+        {
+            fiber->wait = {};
+            block.ready.push(fiber);
+        }
+        block.polling.clear();
+        return true;
+    }
+}
+
+// Null: nobody can go on.
+Fiber *next_ready()
+{
+    if (active->ready.is_empty() && !pass_turn()) return nullptr;
+    return active->ready.pop();
+}
+
+void run_next()
+{
+    Fiber &self = *current();
+    Fiber *next = next_ready();
+    if (next == &self) return;
+    if (next != nullptr) thread = next;
+    emulator_switch_stack(&self.stack_pointer, next == nullptr ? machine.scheduler : next->stack_pointer);
 }
 
 [[noreturn]] void return_to_scheduler()
@@ -97,13 +178,12 @@ void finish_thread()
     if (!self.bulk.is_empty()) fail("returns while bulk copies may still read shared memory: bulk_commit and bulk_wait are missing");
     if (has_products_under_way()) fail("returns while products are under way: product_commit or product_wait is missing");
     self.is_finished = true;
-    machine.alive--;
-    GroupBarrier &all = machine.barriers[0];
-    if (all.arrived > 0 && all.arrived == machine.alive) release(all);
-    Fiber *next = next_ready();
-    if (next == nullptr) return_to_scheduler();
-    thread = next;
-    emulator_switch_stack(&self.stack_pointer, next->stack_pointer);
+    active->alive--;
+    if (active->alive == 0 && !active->copies.empty()) fail("ends the block before its copies: nobody waited for them");
+    GroupBarrier &all = active->barriers[0];
+    if (all.arrived > 0 && all.arrived == active->alive) release(all);
+    machine.has_progressed = true;
+    run_next();
 }
 
 void thread_main()
@@ -137,14 +217,14 @@ std::string ranges(const std::vector<unsigned> &numbers)
     return text;
 }
 
-// One line for all threads that wait in one place, with what they wait for.
-std::string describe_deadlock()
+// What the block's threads wait for: the threads of each place.
+std::map<std::string, std::vector<unsigned>> waiting_places()
 {
     std::map<std::string, std::vector<unsigned>> places;
-    std::map<const void *, std::string> addresses;
+    static std::map<const void *, std::string> addresses;
     for (int i = 0; i < machine.threads; i++)
     {
-        const Fiber &fiber = *machine.fibers[i];
+        const Fiber &fiber = *active->fibers[i];
         std::string place = "returned";
         if (!fiber.is_finished)
         {
@@ -154,10 +234,12 @@ std::string describe_deadlock()
             char detail[96] = "";
             if (fiber.meeting != nullptr)
                 snprintf(detail, sizeof detail, " of lanes %08x", fiber.meeting->mask);
-            else if (wait.key >= machine.barriers && wait.key < machine.barriers + barriers_per_block)
+            else if (wait.key == nullptr)
+                snprintf(detail, sizeof detail, " of tag %u", unsigned(wait.detail));
+            else if (wait.key >= active->barriers && wait.key < active->barriers + barriers_per_block)
             {
                 auto *barrier = static_cast<const GroupBarrier *>(wait.key);
-                snprintf(detail, sizeof detail, " %d (%d of %d arrived)", int(barrier - machine.barriers), barrier->arrived,
+                snprintf(detail, sizeof detail, " %d (%d of %d arrived)", int(barrier - active->barriers), barrier->arrived,
                          barrier->expected);
             }
             else
@@ -166,70 +248,105 @@ std::string describe_deadlock()
         }
         places[place].push_back(i);
     }
+    return places;
+}
+
+// One line for all that wait in one place, with what they wait for.
+std::string describe_deadlock()
+{
+    std::map<std::string, std::vector<unsigned>> lines; // the blocks of each
+    for (int i = 0; i < machine.at_once; i++)
+    {
+        give_turn(i);
+        for (auto &[place, threads] : waiting_places()) lines["threads " + ranges(threads) + ": " + place].push_back(i);
+    }
     std::string text = "deadlock: no thread can go on";
-    for (auto &[place, numbers] : places) text += "\n    threads " + ranges(numbers) + ": " + place;
+    for (auto &[line, blocks] : lines) text += "\n    " + (machine.at_once > 1 ? "blocks " + ranges(blocks) + ", " : "") + line;
     return text;
 }
 
-void start_block()
+void start_block(int turn)
 {
+    give_turn(turn);
     memset(dynamic_shared, poison, machine.dynamic_bytes);
+    memset(dynamic_shared + machine.dynamic_bytes, guard, guard_bytes);
     memset(machine.static_area.begin, poison, machine.static_area.bytes);
-    memset(machine.barriers, 0, sizeof machine.barriers);
-    machine.copies.clear();
-    machine.ready.clear();
-    machine.alive = machine.threads;
+    memset(active->barriers, 0, sizeof active->barriers);
+    active->copies.clear();
+    active->ready.clear();
+    active->polling.clear();
+    active->alive = machine.threads;
     reset_products();
     for (int i = 0; i < machine.threads; i++)
     {
-        restart(*machine.fibers[i], thread_main);
-        machine.ready.push(machine.fibers[i].get());
+        restart(*active->fibers[i], thread_main);
+        active->ready.push(active->fibers[i].get());
     }
 }
 
-void run_block()
+void check_end(int turn)
 {
-    start_block();
-    Fiber *first = machine.ready.pop();
-    thread = first;
-    emulator_switch_stack(&machine.scheduler, first->stack_pointer);
-    if (!machine.failure.empty()) return;
-    if (machine.alive > 0)
-        machine.failure = describe_deadlock();
-    else if (!machine.copies.empty())
-        machine.failure = "the block ended before its tile copies did: nobody waited for them";
+    give_turn(turn);
     for (size_t i = machine.dynamic_bytes; machine.failure.empty() && i < machine.dynamic_bytes + guard_bytes; i++)
         if (dynamic_shared[i] != guard)
-            machine.failure = "the block wrote past its " + std::to_string(machine.dynamic_bytes) + " bytes of dynamic shared memory, at byte " +
-                              std::to_string(i);
+            machine.failure = "the block wrote past its " + std::to_string(machine.dynamic_bytes) +
+                              " bytes of dynamic shared memory, at byte " + std::to_string(i);
 }
 
-void prepare(const Kernel &kernel, Index block, size_t dynamic_bytes, void **arguments)
+// All blocks that run at once, from their beginning to their end.
+void run_blocks()
+{
+    for (int i = 0; i < machine.at_once; i++) start_block(i);
+    machine.has_progressed = true;
+    thread = next_ready();
+    emulator_switch_stack(&machine.scheduler, current()->stack_pointer);
+    if (!machine.failure.empty()) return;
+    for (int i = 0; i < machine.at_once; i++) machine.is_stuck |= machine.blocks[i]->alive > 0;
+    if (machine.is_stuck) machine.failure = describe_deadlock();
+    for (int i = 0; i < machine.at_once && machine.failure.empty(); i++) check_end(i);
+}
+
+void prepare_block(int turn, Index size)
+{
+    if (turn == int(machine.blocks.size())) machine.blocks.push_back(std::make_unique<Block>());
+    Block &block = *machine.blocks[turn];
+    for (int i = int(block.fibers.size()); i < machine.threads; i++)
+    {
+        block.fibers.push_back(std::make_unique<Fiber>());
+        allocate_stack(*block.fibers.back());
+    }
+    for (int i = 0; i < machine.threads; i++)
+    {
+        Fiber &fiber = *block.fibers[i];
+        fiber.number = i;
+        fiber.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
+    }
+    constexpr size_t area_bytes = (max_shared + guard_bytes + shared_alignment - 1) / shared_alignment * shared_alignment;
+    if (block.dynamic_area == nullptr) block.dynamic_area = static_cast<unsigned char *>(aligned_alloc(shared_alignment, area_bytes));
+}
+
+void prepare(const Kernel &kernel, int at_once, Index size, size_t dynamic_bytes, void **arguments)
 {
     machine.kernel = &kernel;
     machine.arguments = arguments;
     machine.failure.clear();
-    machine.threads = int(block.x * block.y * block.z);
-    for (int i = int(machine.fibers.size()); i < machine.threads; i++)
-    {
-        machine.fibers.push_back(std::make_unique<Fiber>());
-        allocate_stack(*machine.fibers.back(), i);
-    }
-    for (int i = 0; i < machine.threads; i++)
-    {
-        Fiber &fiber = *machine.fibers[i];
-        fiber.number = i;
-        fiber.index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
-    }
-    if (machine.dynamic_area == nullptr)
-        machine.dynamic_area = static_cast<unsigned char *>(aligned_alloc(shared_alignment, round_up(max_shared + guard_bytes, shared_alignment)));
-    dynamic_shared = machine.dynamic_area;
+    machine.is_stuck = false;
+    machine.threads = int(size.x * size.y * size.z);
+    machine.at_once = at_once;
+    for (int i = 0; i < at_once; i++) prepare_block(i, size);
     machine.dynamic_bytes = dynamic_bytes;
-    memset(dynamic_shared + dynamic_bytes, guard, guard_bytes);
     machine.static_area = static_shared_memory(kernel);
     machine.dynamic_offset = unsigned(round_up(system_shared + machine.static_area.bytes, shared_alignment));
+    active = machine.blocks[0].get();
+}
+
+Index index_of(uint64_t number, Index grid)
+{
+    return {unsigned(number % grid.x), unsigned(number / grid.x % grid.y), unsigned(number / grid.x / grid.y)};
 }
 }
+
+int block_turn() { return machine.turn; }
 
 void fail(const char *format, ...)
 {
@@ -244,38 +361,43 @@ void fail(const char *format, ...)
 
 void wait_for(const Wait &wait)
 {
+    current()->wait = wait;
+    machine.has_progressed = true;
+    run_next();
+}
+
+void give_way(const char *what, unsigned tag, int tries)
+{
     Fiber &self = *current();
-    self.wait = wait;
-    Fiber *next = next_ready();
-    if (next == nullptr) return_to_scheduler();
-    if (next == &self) return;
-    thread = next;
-    emulator_switch_stack(&self.stack_pointer, next->stack_pointer);
+    self.wait = {what, nullptr, int(tag), CALLER};
+    active->polling.push_back(&self);
+    if (tries == 0) machine.has_progressed = true; // It came here; later tries are nothing new.
+    run_next();
 }
 
 void wake(const void *key)
 {
     for (int i = 0; i < machine.threads; i++)
     {
-        Fiber *fiber = machine.fibers[i].get();
+        Fiber *fiber = active->fibers[i].get();
         if (fiber->wait.what == nullptr || fiber->wait.key != key) continue;
         fiber->wait = {};
-        machine.ready.push(fiber);
+        active->ready.push(fiber);
     }
 }
 
 void copy_later(std::function<void()> copy)
 {
     if (copies_early()) return copy();
-    machine.copies.push_back(std::move(copy));
+    active->copies.push_back(std::move(copy));
 }
 
 // ---- Barriers of the block ----
 
 static void arrive(GroupBarrier &barrier, int threads)
 {
-    if (barrier.arrived > 0 && barrier.expected != threads && &barrier != machine.barriers)
-        fail("barrier %d is used with %d and with %d threads at once", int(&barrier - machine.barriers), barrier.expected, threads);
+    if (barrier.arrived > 0 && barrier.expected != threads && &barrier != active->barriers)
+        fail("barrier %d is used with %d and with %d threads at once", int(&barrier - active->barriers), barrier.expected, threads);
     barrier.expected = threads;
     barrier.arrived++;
 }
@@ -285,16 +407,16 @@ static GroupBarrier &named_barrier(int id, int threads)
     if (id < 1 || id >= barriers_per_block) fail("there is no named barrier %d: ids are 1 to 15", id);
     if (threads % 32 != 0 || threads < 32 || threads > machine.threads)
         fail("named barrier %d: %d threads are not a number of warps of this block", id, threads);
-    return machine.barriers[id];
+    return active->barriers[id];
 }
 
 Votes sync_block(bool vote)
 {
-    GroupBarrier &barrier = machine.barriers[0];
-    arrive(barrier, machine.alive);
+    GroupBarrier &barrier = active->barriers[0];
+    arrive(barrier, active->alive);
     barrier.votes.nonzero += vote;
     barrier.votes.voters++;
-    if (barrier.arrived == machine.alive)
+    if (barrier.arrived == active->alive)
         release(barrier);
     else
         wait_for({"__syncthreads, barrier", &barrier, 0, CALLER});
@@ -337,7 +459,7 @@ void meet(Collective &own, const void *caller)
             if (own.width == 32) continue;
             fail("%s: the block has no full warpgroup here", own.name);
         }
-        Collective *other = machine.fibers[first + i]->meeting;
+        Collective *other = active->fibers[first + i]->meeting;
         if (other == nullptr || strcmp(other->name, own.name) != 0 || other->mask != own.mask)
         {
             wait_for({own.name, &own, 0, caller});
@@ -349,11 +471,11 @@ void meet(Collective &own, const void *caller)
     for (int i = 0; i < own.width; i++)
     {
         if (participants[i] == nullptr) continue;
-        Fiber *fiber = machine.fibers[first + i].get();
+        Fiber *fiber = active->fibers[first + i].get();
         fiber->meeting = nullptr;
         if (fiber == &self) continue;
         fiber->wait = {};
-        machine.ready.push(fiber);
+        active->ready.push(fiber);
     }
 }
 
@@ -423,9 +545,10 @@ void *shared_pointer(unsigned offset, size_t bytes, const char *operation)
 
 // ---- A launch ----
 
-Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_bytes, void **arguments)
+Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_bytes, void **arguments, bool is_cooperative)
 {
-    prepare(kernel, block, dynamic_bytes, arguments);
+    uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
+    prepare(kernel, is_cooperative ? int(blocks) : 1, block, dynamic_bytes, arguments);
     grid_size = grid;
     block_size = block;
     FaultGuard faults;
@@ -433,13 +556,11 @@ Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_b
     if (sigsetjmp(faults.resume, 1) == 0)
     {
         faults.arm();
-        for (unsigned z = 0; z < grid.z && machine.failure.empty(); z++)
-            for (unsigned y = 0; y < grid.y && machine.failure.empty(); y++)
-                for (unsigned x = 0; x < grid.x && machine.failure.empty(); x++)
-                {
-                    block_index = {x, y, z};
-                    run_block();
-                }
+        for (uint64_t first = 0; first < blocks && machine.failure.empty(); first += machine.at_once)
+        {
+            for (int i = 0; i < machine.at_once; i++) machine.blocks[i]->index = index_of(first + i, grid);
+            run_blocks();
+        }
     }
     else
         machine.failure = "thread " + thread_name(*thread) + ": " + faults.describe();
@@ -451,8 +572,11 @@ Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_b
         has_faulted = !machine.failure.empty();
     }
     if (machine.failure.empty()) return Outcome::ok;
-    fprintf(stderr, "emulator: kernel %s, block (%u, %u, %u) of (%u, %u, %u), %d threads: %s\n", kernel.name.c_str(), block_index.x,
-            block_index.y, block_index.z, grid.x, grid.y, grid.z, machine.threads, machine.failure.c_str());
+    char who[64] = "all blocks";
+    if (!machine.is_stuck || machine.at_once == 1)
+        snprintf(who, sizeof who, "block (%u, %u, %u)", block_index.x, block_index.y, block_index.z);
+    fprintf(stderr, "emulator: kernel %s, %s of (%u, %u, %u), %d threads: %s\n", kernel.name.c_str(), who, grid.x, grid.y, grid.z,
+            machine.threads, machine.failure.c_str());
     return has_faulted ? Outcome::illegal_address : Outcome::failed;
 }
 }

@@ -1,4 +1,4 @@
-// The block that runs now: its fibers take turns until all have returned.
+// The blocks that run now, one or a cooperative launch's: their fibers take turns until all have returned.
 #pragma once
 
 #include "fiber.h"
@@ -42,12 +42,16 @@ struct Kernel
 };
 
 enum class Outcome { ok, failed, illegal_address };
-Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_bytes, void **arguments);
+// Cooperative: all blocks run at once, and may wait for one another.
+Outcome run_grid(const Kernel &kernel, Index grid, Index block, size_t dynamic_bytes, void **arguments, bool is_cooperative);
 
 struct Span { unsigned char *begin; size_t bytes; };
 Span static_shared_memory(const Kernel &kernel); // of this host thread
 
-// Products of warpgroups: forgets those of the block before; whether the running thread has any it did not wait for.
+// Of the blocks that run at once, the one that does now.
+int block_turn();
+
+// Products of warpgroups: forgets those of the block before in this place; whether the running thread has any it did not wait for.
 void reset_products();
 bool has_products_under_way();
 

@@ -2,6 +2,7 @@
 
 #include "block.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
@@ -34,14 +35,22 @@ emulator_switch_stack:
 .size emulator_switch_stack, . - emulator_switch_stack
 )");
 
-void allocate_stack(Fiber &fiber, unsigned number)
+void allocate_stack(Fiber &fiber)
 {
     constexpr size_t guard = 4096;
+    constexpr unsigned most_guards = 16384; // Each splits a mapping in two; Linux allows a process 65530.
+    static unsigned number;
     auto *base = static_cast<unsigned char *>(mmap(nullptr, guard + stack_bytes, PROT_READ | PROT_WRITE,
                                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    mprotect(base, guard, PROT_NONE);
+    if (base == MAP_FAILED)
+    {
+        fprintf(stderr, "emulator: no memory for the stack of thread %u\n", number);
+        abort();
+    }
+    madvise(base, guard + stack_bytes, MADV_NOHUGEPAGE); // Neighbours that merge would be filled by 2 MB.
+    if (number < most_guards) mprotect(base, guard, PROT_NONE);
     // Stacks that begin at one address modulo the cache's size would push each other out of it.
-    fiber.stack_top = base + guard + stack_bytes - (number * 1088) % 16384;
+    fiber.stack_top = base + guard + stack_bytes - (number++ * 1088) % 16384;
 }
 
 void restart(Fiber &fiber, void (*entry)())

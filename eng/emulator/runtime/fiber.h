@@ -15,7 +15,7 @@ struct Collective;
 struct Wait
 {
     const char *what = nullptr; // null: it is not waiting
-    const void *key = nullptr;  // fibers with one key wait for one event
+    const void *key = nullptr;  // fibers with one key wait for one event; null: it polls
     int detail = 0;
     const void *caller = nullptr;
 };
@@ -53,8 +53,9 @@ extern "C" void emulator_switch_stack(void **save, void *to);
 
 constexpr size_t stack_bytes = 256 * 1024;
 
-// Gives the fiber a stack; below it lies a page that faults.
-void allocate_stack(Fiber &fiber, unsigned number);
+// Gives the fiber a stack, of which only what it touches takes memory. Below it lies a page that faults, as long as the system has
+// enough mappings: not in cooperative launches of tens of thousands of threads.
+void allocate_stack(Fiber &fiber);
 
 // The next switch to the fiber enters `entry` on an empty stack.
 void restart(Fiber &fiber, void (*entry)());

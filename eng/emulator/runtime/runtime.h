@@ -28,6 +28,11 @@ Votes sync_block(bool vote = false); // threads that have returned count as arri
 void sync_group(int id, int threads);
 void arrive_group(int id, int threads);
 
+// ---- Blocks that wait for one another: what the functions of exchange.cuh do ----
+
+// A poll for what carries this tag has failed: others go on before the next one. `tries`: how many had failed before.
+void give_way(const char *what, unsigned tag, int tries);
+
 // ---- A warp: each call returns once every lane of the mask has made it ----
 
 // `lanes` gets what each lane of the mask brought; the others' entries are poisoned. Returns the mask less the lanes that the

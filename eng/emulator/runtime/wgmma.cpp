@@ -43,7 +43,10 @@ struct Queue
     }
 };
 
-Queue queues[max_threads]; // of each thread
+using Queues = std::vector<Queue>; // of each thread
+std::vector<Queues> queues_of_blocks;
+
+Queue *queues() { return queues_of_blocks[block_turn()].data(); }
 
 // The fields of a matrix descriptor.
 struct Operand
@@ -169,15 +172,17 @@ void perform_wait(Collective *const *participants)
 
 void reset_products()
 {
-    for (Queue &queue : queues) queue = {};
+    size_t block = block_turn();
+    if (queues_of_blocks.size() <= block) queues_of_blocks.resize(block + 1);
+    queues_of_blocks[block].assign(max_threads, {});
 }
 
-bool has_products_under_way() { return !queues[thread->number].products.empty(); }
+bool has_products_under_way() { return !queues()[thread->number].products.empty(); }
 
 void product(float *d, const Product &product)
 {
     if (product.columns % 8 != 0 || product.columns < 8 || product.columns > max_columns) fail("product: N = %d", product.columns);
-    Queue &queue = queues[thread->number];
+    Queue &queue = queues()[thread->number];
     if (queue.values_of(d) == nullptr)
     {
         int count = product.columns / 2;
@@ -189,11 +194,11 @@ void product(float *d, const Product &product)
     queue.products.push_back(issued);
 }
 
-void product_commit() { queues[thread->number].committed++; }
+void product_commit() { queues()[thread->number].committed++; }
 
 void product_wait(int pending)
 {
-    Waiting own{{"product_wait", warpgroup, ~0u, perform_wait}, &queues[thread->number / warpgroup * warpgroup], pending};
+    Waiting own{{"product_wait", warpgroup, ~0u, perform_wait}, &queues()[thread->number / warpgroup * warpgroup], pending};
     meet(own, CALLER);
 }
 }

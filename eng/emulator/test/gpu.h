@@ -19,7 +19,7 @@ int cuMemcpyDtoH_v2(void *, uint64_t, size_t);
 int cuModuleLoadData(void **, const void *);
 int cuModuleGetFunction(void **, void *, const char *);
 int cuFuncSetAttribute(void *, int, int);
-int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **);
+int cuLaunchKernelEx(const void *, void *, void **, void **);
 int cuTensorMapEncodeTiled(void *, int, unsigned, void *, const uint64_t *, const uint64_t *, const unsigned *,
                            const unsigned *, int, int, int, int);
 int cublasLtMatmulDescCreate(void **, int, int);
@@ -79,14 +79,22 @@ public:
         REQUIRE(cuModuleLoadData(&module_, cubin.data()) == 0);
     }
 
-    int launch(const char *name, int blocks, int threads, int shared_bytes, std::initializer_list<const void *> arguments)
+    int launch(const char *name, int blocks, int threads, int shared_bytes, std::initializer_list<const void *> arguments,
+               bool cooperative = false)
     {
+        struct { int id, unused, value[16]; } attribute{2, 0, {cooperative}};
+        struct
+        {
+            int grid[3], block[3], shared_bytes;
+            void *stream, *attributes;
+            unsigned attribute_count;
+        } config{{blocks, 1, 1}, {threads, 1, 1}, shared_bytes, nullptr, &attribute, 1};
         void *function;
         REQUIRE(cuModuleGetFunction(&function, module_, name) == 0);
         REQUIRE(cuFuncSetAttribute(function, 8, shared_bytes) == 0);
         std::vector<void *> values;
         for (const void *argument : arguments) values.push_back(const_cast<void *>(argument));
-        return cuLaunchKernel(function, blocks, 1, 1, threads, 1, 1, shared_bytes, nullptr, values.data(), nullptr);
+        return cuLaunchKernelEx(&config, function, values.data(), nullptr);
     }
 
 private:

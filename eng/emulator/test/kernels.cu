@@ -1,4 +1,5 @@
 // Kernels of the emulator's own test; run_tests.cpp holds each to plain loops.
+#include "exchange.cuh"
 #include "hopper.cuh"
 #include "warp.cuh"
 
@@ -174,7 +175,100 @@ extern "C" __global__ void pipeline(const float *x, float *sums, int parts)
     }
 }
 
+// ---- Blocks that wait for one another ----
+
+extern "C" __global__ void empty() {}
+
+constexpr int chain_threads = 64;
+
+// What a block of the chain gets from the next one, the last from the first one's round before: 0 before the first round.
+__device__ void take(const uint2 *slots, int round, float *values)
+{
+    int next = (blockIdx.x + 1) % gridDim.x;
+    unsigned tag = next == 0 ? round : round + 1;
+    if (threadIdx.x < chain_threads / 2)
+    {
+        uint2 pair = make_uint2(0, 0);
+        if (tag > 0) pair = await_pair(reinterpret_cast<const uint4 *>(slots + next * chain_threads) + threadIdx.x, tag);
+        values[2 * threadIdx.x] = __uint_as_float(pair.x);
+        values[2 * threadIdx.x + 1] = __uint_as_float(pair.y);
+    }
+    __syncthreads();
+}
+
+// In each round every block adds the round's weights to what the next block gives it, the last one first. Weights come through the copy
+// engine. At the end each block adds up the first value of all, four blocks at a time.
+extern "C" __global__ void __launch_bounds__(chain_threads) chain(uint2 *slots, const float *weights, float *sums, int rounds)
+{
+    __shared__ float values[chain_threads];
+    __shared__ Barrier full;
+    DYNAMIC_SHARED(memory);
+    auto *stage = reinterpret_cast<float *>(memory);
+    if (threadIdx.x == 0) barrier_init(&full, 1);
+    __syncthreads();
+    for (int round = 0; round < rounds; round++)
+    {
+        if (threadIdx.x == 0)
+        {
+            barrier_arrive_expect(&full, chain_threads * sizeof(float));
+            copy_bytes(stage, weights + round * chain_threads, chain_threads * sizeof(float), &full);
+        }
+        take(slots, round, values);
+        barrier_wait(&full, round % 2);
+        float value = values[threadIdx.x] + stage[threadIdx.x];
+        if (round % 2 == 0)
+            publish(slots + blockIdx.x * chain_threads + threadIdx.x, __float_as_uint(value), round + 1);
+        else
+        {
+            values[threadIdx.x] = value;
+            __syncthreads();
+            if (threadIdx.x < chain_threads / 2)
+                publish2(reinterpret_cast<uint4 *>(slots + blockIdx.x * chain_threads) + threadIdx.x, __float_as_uint(values[2 * threadIdx.x]),
+                         __float_as_uint(values[2 * threadIdx.x + 1]), round + 1);
+        }
+        __syncthreads();
+    }
+    float sum = 0;
+    for (int first = 0; first < gridDim.x; first += 4)
+    {
+        const uint4 *sources[4];
+        uint2 pairs[4];
+        for (int i = 0; i < 4; i++) sources[i] = reinterpret_cast<const uint4 *>(slots + min(first + i, (int)gridDim.x - 1) * chain_threads);
+        await_pairs(sources, rounds, pairs);
+        for (int i = 0; i < 4 && first + i < gridDim.x; i++) sum += __uint_as_float(pairs[i].x);
+    }
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+// Block 0 reads a stage before it waits for its copy, though all other blocks have come and gone meanwhile.
+extern "C" __global__ void early_stage(uint2 *slots, const float *weights, float *read)
+{
+    __shared__ Barrier full;
+    __shared__ __align__(16) float stage[32];
+    if (blockIdx.x > 0)
+    {
+        publish(slots + 2 * (blockIdx.x - 1), 0, 1);
+        publish(slots + 2 * (blockIdx.x - 1) + 1, 0, 1);
+        return;
+    }
+    barrier_init(&full, 1);
+    barrier_arrive_expect(&full, sizeof stage);
+    copy_bytes(stage, weights, sizeof stage, &full);
+    for (int i = 0; i < gridDim.x - 1; i++) await_pair(reinterpret_cast<const uint4 *>(slots) + i, 1);
+    read[0] = stage[31];
+    barrier_wait(&full, 0);
+    read[1] = stage[31];
+}
+
 // ---- What must be refused ----
+
+// Nobody publishes what blocks 0 and 1 poll for; block 2 has returned.
+extern "C" __global__ void vain_polls(float *x)
+{
+    if (blockIdx.x == 2) return;
+    if (threadIdx.x == 5) await_pair(reinterpret_cast<const uint4 *>(x), 7);
+    __syncthreads();
+}
 
 extern "C" __global__ void deadlock(float *x)
 {

@@ -179,10 +179,56 @@ void test_early_read(Module &module)
     REQUIRE(std::isnan(x.read()[0]) && x.read()[128] == 0);
 }
 
+void test_chain(Module &module, int blocks, int rounds)
+{
+    constexpr int threads = 64, bytes = threads * sizeof(float);
+    std::vector<float> weights(rounds * threads);
+    float all = 0, sum = 0;
+    for (int i = 0; i < rounds * threads; i++) weights[i] = float(i % 5);
+    Buffer input(weights), sums(blocks, 0.0f);
+    Buffer slots(blocks * threads * 2, 0u);
+    REQUIRE(module.launch("chain", blocks, threads, bytes, {&slots.address, &input.address, &sums.address, &rounds}, true) == 0);
+    for (int round = 0; round < rounds; round++)
+        for (int block = blocks - 1; block >= 0; block--)
+        {
+            all += weights[round * threads];
+            if (round == rounds - 1) sum += all;
+        }
+    for (float got : sums.read()) REQUIRE(got == sum);
+}
+
+void test_early_stage(Module &module)
+{
+    Buffer weights(32, 3.0f), read(2, 0.0f);
+    Buffer slots(32, 0u);
+    REQUIRE(module.launch("early_stage", 4, 1, 0, {&slots.address, &weights.address, &read.address}, true) == 0);
+    const char *async = getenv("GATEDFWA_EMULATOR_ASYNC");
+    bool is_late = async == nullptr || strcmp(async, "early") != 0;
+    REQUIRE(std::isnan(read.read()[0]) == is_late && read.read()[1] == 3);
+}
+
+// The default device has four multiprocessors, each with room for two blocks of 1024 threads. A refusal does not end the context.
+void test_too_large(Module &module)
+{
+    Buffer sums(9, 0.0f);
+    Buffer input(9, 1.0f);
+    int columns = 1;
+    for (bool cooperative : {true, false})
+        for (int blocks : {8, 9})
+            REQUIRE(module.launch("empty", blocks, 1024, 0, {}, cooperative) == (cooperative && blocks == 9 ? 720 : 0));
+    REQUIRE(module.launch("row_sums", 9, 256, 0, {&input.address, &sums.address, &columns}, true) == 0);
+    REQUIRE(sums.read()[8] == 1);
+}
+
 // A failed launch ends the context: each of these is a process of its own.
 int refuse(Module &module, const std::string &kernel)
 {
     Buffer x(100, 0.0f);
+    if (kernel == "vain_polls")
+    {
+        REQUIRE(module.launch("vain_polls", 3, 64, 0, {&x.address}, true) == 719);
+        return 0;
+    }
     bool is_address = kernel == "wild_write" || kernel == "misaligned" || kernel == "overrun";
     REQUIRE(module.launch(kernel.c_str(), 1, 64, 1024, {&x.address}) == (is_address ? 700 : 719));
     return 0;
@@ -206,5 +252,8 @@ int main(int, char **arguments)
     for (int transposed_a : {0, 1})
         for (int transposed_b : {0, 1}) test_matrix_product(transposed_a, transposed_b);
     test_early_read(module);
+    for (int blocks : {1, 2, 7, 16}) test_chain(module, blocks, 5);
+    test_early_stage(module);
+    test_too_large(module);
     printf("all products, copies and barriers agree with plain loops\n");
 }

@@ -20,7 +20,7 @@ internal static unsafe partial class CudaDriver
     public const int CaptureThisThread = 1;
 
     // CUlaunchAttributeID
-    public const int ProgrammaticStreamSerialization = 6;
+    public const int CooperativeLaunch = 2, ProgrammaticStreamSerialization = 6;
 
     // CUstream_flags
     public const uint NonBlockingStream = 1;

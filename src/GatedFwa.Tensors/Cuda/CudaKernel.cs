@@ -15,8 +15,18 @@ namespace GatedFwa.Tensors.Cuda;
 /// Multiprocessors have as much shared memory as they can, whatever this kernel needs. They are divided anew only when nothing runs
 /// there: kernels that want to overlap agree.
 /// </param>
+/// <param name="Cooperative">
+/// All blocks run at the same time and may wait for one another (<c>exchange.cuh</c>). The driver refuses more than fit on the GPU.
+/// </param>
 internal readonly record struct LaunchShape(
-    int Blocks, int Threads, int SharedBytes = 0, int BlocksY = 1, int BlocksZ = 1, bool Overlaps = false, bool MostShared = false);
+    int Blocks,
+    int Threads,
+    int SharedBytes = 0,
+    int BlocksY = 1,
+    int BlocksZ = 1,
+    bool Overlaps = false,
+    bool MostShared = false,
+    bool Cooperative = false);
 
 /// <summary>A compiled kernel of one GPU.</summary>
 internal sealed unsafe class CudaKernel
@@ -68,7 +78,11 @@ internal sealed unsafe class CudaKernel
             next += arguments[i].Write(next);
         }
 
-        var attribute = new LaunchAttribute { Id = ProgrammaticStreamSerialization, Value = 1 };
+        LaunchAttribute* attributes = stackalloc LaunchAttribute[2];
+        uint attributeCount = 0;
+        if (shape.Overlaps && _device.Architecture >= OverlappingArchitecture)
+            attributes[attributeCount++] = new LaunchAttribute { Id = ProgrammaticStreamSerialization, Value = 1 };
+        if (shape.Cooperative) attributes[attributeCount++] = new LaunchAttribute { Id = CooperativeLaunch, Value = 1 };
         var config = new LaunchConfig
         {
             GridX = (uint)shape.Blocks,
@@ -79,8 +93,8 @@ internal sealed unsafe class CudaKernel
             BlockZ = 1,
             SharedBytes = (uint)shape.SharedBytes,
             Stream = _device.Stream,
-            Attributes = &attribute,
-            AttributeCount = shape.Overlaps && _device.Architecture >= OverlappingArchitecture ? 1u : 0,
+            Attributes = attributes,
+            AttributeCount = attributeCount,
         };
         int code = cuLaunchKernelEx(&config, _function, pointers, null);
         if (code == Success && IsSynchronous && !_device.IsCapturing) code = cuStreamSynchronize(_device.Stream);
