@@ -69,7 +69,7 @@ struct __align__(16) Shared
 {
     float sums[2][warps][most_rows];   // Of two phases by turns: one is read while the next is written.
     float squares[2][warps], decays[warps][8];
-    float parts[all_part_words];
+    __align__(16) float parts[all_part_words];
     float projections[projected + decayed];
     float prepared[HEADS][HEAD_SIZE], outputs[warps][HEADS][HEAD_SIZE], angles[HEAD_SIZE];
     Stretch stretches[warps][HEADS];
@@ -522,11 +522,8 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                 float factor[SPLITS], joined[lane_features_of_step] = {};
 #pragma unroll
                 for (int i = 0; i < SPLITS; i++)
-                {
-                    const float *words = parts + i * part_words + HEAD_SIZE;
-                    weights[i] = {__hiloint2double(__float_as_int(words[1]), __float_as_int(words[0])), words[2], words[3]};
-                }
-                const float share = slice.exists(s) ? 1.f / join<SPLITS>(weights, 1, factor).sum : 0.0f;
+                    weights[i] = *reinterpret_cast<const Stretch *>(parts + i * part_words + HEAD_SIZE);
+                const float sum = join<SPLITS>(weights, 1, factor).sum, share = slice.exists(s) ? 1.f / sum : 0.0f;
 #pragma unroll
                 for (int i = 0; i < SPLITS; i++)
 #pragma unroll
