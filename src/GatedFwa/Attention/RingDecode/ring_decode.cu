@@ -67,7 +67,7 @@ ring_decode(const ELEMENT *q,
     const int newest_slot = walk.slot_of(0);
     token.prepare(parameters, row, key_head, first_query, head_count, split == 0, prepared, newest_key, newest_value,
                   keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
-                  alpha + first_head * capacity + newest_slot, capacity, nullptr, scratch);
+                  alpha + first_head * capacity + newest_slot, capacity, nullptr, scratch, [] { __syncthreads(); });
     fetched.put_newest(newest_key, newest_value);
 #endif
 

@@ -66,7 +66,7 @@ internal sealed class DecodeText : IDisposable
     public void Launch(
         Tensor tokens, Tensor embedding, Tensor norm, Tensor head, CudaStorage frequencies, DecodeCursors cursors, int capacity, Tensor logits) =>
         _device.Kernel(Source, "decode_text", _defines).Launch(
-            new LaunchShape(_plan.Blocks, Threads, _plan.SharedBytes, Cooperative: true),
+            new LaunchShape(_plan.Blocks, Threads + 32, _plan.SharedBytes, Cooperative: true),
             tokens, embedding, head, _config.VocabularySize, norm, _config.NormEpsilon, DecayGate.DefaultEpsilon,
             (float)Units.Log2E / MathF.Sqrt(_config.HeadSize), _layers, _config.Layers, frequencies, cursors.Positions, cursors.Slots,
             cursors.Idle, capacity, _exchange, logits);
@@ -121,12 +121,12 @@ internal sealed class DecodeText : IDisposable
             int gate = output + Rounded(streamRows * Pitch(width));
             int value = gate + Rounded((2L * hiddenRows * Pitch(width)) + norm);
             int end = value + Rounded(streamRows * Pitch(hidden));
-            long slot = TileRows * Pitch(width);
+            long slot = TileRows * width * ElementBytes;
             int slots = (int)Math.Min(MostSlots, end / slot);
             int mostRows = RowLaunch.Quotient(Math.Max(Math.Max(projectionRows, streamRows), 2 * hiddenRows), TileRows) * TileRows;
             int words = (2 * Warps * (mostRows + 1)) + (8 * Warps) + partWords + projected + (2 * config.Heads) +
                 (heads * size * (1 + Warps)) + size + (Warps * heads * StretchWords) + (2 * Warps) + heads;
-            int table = end + Rounded((words * sizeof(float)) + ((5 + slots) * BarrierBytes) + RoomAlignment);
+            int table = end + Rounded((words * sizeof(float)) + (2 * (5 + slots) * BarrierBytes) + RoomAlignment);
             long shared = table + ((long)config.Layers * PointersOfLayer * sizeof(long));
             if (slots < 2 || shared > device.MaxSharedBytes) return null;
 

@@ -65,11 +65,10 @@ template <int features> struct Factors
 };
 
 // sums[row] of the warp's features, for rows in shared memory; what is past `rows` is anything.
-template <int most_rows, int features>
+template <int most_rows, int features, int pitch = pitch_of(features)>
 __device__ __forceinline__ void multiply(const unsigned char *matrix, int rows, const Slice<features> &slice, const Factors<features> &x,
                                          float *sums)
 {
-    constexpr int pitch = pitch_of(features);
     const int g = threadIdx.x % 32 / 4;
 #pragma unroll
     for (int tile = 0; tile < quotient(most_rows, tile_rows); tile++)

@@ -3,7 +3,7 @@
 // hand one another what they have computed (exchange.cuh): five times a layer, all of them to all of them.
 //
 // Shared memory has a room for what a block reads of each phase: its rows of weights, its part of the ring. As soon as a phase has read its
-// room, the copy engine fills it for the next layer, so that all of memory's time is beside the waiting. After the last layer the rooms
+// room, a warp of its own sends for the next layer's, so that all of memory's time is beside the waiting. After the last layer the rooms
 // are slots for the rows of the vocabulary.
 //
 // A layer:
@@ -74,7 +74,7 @@ struct __align__(16) Shared
     float prepared[HEADS][HEAD_SIZE], outputs[warps][HEADS][HEAD_SIZE], angles[HEAD_SIZE];
     Stretch stretches[warps][HEADS];
     float scratch[2][warps], newest_alpha[HEADS];
-    Barrier full[phases], slot_full[SLOTS];
+    Barrier full[phases], empty[phases], slot_full[SLOTS], slot_empty[SLOTS];
 };
 
 // Where a word of a vector lies among the pairs: what the four lanes of a step read together lies together. `words` of a lane.
@@ -173,7 +173,7 @@ constexpr int width_pitch = pitch_of(WIDTH), hidden_pitch = pitch_of(HIDDEN);
 constexpr int projection_norm_at = projection_rows * width_pitch, decay_rows_at = projection_norm_at + WIDTH * 4;
 constexpr int gate_norm_at = 2 * hidden_rows * width_pitch;
 constexpr int values_at = KEYS * HEAD_SIZE * 2, previous_at = 2 * values_at;
-constexpr int slot_bytes = tile_rows * width_pitch;
+constexpr int slot_bytes = tile_rows * WIDTH * 2;
 static_assert(decay_rows_at + (GATED ? 2 * HEADS * WIDTH * 4 : 0) <= ROOM_RING, "projections");
 static_assert(previous_at + key_width * 2 <= ROOM_OUTPUT - ROOM_RING, "ring");
 static_assert(stream_rows * width_pitch <= ROOM_GATE - ROOM_OUTPUT, "output");
@@ -182,7 +182,7 @@ static_assert(stream_rows * hidden_pitch <= ROOM_END - ROOM_VALUE, "value");
 static_assert(SLOTS * slot_bytes <= ROOM_END, "slots");
 static_assert(sizeof(Shared) <= ROOM_TABLE - ROOM_END, "what phases share");
 
-extern "C" __global__ void __launch_bounds__(threads, 1)
+extern "C" __global__ void __launch_bounds__(threads + 32, 1)
 decode_text(const int *tokens, const float *table, const ELEMENT *head, int vocabulary, const float *norm, float epsilon,
             float decay_epsilon, float scale_log2, const Layer *layer_list, int layers, const double *frequencies, long long *positions,
             int2 *cursors, const int *idle, int capacity, Exchange *exchange, float *y)
@@ -191,7 +191,6 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     Layer *const of_layers = reinterpret_cast<Layer *>(rooms + ROOM_TABLE);
     Shared &shared = *reinterpret_cast<Shared *>(rooms + ROOM_END);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4;
-    const bool brings = warp == warps - 1;
 
     // Where the text is once this token has come.
     const int token = tokens[0];
@@ -208,7 +207,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     const int tiles = quotient(vocabulary_share.count, tile_rows);
     const Slice<WIDTH> slice;
 
-    // ---- What the last warp sends for --------------------------------------------------------------------------------------
+    // ---- What the ninth warp sends for ---------------------------------------------------------------------------------------
 
     const auto send_rows = [&](unsigned char *room, int pitch, const ELEMENT *matrix, int features, int rows, Barrier *full) {
         for (int i = lane; i < rows; i += 32) copy_bytes_once(room + i * pitch, matrix + (long long)i * features, features * 2, full);
@@ -250,7 +249,6 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         }
         case attention:
         {
-            if (!unit.exists) break;
             // The newest slot is still to be made.
             const int newest = unit.has_slot(), keys = age_count - newest;
             const SlotRun run = slots_of_ages(first_age + newest, max(keys, 0), cursor.x, capacity);
@@ -288,23 +286,28 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         }
     };
 
-    int tiles_sent = 0;   // Of the vocabulary.
-    const auto send_tile = [&] {
-        const int slot = tiles_sent % SLOTS, first = tiles_sent * tile_rows, rows = min(tile_rows, vocabulary_share.count - first);
-        Barrier *full = &shared.slot_full[slot];
-        if (lane == 0) barrier_arrive_expect(full, rows * WIDTH * 2);
-        __syncwarp();
-        send_rows(rooms + slot * slot_bytes, width_pitch, head + (vocabulary_share.first + (long long)first) * WIDTH, WIDTH, rows, full);
-        tiles_sent++;
-    };
-
-    // A phase has read its room: the next layer's share, or, after the last, rows of the vocabulary in all that is free by now.
-    const auto refill = [&](Phase phase, int index, int room_end) {
-        if (!brings) return;
-        if (index + 1 < layers)
-            send(phase, index + 1);
-        else
-            while (tiles_sent < min(tiles, SLOTS) && (tiles_sent + 1) * slot_bytes <= room_end) send_tile();
+    // The first tiles of the vocabulary go where the last layer's phases have read their rooms.
+    const auto bring = [&] {
+        for (int index = 0; index < layers; index++)
+            for (int phase = 0; phase < phases; phase++)
+            {
+                if (phase == attention && !unit.exists) continue;
+                if (index > 0) barrier_wait(&shared.empty[phase], (index - 1) % 2);
+                send((Phase)phase, index);
+            }
+        constexpr int rooms_at[] = {0, ROOM_RING, ROOM_OUTPUT, ROOM_GATE, ROOM_VALUE};
+        int free = 0;
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            const int slot = tile % SLOTS, first = tile * tile_rows, bytes = min(tile_rows, vocabulary_share.count - first) * WIDTH * 2;
+            if (tile >= SLOTS) barrier_wait(&shared.slot_empty[slot], (tile / SLOTS - 1) % 2);
+            for (; free < phases && rooms_at[free] < (slot + 1) * slot_bytes; free++)
+                if (free != attention || unit.exists) barrier_wait(&shared.empty[free], (layers - 1) % 2);
+            if (lane != 0) continue;
+            barrier_arrive_expect(&shared.slot_full[slot], bytes);
+            copy_bytes_once(rooms + slot * slot_bytes, head + (vocabulary_share.first + (long long)first) * WIDTH, bytes,
+                            &shared.slot_full[slot]);
+        }
     };
 
     // ---- The beginning --------------------------------------------------------------------------------------------------------
@@ -312,23 +315,38 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     if (threadIdx.x == 0)
     {
 #pragma unroll
-        for (int i = 0; i < phases; i++) barrier_init(&shared.full[i], 1);
+        for (int i = 0; i < phases; i++)
+        {
+            barrier_init(&shared.full[i], 1);
+            barrier_init(&shared.empty[i], 1);
+        }
 #pragma unroll
-        for (int i = 0; i < SLOTS; i++) barrier_init(&shared.slot_full[i], 1);
+        for (int i = 0; i < SLOTS; i++)
+        {
+            barrier_init(&shared.slot_full[i], 1);
+            barrier_init(&shared.slot_empty[i], 1);
+        }
         barrier_init_fence();
     }
-    for (int i = threadIdx.x; i < layers * (int)(sizeof(Layer) / 8); i += threads)
+    for (int i = threadIdx.x; i < layers * (int)(sizeof(Layer) / 8); i += threads + 32)
         reinterpret_cast<unsigned long long *>(of_layers)[i] = reinterpret_cast<const unsigned long long *>(layer_list)[i];
     // What lies past a text's oldest key weighs nothing, but must be numbers.
     if (unit.exists && age_count < KEYS)
     {
-        for (int i = threadIdx.x; i < previous_at / 16; i += threads)
+        for (int i = threadIdx.x; i < previous_at / 16; i += threads + 32)
             reinterpret_cast<uint4 *>(rooms + ROOM_RING)[i] = make_uint4(0, 0, 0, 0);
         fence_shared_async();
     }
     __syncthreads();
-    if (brings)
-        for (int phase = 0; phase < phases; phase++) send((Phase)phase, 0);
+    if (warp == warps)
+    {
+        bring();
+        return;
+    }
+    const auto sync = [] { group_sync(1, threads); };
+    const auto release = [&](Phase phase) {
+        if (threadIdx.x == 0) barrier_arrive(&shared.empty[phase]);
+    };
     if (unit.exists && ROTARY)
         for (int j = threadIdx.x; j < half; j += threads)
         {
@@ -428,10 +446,10 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                 if (has_decay && t == 0) shared.decays[warp][decay_row] = decay;
             }
             multiply<projection_rows, WIDTH>(rooms, projection_share.count, slice, factors, shared.sums[turn][warp]);
-            __syncthreads();
+            sync();
             if ((int)threadIdx.x < projection_share.count)
                 publish(&exchange->projections[projection_share.first + threadIdx.x], __float_as_uint(sum_of(threadIdx.x) * norm_scale()), tag);
-            refill(projections, index, ROOM_RING);
+            release(projections);
             if (GATED && unit.has_slot() && warp == 1 && lane < 2 * unit.head_count())
             {
                 float sum = 0;
@@ -465,12 +483,12 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             const auto parameters = newest.parameters<threads>(0, unit.key_head, unit.first_head(), unit.head_count(), false);
             if (unit.has_slot()) await_words<projected>(exchange->projections, tag, shared.projections);
             else await_words<query_width>(exchange->projections, tag, shared.projections);
-            __syncthreads();
+            sync();
             const long long slot = ring_at + walk.slot_of(0);
             newest.prepare<threads>(parameters, 0, unit.key_head, unit.first_head(), unit.head_count(), unit.has_slot(), shared.prepared,
                                     newest_key, newest_key + KEYS * HEAD_SIZE, layer.keys + slot * HEAD_SIZE,
                                     layer.values + slot * HEAD_SIZE, layer.alpha + (long long)unit.first_head() * capacity + walk.slot_of(0),
-                                    capacity, shared.newest_alpha, shared.scratch);
+                                    capacity, shared.newest_alpha, shared.scratch, sync);
             fence_shared_async();   // The copy engine comes after what was written to the room.
             if (GATED && unit.has_slot() && threadIdx.x == 0)
             {
@@ -485,7 +503,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             RoomSlots slots = {room, first_age};
             softmax.gather(slots, walk, alphas, load_alphas);
             softmax.leave(shared.stretches[warp], shared.outputs[warp]);
-            __syncthreads();
+            sync();
             for (int h = 0; h < unit.head_count(); h++)
             {
                 float factor[warps];
@@ -505,13 +523,13 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                 publish(part + HEAD_SIZE + 2, __float_as_uint(all.highest), tag);
                 publish(part + HEAD_SIZE + 3, __float_as_uint(all.sum), tag);
             }
-            refill(attention, index, ROOM_OUTPUT);
+            release(attention);
         }
 
         // ---- Output ----
         {
             await_words<all_part_words>(exchange->parts, tag, shared.parts);
-            __syncthreads();
+            sync();
             Factors<WIDTH> factors;
 #pragma unroll
             for (int s = 0; s < Slice<WIDTH>::most; s++)
@@ -533,13 +551,13 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             }
             barrier_wait(&shared.full[output], parity);
             multiply<stream_rows, WIDTH>(rooms + ROOM_OUTPUT, stream_share.count, slice, factors, shared.sums[turn][warp]);
-            __syncthreads();
+            sync();
             if (has_stream)
             {
                 own += sum_of(threadIdx.x);
                 publish(&exchange->middle[place<lane_features_of_step>(stream_feature)], __float_as_uint(own), tag);
             }
-            refill(output, index, ROOM_GATE);
+            release(output);
             // All units have read the token before: this one takes its place.
             if (SHIFTED && unit.has_slot() && unit.slice == 0 && !is_idle && (int)threadIdx.x >= 32)
                 for (int i = threadIdx.x - 32; i < 2 * HEAD_SIZE; i += threads - 32)
@@ -558,7 +576,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             barrier_wait(&shared.full[gate], parity);
             const auto factors = normed(x, reinterpret_cast<const float *>(rooms + ROOM_GATE + gate_norm_at), [](int, const auto &) {});
             multiply<2 * hidden_rows, WIDTH>(rooms + ROOM_GATE, 2 * hidden_rows, slice, factors, shared.sums[turn][warp]);
-            __syncthreads();
+            sync();
             if ((int)threadIdx.x < pair_share.count)
             {
                 const float scale = norm_scale();
@@ -573,7 +591,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                 publish(&exchange->hidden[place<lane_features_of_step / 2>(pair_share.first + threadIdx.x)], pack2<ELEMENT>(values[0], values[1]),
                         tag);
             }
-            refill(gate, index, ROOM_VALUE);
+            release(gate);
             turn ^= 1;
         }
 
@@ -591,13 +609,13 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             }
             barrier_wait(&shared.full[value], parity);
             multiply<stream_rows, HIDDEN>(rooms + ROOM_VALUE, stream_share.count, hidden_slice, factors, shared.sums[turn][warp]);
-            __syncthreads();
+            sync();
             if (has_stream)
             {
                 own += sum_of(threadIdx.x);
                 publish(&exchange->stream[place<lane_features_of_step>(stream_feature)], __float_as_uint(own), tag);
             }
-            refill(value, index, ROOM_END);
+            release(value);
             turn ^= 1;
         }
     }
@@ -606,15 +624,15 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     float x[Slice<WIDTH>::most][lane_features_of_step];
     await_stream(exchange->stream, first_tag + layers - 1, x);
     const auto factors = normed(x, norm, [](int, const auto &) {});
-    __syncthreads();
+    sync();
     const float scale = norm_scale();
     for (int tile = 0; tile < tiles; tile++)
     {
         const int slot = tile % SLOTS, rows = min(tile_rows, vocabulary_share.count - tile * tile_rows);
         barrier_wait(&shared.slot_full[slot], tile / SLOTS % 2);
-        multiply<tile_rows, WIDTH>(rooms + slot * slot_bytes, rows, slice, factors, shared.sums[turn][warp]);
-        __syncthreads();
-        if (brings && tiles_sent < tiles) send_tile();
+        multiply<tile_rows, WIDTH, WIDTH * 2>(rooms + slot * slot_bytes, rows, slice, factors, shared.sums[turn][warp]);
+        sync();
+        if (threadIdx.x == 0) barrier_arrive(&shared.slot_empty[slot]);
         if ((int)threadIdx.x < rows) y[vocabulary_share.first + tile * tile_rows + threadIdx.x] = sum_of(threadIdx.x) * scale;
         turn ^= 1;
     }

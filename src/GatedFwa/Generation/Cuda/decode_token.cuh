@@ -106,11 +106,11 @@ struct Token
     // The queries of some heads to shared memory and, where a block needs it, the token's slot of its key head's ring, which is left in
     // shared memory as well; `keys`, `values` and `alpha` begin at the slot, alpha's heads are `capacity` apart, or one after the other in
     // `newest_alpha`, if that is wanted. `scratch` [2, warps].
-    template <int threads>
+    template <int threads, class Sync>
     __device__ __forceinline__ void prepare(const Parameters<threads> &own, int row, int key_head, int first_head, int head_count,
                                             bool with_slot, float (*query)[HEAD_SIZE], ELEMENT *newest_key, ELEMENT *newest_value,
                                             ELEMENT *keys, ELEMENT *values, float *alpha, int capacity, float *newest_alpha,
-                                            float (*scratch)[threads / 32]) const
+                                            float (*scratch)[threads / 32], Sync sync) const
     {
         const float *q = projections + (long long)row * stride, *k = q + query_width, *v = k + key_width;
         const float *key_mix = v + key_width, *value_mix = key_mix + (SHIFTED ? KEY_HEADS : 0);
@@ -183,7 +183,7 @@ struct Token
             squares[i] = warp_sum(squares[i]);
             if (threadIdx.x % 32 == 0) scratch[i][threadIdx.x / 32] = squares[i];
         }
-        __syncthreads();
+        sync();
 #pragma unroll
         for (int i = 0; i < 2; i++)
         {
@@ -231,6 +231,6 @@ struct Token
             }
 #endif
         }
-        __syncthreads();
+        sync();
     }
 };
