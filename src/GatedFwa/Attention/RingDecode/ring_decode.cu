@@ -1,8 +1,15 @@
 // One query a text and head over the keys of a ring. Ages count from the newest position (0): a tile is the 32 keys of 32 ages, a
 // warp walks a stretch of tiles from newer to older, a block is WARPS whose stretches follow one another, and the window is
 // split over blocks so that one text fills the GPU. All query heads of a group, up to HEADS, share one reading of their keys.
-// A warp's own work is in ring_softmax.cuh.
-#include "ring_softmax.cuh"
+//
+// A decay is the sum of alpha over the newer ages. It is added up anew at every step: inside a tile by a scan, from tile to tile in
+// a running sum, both in double. A warp knows only its own stretch, so its scores lack the newer stretches' decays, a constant; it
+// hands its own sum on, and whoever joins stretches subtracts what lies between.
+#include "elements.cuh"
+#include "programmatic.cuh"
+#include "ring_reads.cuh"
+#include "stretch.cuh"
+#include "warp.cuh"
 #if PREPARES
 #include "decode_token.cuh"
 #endif
@@ -10,6 +17,21 @@
 constexpr int warps = WARPS;
 constexpr int join_warps = 4;
 constexpr int least_blocks = warps == 4 && HEADS == 1 && packs_per_lane == 1 ? 6 : 1;   // Of a multiprocessor.
+
+// For lane i: the sum over the lanes before it, and over all in `total`. Infinity stays infinity: nothing is subtracted.
+__device__ __forceinline__ double sum_before(double x, double &total)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int step = 1; step < 32; step <<= 1)
+    {
+        const double other = __shfl_up_sync(all_lanes, x, step);
+        if (lane >= step) x += other;
+    }
+    total = __shfl_sync(all_lanes, x, 31);
+    x = __shfl_up_sync(all_lanes, x, 1);
+    return lane == 0 ? 0 : x;
+}
 
 // q and o [B, 1, heads, HEAD_SIZE]; keys, values [B, key heads, capacity, HEAD_SIZE]; alpha [B, heads, capacity]. `next` and `count`
 // hold for all rows unless `cursors` gives each its own (next, count). Several splits: partial_o [B * heads, splits, HEAD_SIZE] and
@@ -30,7 +52,7 @@ ring_decode(const ELEMENT *q,
 {
     __shared__ Reads::Memory memory;
     __shared__ Stretch shared_stretches[warps][HEADS];
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, part = lane % key_lanes, key_in_read = lane / key_lanes;
     const int row = blockIdx.z / key_heads, split = blockIdx.x, splits = gridDim.x;
     const int first_in_group = blockIdx.y * HEADS, head_count = min(HEADS, group - first_in_group);
     const long long first_head = (long long)blockIdx.z * group + first_in_group;
@@ -67,28 +89,177 @@ ring_decode(const ELEMENT *q,
     const int newest_slot = walk.slot_of(0);
     token.prepare(parameters, row, key_head, first_query, head_count, split == 0, prepared, newest_key, newest_value,
                   keys + (long long)newest_slot * HEAD_SIZE, values + (long long)newest_slot * HEAD_SIZE,
-                  alpha + first_head * capacity + newest_slot, capacity, nullptr, scratch, [] { __syncthreads(); });
+                  alpha + first_head * capacity + newest_slot, capacity, scratch);
     fetched.put_newest(newest_key, newest_value);
 #endif
 
-    RingSoftmax softmax(scale_log2, head_count, [&](int head, int feature, float *values) {
+    float query[HEADS][lane_features], sum_o[HEADS][lane_features], highest[HEADS], sum[HEADS];
+    double decay[HEADS];
+#pragma unroll
+    for (int h = 0; h < HEADS; h++)
+    {
+        // Heads past the group repeat its last; nobody writes them.
+        const int head = min(h, head_count - 1);
+#pragma unroll
+        for (int p = 0; p < packs_per_lane; p++)
+        {
+            const int feature = (p * key_lanes + part) * pack;
 #if PREPARES
 #pragma unroll
-        for (int i = 0; i < pack; i++) values[i] = prepared[head][feature + i];
+            for (int i = 0; i < pack; i++) query[h][p * pack + i] = feature < HEAD_SIZE ? prepared[head][feature + i] : 0.0f;
 #else
-        Pack16<ELEMENT>::load(q + (first_head + head) * HEAD_SIZE + feature, values);
+            if (feature < HEAD_SIZE) Pack16<ELEMENT>::load(q + (first_head + head) * HEAD_SIZE + feature, query[h] + p * pack);
 #endif
-    });
-    float alphas[HEADS];
-    const auto load_alphas = [&](int tile, float (&loaded)[HEADS]) {
+#pragma unroll
+            for (int i = p * pack; i < (p + 1) * pack; i++)
+            {
+                query[h][i] = feature < HEAD_SIZE ? query[h][i] * scale_log2 : 0.0f;
+                sum_o[h][i] = 0;
+            }
+        }
+        highest[h] = minus_infinity();
+        sum[h] = 0;
+        decay[h] = 0;
+    }
+
+#if GATED
+    float alphas[HEADS];   // Of a tile, a lane each; the next tile's as soon as these have been added up.
+    const auto load_alphas = [&](int tile) {
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
-            loaded[h] = alpha[(first_head + min(h, head_count - 1)) * capacity + walk.slot_of(tile * tile_keys + lane)];
+            alphas[h] = alpha[(first_head + min(h, head_count - 1)) * capacity + walk.slot_of(tile * tile_keys + lane)];
     };
-    if (GATED && first_tile < end_tile) load_alphas(first_tile, alphas);
-    softmax.gather(fetched, walk, alphas, load_alphas);
+    if (first_tile < end_tile) load_alphas(first_tile);
+#endif
+    for (int tile = first_tile; tile < end_tile; tile++)
+    {
+        if (STREAMS && tile + 1 == end_tile) let_next_kernel_begin();
+        const int newest = tile * tile_keys;
+        const bool exists = newest + lane < count;
+
+        // Lane i ends with the score of age newest + i.
+        float score[HEADS];
+#pragma unroll
+        for (int h = 0; h < HEADS; h++) score[h] = 0;
+        for (int first_read = 0; first_read < reads; first_read += reads_at_once)
+        {
+            fetched.await_keys(tile, first_read);
+#pragma unroll
+            for (int r = 0; r < reads_at_once; r++)
+            {
+                float product[HEADS];
+#pragma unroll
+                for (int h = 0; h < HEADS; h++) product[h] = 0;
+#pragma unroll
+                for (int p = 0; p < packs_per_lane; p++)
+                {
+                    float k[pack];
+                    fetched.values_of(r, p, k);
+#pragma unroll
+                    for (int h = 0; h < HEADS; h++)
+                    {
+#pragma unroll
+                        for (int i = 0; i < pack; i++) product[h] = fmaf(query[h][p * pack + i], k[i], product[h]);
+                    }
+                }
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+                {
+#pragma unroll
+                    for (int step = key_lanes / 2; step > 0; step >>= 1) product[h] += __shfl_xor_sync(all_lanes, product[h], step);
+                    const float mine = __shfl_sync(all_lanes, product[h], lane % keys_per_read * key_lanes);
+                    if (lane / keys_per_read == first_read + r) score[h] = mine;
+                }
+            }
+            fetched.release();
+        }
+
+        fetched.turn_to_values(tile);
+        float rescale[HEADS];
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+#if GATED
+            double total;
+            const double before = sum_before(exists ? (double)alphas[h] : 0.0, total);
+            score[h] -= (float)((decay[h] + before) * log2_e);
+            decay[h] += total;
+#endif
+            if (!exists) score[h] = minus_infinity();
+            const float most = fmaxf(highest[h], warp_max(score[h]));
+            rescale[h] = weight_of(highest[h], most);
+            highest[h] = most;
+            score[h] = weight_of(score[h], most);
+            sum[h] = sum[h] * rescale[h] + score[h];
+        }
+
+#if GATED
+        load_alphas(min(tile + 1, end_tile - 1));
+#endif
+
+        // A tile is added up from zero and then joined: the sum over a long text is one of tiles, whose rounding errors are few.
+        float tile_o[HEADS][lane_features];
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+#pragma unroll
+            for (int i = 0; i < lane_features; i++) tile_o[h][i] = 0;
+        }
+        for (int first_read = 0; first_read < reads; first_read += reads_at_once)
+        {
+            fetched.await_values(tile, first_read);
+#pragma unroll
+            for (int r = 0; r < reads_at_once; r++)
+            {
+                float weight[HEADS];
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+                    weight[h] = __shfl_sync(all_lanes, score[h], (first_read + r) * keys_per_read + key_in_read);
+#pragma unroll
+                for (int p = 0; p < packs_per_lane; p++)
+                {
+                    float v[pack];
+                    fetched.values_of(r, p, v);
+#pragma unroll
+                    for (int h = 0; h < HEADS; h++)
+                    {
+#pragma unroll
+                        for (int i = 0; i < pack; i++) tile_o[h][p * pack + i] = fmaf(weight[h], v[i], tile_o[h][p * pack + i]);
+                    }
+                }
+            }
+            fetched.release();
+        }
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+#pragma unroll
+            for (int i = 0; i < lane_features; i++) sum_o[h][i] = fmaf(sum_o[h][i], rescale[h], tile_o[h][i]);
+        }
+        fetched.turn_to_keys(tile + 1);
+    }
     if (STREAMS) let_next_kernel_begin();   // Stretches without a tile.
-    softmax.leave(shared_stretches[warp], memory.of_warp[warp].sums);
+
+#pragma unroll
+    for (int h = 0; h < HEADS; h++)
+    {
+        sum[h] = warp_sum(sum[h]);
+        if (lane == 0)
+        {
+            shared_stretches[warp][h].decay = decay[h];
+            shared_stretches[warp][h].highest = highest[h];
+            shared_stretches[warp][h].sum = sum[h];
+        }
+#pragma unroll
+        for (int i = 0; i < lane_features; i++)
+        {
+            float x = sum_o[h][i];
+#pragma unroll
+            for (int step = key_lanes; step < 32; step <<= 1) x += __shfl_xor_sync(all_lanes, x, step);
+            const int feature = (i / pack * key_lanes + part) * pack + i % pack;
+            if (key_in_read == 0 && feature < HEAD_SIZE) memory.of_warp[warp].sums[h][feature] = x;
+        }
+    }
     __syncthreads();
 
     // The warps' stretches become one.

@@ -14,7 +14,7 @@ namespace GatedFwa.Generation;
 internal sealed class DecodeText : IDisposable
 {
     private const int Warps = 8, Threads = 32 * Warps, StepFeatures = 32, TileRows = 16, TileKeys = 32;
-    private const int ElementBytes = 2, RoomAlignment = 128, StretchWords = 4, BarrierBytes = 8, PointersOfLayer = 21;
+    private const int ElementBytes = 2, RoomAlignment = 128, PartWords = 4, Copies = 4, BarrierBytes = 8, PointersOfLayer = 21;
     private const int MostHeads = 4, MostSplits = 8, MostSlots = 8;
     private const int Architecture = 90; // The first with a copy engine.
 
@@ -39,10 +39,10 @@ internal sealed class DecodeText : IDisposable
         [
             KernelDefine.Element(type), ("BLOCKS", plan.Blocks), ("WIDTH", config.Width), ("HIDDEN", config.FeedForwardWidth),
             ("QUERY_HEADS", config.Heads), ("KEY_HEADS", config.KeyHeads), ("HEAD_SIZE", config.HeadSize), ("HEADS", plan.Heads),
-            ("SPLITS", plan.Splits), ("KEYS", plan.Keys), ("SHIFTED", config.TokenShift), ("NORM", config.QkNorm),
+            ("SPLITS", plan.Splits), ("SHIFTED", config.TokenShift), ("NORM", config.QkNorm),
             ("ROTARY", config.Rotary), ("GATED", config.Gate), ("SLOTS", plan.Slots), ("ROOM_RING", plan.Ring),
             ("ROOM_OUTPUT", plan.Output), ("ROOM_GATE", plan.Gate), ("ROOM_VALUE", plan.Value), ("ROOM_END", plan.End),
-            ("ROOM_TABLE", plan.Table), ("WARPS", Warps), ("STREAMS", false), ("STAGES", 0), ("STAGE_READS", 0), ("STAGES_AHEAD", 0),
+            ("ROOM_TABLE", plan.Table),
         ];
     }
 
@@ -95,7 +95,7 @@ internal sealed class DecodeText : IDisposable
 
     /// <summary>How a model is dealt to blocks, and where a block's shared memory has what.</summary>
     private readonly record struct Plan(
-        int Blocks, int Heads, int Splits, int Keys, int Ring, int Output, int Gate, int Value, int End, int Table, int SharedBytes, int Slots,
+        int Blocks, int Heads, int Splits, int Ring, int Output, int Gate, int Value, int End, int Table, int SharedBytes, int Slots,
         long ExchangeBytes)
     {
         public static Plan? For(ModelConfig config, CudaDevice device)
@@ -104,9 +104,8 @@ internal sealed class DecodeText : IDisposable
             int blocks = Math.Min(device.Multiprocessors, hidden / 2);
             int group = config.Heads / config.KeyHeads, slices = RowLaunch.Quotient(group, MostHeads), heads = RowLaunch.Quotient(group, slices);
             int tiles = RowLaunch.Quotient(config.Window!.Value, TileKeys);
-            int splits = Math.Min(MostSplits, RowLaunch.Quotient(tiles, Warps));
-            int keys = RowLaunch.Quotient(tiles, splits * Warps) * Warps * TileKeys;
-            if (config.KeyHeads * slices * splits > blocks) return null;
+            int splits = RowLaunch.Quotient(tiles, Warps);
+            if (splits > MostSplits || config.KeyHeads * slices * splits > blocks) return null;
 
             int keyWidth = config.KeyHeads * size;
             int projected = width + (2 * keyWidth) + (config.TokenShift ? 2 * config.KeyHeads : 0);
@@ -115,28 +114,32 @@ internal sealed class DecodeText : IDisposable
             if (Math.Max(Math.Max(projectionRows, streamRows), hiddenRows) > Threads) return null;
 
             int Rounded(long bytes) => checked((int)(RowLaunch.Quotient(bytes, RoomAlignment) * RoomAlignment));
-            int norm = width * sizeof(float), partWords = config.Heads * splits * (size + StretchWords);
+            int norm = width * sizeof(float), partWords = config.Heads * splits * (size + PartWords);
             int ring = Rounded((projectionRows * Pitch(width)) + norm + (config.Gate ? 2L * heads * norm : 0));
-            int output = ring + Rounded((2L * keys * size * ElementBytes) + (keyWidth * ElementBytes));
+            int output = ring + Rounded((2L * Warps * TileKeys * size * ElementBytes) + ((heads + 1L) * size * sizeof(float)) + ((keyWidth + size) * ElementBytes));
             int gate = output + Rounded(streamRows * Pitch(width));
             int value = gate + Rounded((2L * hiddenRows * Pitch(width)) + norm);
             int end = value + Rounded(streamRows * Pitch(hidden));
             long slot = TileRows * width * ElementBytes;
             int slots = (int)Math.Min(MostSlots, end / slot);
             int mostRows = RowLaunch.Quotient(Math.Max(Math.Max(projectionRows, streamRows), 2 * hiddenRows), TileRows) * TileRows;
-            int words = (2 * Warps * (mostRows + 1)) + (8 * Warps) + partWords + projected + (2 * config.Heads) +
-                (heads * size * (1 + Warps)) + size + (Warps * heads * StretchWords) + (2 * Warps) + heads;
+            int sliceSteps = RowLaunch.Quotient(Steps(width), Warps), hiddenSteps = RowLaunch.Quotient(Steps(hidden), Warps);
+            int sliceHeads = RowLaunch.Quotient((sliceSteps * StepFeatures) - 1, size) + 1;
+            int words = (2 * Warps * (mostRows + 1)) + (8 * Warps) + (Warps * Math.Max(sliceSteps, hiddenSteps / 2 + 1) * StepFeatures) +
+                (Warps * sliceHeads * splits * (size + PartWords)) + projected + (2 * config.Heads) +
+                (heads * ((size * (1 + Warps)) + (4 * Warps) + 2)) + size + (2 * Warps);
             int table = end + Rounded((words * sizeof(float)) + (2 * (5 + slots) * BarrierBytes) + RoomAlignment);
             long shared = table + ((long)config.Layers * PointersOfLayer * sizeof(long));
             if (slots < 2 || shared > device.MaxSharedBytes) return null;
 
-            long Padded(int features) => RowLaunch.Quotient(features, StepFeatures) * StepFeatures;
-            long pairs = projected + 1 + partWords + (2 * Padded(width)) + (Padded(hidden) / 2) + 1;
+            long pairs = projected + 1 + (Copies * (partWords + (2 * width) + (hidden / 2L))) + 1;
             return new Plan(
-                blocks, heads, splits, keys, ring, output, gate, value, end, table, (int)shared, slots, pairs * 2 * sizeof(int));
+                blocks, heads, splits, ring, output, gate, value, end, table, (int)shared, slots, pairs * 2 * sizeof(int));
         }
 
+        private static int Steps(int features) => RowLaunch.Quotient(features, StepFeatures);
+
         /// <summary>Bytes from row to row: an odd number of 64, so that eight rows lie in different banks.</summary>
-        private static long Pitch(int features) => (RowLaunch.Quotient(features, StepFeatures) | 1) * StepFeatures * ElementBytes;
+        private static long Pitch(int features) => (Steps(features) | 1) * StepFeatures * ElementBytes;
     }
 }

@@ -9,24 +9,25 @@
 // A layer:
 //   projections  x, its norm and the rows of query, key, value and the shifts' mixes. A decay's rows of float weights are few: the block
 //                that wants them computes them.
-//   attention    by some of the blocks: a unit is a key head's slice of query heads over a part of the window (ring_softmax.cuh). The
-//                first part makes the newest slot (decode_token.cuh).
+//   attention    by some of the blocks: a unit is a key head's slice of query heads over a part of the window, a tile of 32 keys a warp.
+//                The newest part makes the ring's newest slot.
 //   output       joins the parts, multiplies, adds to x.
 //   gate         x, its norm, SwiGLU.
 //   value        multiplies, adds to x.
 // The text is where its cursor says; the last block to be done moves it on.
 //
-// Defines: ELEMENT, BLOCKS, WIDTH, HIDDEN, QUERY_HEADS, KEY_HEADS, HEAD_SIZE, HEADS (of a slice), SPLITS (of a window), KEYS (of a split, at
-// most), SHIFTED, NORM, ROTARY, GATED, SLOTS, and where the rooms begin: ROOM_ RING, OUTPUT, GATE, VALUE, END, TABLE.
+// Defines: ELEMENT, BLOCKS, WIDTH, HIDDEN, QUERY_HEADS, KEY_HEADS, HEAD_SIZE, HEADS (of a slice), SPLITS (of a window), SHIFTED, NORM, ROTARY, GATED, SLOTS, and where the rooms begin: ROOM_ RING, OUTPUT, GATE, VALUE, END, TABLE.
 #include "decode_share.cuh"
 #include "decode_token.cuh"
 #include "exchange.cuh"
 #include "hopper.cuh"
-#include "ring_softmax.cuh"
+#include "ring_walk.cuh"
+#include "stretch.cuh"
 
 constexpr int mixes = SHIFTED ? 2 * KEY_HEADS : 0, projected = query_width + 2 * key_width + mixes, decayed = GATED ? 2 * QUERY_HEADS : 0;
 constexpr int group = QUERY_HEADS / KEY_HEADS, slices = quotient(group, HEADS), units = KEY_HEADS * slices * SPLITS;
-constexpr int part_words = HEAD_SIZE + sizeof(Stretch) / 4, all_part_words = QUERY_HEADS * SPLITS * part_words;
+constexpr int keys = warps * tile_keys;   // Of a unit.
+constexpr int part_words = HEAD_SIZE + 4, all_part_words = QUERY_HEADS * SPLITS * part_words;   // Sums; decay, highest score, weight.
 constexpr int hidden_pairs = HIDDEN / 2;
 
 // Rows of a block, at most.
@@ -55,76 +56,71 @@ struct Layer
 // What blocks tell one another: (word, tag) pairs. A tag is of a step and a layer, so that what lies there from before is not taken for
 // what is to come. Nobody is so far ahead that it writes what another has still to read: every block has rows of `gate`, which it
 // publishes after having read all that came before, and needs all of those for what follows.
+// What all blocks read there are copies of, each for some of them: a line of memory can be asked only so often.
+constexpr int copies = 4;
 struct Exchange
 {
     uint2 projections[quotient(projected, 2) * 2];
-    uint2 parts[all_part_words];                       // Of a head and split: HEAD_SIZE sums, and the stretch that weighs them.
-    uint2 middle[steps_of(WIDTH) * step_features];     // x after attention, in the order of `place`.
-    uint2 hidden[steps_of(HIDDEN) * step_features / 2];
-    uint2 stream[steps_of(WIDTH) * step_features];     // x after a layer.
+    uint2 parts[copies][all_part_words];   // Of a head and split.
+    uint2 middle[copies][WIDTH];           // x after attention.
+    uint2 hidden[copies][hidden_pairs];    // Two elements a word.
+    uint2 stream[copies][WIDTH];           // x after a layer.
     unsigned step;
 };
+
+// The heads that a warp's features may be of.
+constexpr int slice_features = Slice<WIDTH>::most * step_features, slice_heads = quotient(slice_features - 1, HEAD_SIZE) + 1;
 
 struct __align__(16) Shared
 {
     float sums[2][warps][most_rows];   // Of two phases by turns: one is read while the next is written.
     float squares[2][warps], decays[warps][8];
-    __align__(16) float parts[all_part_words];
-    float projections[projected + decayed];
-    float prepared[HEADS][HEAD_SIZE], outputs[warps][HEADS][HEAD_SIZE], angles[HEAD_SIZE];
-    Stretch stretches[warps][HEADS];
-    float scratch[2][warps], newest_alpha[HEADS];
+    __align__(16) float vector[warps][most_of(slice_features, Slice<HIDDEN>::most * step_features / 2)];
+    __align__(16) float parts[warps][slice_heads * SPLITS * part_words];
+    __align__(16) float projections[projected + decayed];
+    __align__(16) float query[HEADS][HEAD_SIZE];
+    float outputs[warps][HEADS][HEAD_SIZE], highest[warps][HEADS], weight[warps][HEADS];
+    double alphas[warps][HEADS];
+    float newest_alpha[HEADS], bias[HEADS], angles[HEAD_SIZE], query_squares[warps], key_squares[warps];
     Barrier full[phases], empty[phases], slot_full[SLOTS], slot_empty[SLOTS];
 };
 
-// Where a word of a vector lies among the pairs: what the four lanes of a step read together lies together. `words` of a lane.
-template <int words> __device__ __forceinline__ int place(int i)
+// Words from pairs to shared memory, as soon as they are there, by a warp: an even number.
+template <int most> __device__ __forceinline__ void await_words(const uint2 *pairs, int count, unsigned tag, float *target)
 {
-    const int step = i / (4 * words), t = i % (4 * words) / words, j = i % words;
-    return step * 4 * words + j / 2 * 8 + t * 2 + j % 2;
-}
-
-// A warp's features of a vector, as soon as they are there.
-template <int features, int words>
-__device__ __forceinline__ void await_vector(const uint2 *pairs, unsigned tag, const Slice<features> &slice,
-                                             unsigned (&values)[Slice<features>::most][words])
-{
-    constexpr int loads = words / 2;
-    const uint4 *sources[Slice<features>::most * loads];
-    uint2 got[Slice<features>::most * loads];
-#pragma unroll
-    for (int s = 0; s < Slice<features>::most; s++)
-    {
-        const int feature = slice.existing(s), step = feature / step_features, t = feature % step_features / lane_features_of_step;
-#pragma unroll
-        for (int i = 0; i < loads; i++)
-            sources[s * loads + i] = reinterpret_cast<const uint4 *>(pairs + step * 4 * words + i * 8 + t * 2);
-    }
-    await_pairs(sources, tag, got);
-#pragma unroll
-    for (int s = 0; s < Slice<features>::most; s++)
-#pragma unroll
-        for (int i = 0; i < loads; i++)
-        {
-            values[s][2 * i] = got[s * loads + i].x;
-            values[s][2 * i + 1] = got[s * loads + i].y;
-        }
-}
-
-// Words to shared memory, by all threads.
-template <int words> __device__ __forceinline__ void await_words(const uint2 *pairs, unsigned tag, float *target)
-{
-    constexpr int all = words / 2, loads = quotient(all, threads);
+    constexpr int loads = quotient(most / 2, 32);
+    if (count <= 0) return;
     const uint4 *sources[loads];
-    uint2 got[loads];
+    uint2 words[loads];
 #pragma unroll
     for (int i = 0; i < loads; i++)
-        sources[i] = reinterpret_cast<const uint4 *>(pairs) + min(i * threads + (int)threadIdx.x, all - 1);
-    await_pairs(sources, tag, got);
+        sources[i] = reinterpret_cast<const uint4 *>(pairs) + min(i * 32 + (int)threadIdx.x % 32, count / 2 - 1);
+    await_pairs(sources, tag, words);
 #pragma unroll
     for (int i = 0; i < loads; i++)
-        reinterpret_cast<float2 *>(target)[min(i * threads + (int)threadIdx.x, all - 1)] =
-            make_float2(__uint_as_float(got[i].x), __uint_as_float(got[i].y));
+        reinterpret_cast<uint2 *>(target)[min(i * 32 + (int)threadIdx.x % 32, count / 2 - 1)] = words[i];
+    __syncwarp();
+}
+
+template <int size> __device__ __forceinline__ void publish_copies(uint2 (*pairs)[size], int index, unsigned word, unsigned tag)
+{
+#pragma unroll
+    for (int i = 0; i < copies; i++) publish(&pairs[i][index], word, tag);
+}
+
+// For lane i: the sum over the lanes before it, and over all in `total`.
+__device__ __forceinline__ double sum_before(double x, double &total)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int step = 1; step < 32; step <<= 1)
+    {
+        const double other = __shfl_up_sync(all_lanes, x, step);
+        if (lane >= step) x += other;
+    }
+    total = __shfl_sync(all_lanes, x, 31);
+    x = __shfl_up_sync(all_lanes, x, 1);
+    return lane == 0 ? 0 : x;
 }
 
 // The unit of attention that a block is.
@@ -142,40 +138,45 @@ struct Unit
     __device__ __forceinline__ bool has_slot() const { return exists && split == 0; }
 };
 
-// Keys and values of a unit, as a warp reads them (ring_reads.cuh): in shared memory, the newest last.
-struct RoomSlots
+// How a warp reads its keys: 16 bytes a lane, of several keys at once, as many reads as lanes share a key.
+constexpr int power_of_two(int at_least)
 {
-    const ELEMENT *room;
-    int first_age, first = 0;   // Of the unit; read of the tile.
-    int newest = 0;             // Row of the tile's newest.
+    int power = 1;
+    while (power < at_least) power *= 2;
+    return power;
+}
+constexpr int pack = 8, key_lanes = power_of_two(HEAD_SIZE / pack), keys_per_read = 32 / key_lanes, reads = key_lanes;
 
-    __device__ __forceinline__ void await_keys(int tile, int first_read) { begin(tile, first_read, 0); }
-    __device__ __forceinline__ void await_values(int tile, int first_read) { begin(tile, first_read, KEYS); }
-    __device__ __forceinline__ void begin(int tile, int first_read, int offset)
+// The sums of values[i] over `lanes` neighbouring lanes: lane i of them gets the i-th.
+template <int lanes> __device__ __forceinline__ float sums_of_lanes(float (&values)[lanes])
+{
+#pragma unroll
+    for (int step = lanes / 2; step > 0; step /= 2)
     {
-        newest = offset + KEYS - 1 - (tile * tile_keys - first_age);
-        first = first_read;
+        const bool upper = threadIdx.x & step;
+#pragma unroll
+        for (int i = 0; i < step; i++)
+        {
+            const float own = upper ? values[i + step] : values[i], others = upper ? values[i] : values[i + step];
+            values[i] = own + __shfl_xor_sync(all_lanes, others, step);
+        }
     }
-    __device__ __forceinline__ void turn_to_values(int) {}
-    __device__ __forceinline__ void turn_to_keys(int) {}
-    __device__ __forceinline__ void release() {}
-    __device__ __forceinline__ void values_of(int r, int p, float *values) const
-    {
-        const int key = (first + r) * keys_per_read + (int)threadIdx.x % 32 / key_lanes, feature = feature_of(p);
-        uint4 words = make_uint4(0, 0, 0, 0);
-        if (feature < HEAD_SIZE) words = *reinterpret_cast<const uint4 *>(room + (newest - key) * HEAD_SIZE + feature);
-        Pack16<ELEMENT>::load(reinterpret_cast<const ELEMENT *>(&words), values);
-    }
-};
+    return values[0];
+}
+
+template <bool constant> struct Constant { static constexpr bool value = constant; };
+
+__device__ __forceinline__ float fast_sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
 
 // Rooms. Rows first, then a norm's factors, then (projections) the decay's rows of the unit's heads.
 constexpr int width_pitch = pitch_of(WIDTH), hidden_pitch = pitch_of(HIDDEN);
 constexpr int projection_norm_at = projection_rows * width_pitch, decay_rows_at = projection_norm_at + WIDTH * 4;
 constexpr int gate_norm_at = 2 * hidden_rows * width_pitch;
-constexpr int values_at = KEYS * HEAD_SIZE * 2, previous_at = 2 * values_at;
+constexpr int values_at = keys * HEAD_SIZE * 2, query_norm_at = 2 * values_at, key_norm_at = query_norm_at + HEADS * HEAD_SIZE * 4;
+constexpr int previous_value_at = key_norm_at + HEAD_SIZE * 4, previous_keys_at = previous_value_at + HEAD_SIZE * 2;
 constexpr int slot_bytes = tile_rows * WIDTH * 2;
 static_assert(decay_rows_at + (GATED ? 2 * HEADS * WIDTH * 4 : 0) <= ROOM_RING, "projections");
-static_assert(previous_at + key_width * 2 <= ROOM_OUTPUT - ROOM_RING, "ring");
+static_assert(previous_keys_at + key_width * 2 <= ROOM_OUTPUT - ROOM_RING, "ring");
 static_assert(stream_rows * width_pitch <= ROOM_GATE - ROOM_OUTPUT, "output");
 static_assert(gate_norm_at + WIDTH * 4 <= ROOM_VALUE - ROOM_GATE, "gate");
 static_assert(stream_rows * hidden_pitch <= ROOM_END - ROOM_VALUE, "value");
@@ -201,8 +202,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     const unsigned first_tag = exchange->step * layers + 1;
 
     const Unit unit;
-    const int stretch_tiles = tiles_of_stretch(cursor.y, SPLITS * warps), unit_keys = warps * stretch_tiles * tile_keys;
-    const int first_age = unit.split * unit_keys, age_count = max(0, min(unit_keys, cursor.y - first_age));
+    const int first_age = unit.split * keys, age_count = max(0, min(keys, cursor.y - first_age));
     const Share projection_share(projected), stream_share(WIDTH), pair_share(hidden_pairs), vocabulary_share(vocabulary);
     const int tiles = quotient(vocabulary_share.count, tile_rows);
     const Slice<WIDTH> slice;
@@ -250,19 +250,24 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         case attention:
         {
             // The newest slot is still to be made.
-            const int newest = unit.has_slot(), keys = age_count - newest;
-            const SlotRun run = slots_of_ages(first_age + newest, max(keys, 0), cursor.x, capacity);
-            const int key_bytes = HEAD_SIZE * 2, previous = SHIFTED && unit.has_slot() ? key_width * 2 : 0;
-            expect(max(keys, 0) * 2 * key_bytes + previous);
-            if (lane < 4 && keys > 0)
+            const bool makes = unit.has_slot();
+            const int count = max(age_count - makes, 0), bytes = HEAD_SIZE * 2, heads = unit.head_count();
+            const SlotRun run = slots_of_ages(first_age + makes, count, cursor.x, capacity);
+            unsigned char *room = rooms + ROOM_RING;
+            expect(count * 2 * bytes + (NORM ? (heads + makes) * HEAD_SIZE * 4 : 0) + (SHIFTED && makes ? (key_width + HEAD_SIZE) * 2 : 0));
+            if (lane < 4 && count > 0)
             {
                 const ELEMENT *source = (lane % 2 == 0 ? layer.keys : layer.values) + (long long)unit.key_head * capacity * HEAD_SIZE;
-                unsigned char *target = rooms + ROOM_RING + lane % 2 * values_at + (KEYS - age_count) * key_bytes;
-                const int first = min(run.count, keys), rest = keys - first;
-                if (lane < 2) copy_bytes(target, source + (long long)run.first * HEAD_SIZE, first * key_bytes, full);
-                else if (rest > 0) copy_bytes(target + first * key_bytes, source, rest * key_bytes, full);
+                unsigned char *target = room + lane % 2 * values_at + (keys - age_count) * bytes;
+                if (lane < 2) copy_bytes(target, source + (long long)run.first * HEAD_SIZE, run.count * bytes, full);
+                else if (count > run.count) copy_bytes(target + run.count * bytes, source, (count - run.count) * bytes, full);
             }
-            if (previous > 0 && lane == 4) copy_bytes(rooms + ROOM_RING + previous_at, layer.previous_keys, previous, full);
+            if (NORM && lane == 4)
+                copy_bytes(room + query_norm_at, layer.query_norm + unit.first_head() * HEAD_SIZE, heads * HEAD_SIZE * 4, full);
+            if (NORM && makes && lane == 5) copy_bytes(room + key_norm_at, layer.key_norm + unit.key_head * HEAD_SIZE, HEAD_SIZE * 4, full);
+            if (SHIFTED && makes && lane == 6)
+                copy_bytes(room + previous_value_at, layer.previous_values + unit.key_head * HEAD_SIZE, HEAD_SIZE * 2, full);
+            if (SHIFTED && makes && lane == 7) copy_bytes(room + previous_keys_at, layer.previous_keys, key_width * 2, full);
             break;
         }
         case output:
@@ -331,9 +336,9 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     for (int i = threadIdx.x; i < layers * (int)(sizeof(Layer) / 8); i += threads + 32)
         reinterpret_cast<unsigned long long *>(of_layers)[i] = reinterpret_cast<const unsigned long long *>(layer_list)[i];
     // What lies past a text's oldest key weighs nothing, but must be numbers.
-    if (unit.exists && age_count < KEYS)
+    if (unit.exists && age_count < keys)
     {
-        for (int i = threadIdx.x; i < previous_at / 16; i += threads + 32)
+        for (int i = threadIdx.x; i < query_norm_at / 16; i += threads + 32)
             reinterpret_cast<uint4 *>(rooms + ROOM_RING)[i] = make_uint4(0, 0, 0, 0);
         fence_shared_async();
     }
@@ -369,7 +374,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         float sum = 0;
 #pragma unroll
         for (int w = 0; w < warps; w++) sum += shared.squares[turn][w];
-        return 1.f / sqrtf(sum / WIDTH + epsilon);
+        return rsqrtf(sum / WIDTH + epsilon);
     };
     // x with a norm's factors; its squares. `each(s, values)` sees the products.
     const auto normed = [&](const float (&x)[Slice<WIDTH>::most][lane_features_of_step], const float *factors, auto each) {
@@ -395,13 +400,15 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         if (lane == 0) shared.squares[turn][warp] = squares;
         return result;
     };
+    // A warp's features of a vector of words, `features` a word: then they are in shared.vector[warp], the first at 0.
+    const int copy = blockIdx.x % copies;
+    float *const vector = shared.vector[warp];
     const auto await_stream = [&](const uint2 *pairs, unsigned tag, float (&x)[Slice<WIDTH>::most][lane_features_of_step]) {
-        unsigned words[Slice<WIDTH>::most][lane_features_of_step];
-        await_vector<WIDTH, lane_features_of_step>(pairs, tag, slice, words);
+        const int first = slice.first * step_features;
+        await_words<slice_features>(pairs + first, min(slice.count * step_features, WIDTH - first), tag, vector);
 #pragma unroll
         for (int s = 0; s < Slice<WIDTH>::most; s++)
-#pragma unroll
-            for (int i = 0; i < lane_features_of_step; i++) x[s][i] = __uint_as_float(words[s][i]);
+            load(vector + s * step_features + t * lane_features_of_step, x[s]);   // What does not exist is anything.
     };
 
     // The token's row of the table, of which a thread keeps the element whose row of `output` and `value` it adds up.
@@ -427,7 +434,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                     for (int i = 0; i < lane_features_of_step; i++) x[s][i] = embedded(slice.existing(s) + i);
             }
             else
-                await_stream(exchange->stream, tag - 1, x);
+                await_stream(exchange->stream[copy], tag - 1, x);
             barrier_wait(&shared.full[projections], parity);
             float decay = 0;
             const int decay_row = lane / 4;
@@ -464,89 +471,293 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         // ---- Attention ----
         if (unit.exists)
         {
-            ELEMENT *room = reinterpret_cast<ELEMENT *>(rooms + ROOM_RING), *newest_key = room + (KEYS - 1) * HEAD_SIZE;
-            const long long ring_at = (long long)unit.key_head * capacity;
-            const int first_tile = (unit.split * warps + warp) * stretch_tiles;
-            const Walk walk = {layer.keys, layer.values, cursor.x, cursor.y, capacity, first_tile,
-                               min(quotient(cursor.y, tile_keys), first_tile + stretch_tiles)};
-            float alphas[HEADS];
-            const auto load_alphas = [&](int tile, float(&loaded)[HEADS]) {
+            const unsigned char *room = rooms + ROOM_RING;
+            ELEMENT *const newest_key = reinterpret_cast<ELEMENT *>(rooms + ROOM_RING) + (keys - 1) * HEAD_SIZE;
+            ELEMENT *const newest_value = newest_key + keys * HEAD_SIZE;
+            const int first_head = unit.first_head(), head_count = unit.head_count();
+            const int newest_slot = slot_of_age(0, cursor.x, cursor.y, capacity);
+
+            // What is known before the projections are: the decay between the unit's newest age and this lane's, but for the newest's own.
+            const int part = lane % key_lanes, key_in_read = lane / key_lanes;
+            const int age_in_tile = part * keys_per_read + key_in_read;   // Of the key whose score the lane will have.
+            const int age = first_age + warp * tile_keys + age_in_tile;
+            float decay[HEADS] = {};
+            double unit_decay[HEADS] = {};
+#if GATED
+            {
+                const int natural_age = first_age + warp * tile_keys + lane;
+                float alphas[HEADS];
 #pragma unroll
                 for (int h = 0; h < HEADS; h++)
-                    loaded[h] = layer.alpha[(long long)(unit.first_head() + min(h, unit.head_count() - 1)) * capacity +
-                                            walk.slot_of(tile * tile_keys + lane)];
-            };
-            if (GATED && first_tile < walk.end_tile) load_alphas(first_tile, alphas);
-            barrier_wait(&shared.full[attention], parity);
-            const Token newest = {shared.projections, 0, layer.query_norm, layer.key_norm, epsilon, shared.angles,
-                                  room + previous_at / 2, layer.previous_values, layer.bias, decay_epsilon};
-            const auto parameters = newest.parameters<threads>(0, unit.key_head, unit.first_head(), unit.head_count(), false);
-            if (unit.has_slot()) await_words<projected>(exchange->projections, tag, shared.projections);
-            else await_words<query_width>(exchange->projections, tag, shared.projections);
-            sync();
-            const long long slot = ring_at + walk.slot_of(0);
-            newest.prepare<threads>(parameters, 0, unit.key_head, unit.first_head(), unit.head_count(), unit.has_slot(), shared.prepared,
-                                    newest_key, newest_key + KEYS * HEAD_SIZE, layer.keys + slot * HEAD_SIZE,
-                                    layer.values + slot * HEAD_SIZE, layer.alpha + (long long)unit.first_head() * capacity + walk.slot_of(0),
-                                    capacity, shared.newest_alpha, shared.scratch, sync);
-            fence_shared_async();   // The copy engine comes after what was written to the room.
-            if (GATED && unit.has_slot() && threadIdx.x == 0)
-            {
+                    alphas[h] = layer.alpha[(long long)(first_head + min(h, head_count - 1)) * capacity +
+                                            slot_of_age(natural_age, cursor.x, cursor.y, capacity)];
+                if ((int)threadIdx.x < head_count) shared.bias[threadIdx.x] = layer.bias[first_head + threadIdx.x];
+                double before[HEADS];
 #pragma unroll
-                for (int h = 0; h < HEADS; h++) alphas[h] = shared.newest_alpha[min(h, unit.head_count() - 1)];
-            }
-
-            RingSoftmax softmax(scale_log2, unit.head_count(), [&](int h, int feature, float *values) {
-#pragma unroll
-                for (int i = 0; i < pack; i++) values[i] = shared.prepared[h][feature + i];
-            });
-            RoomSlots slots = {room, first_age};
-            softmax.gather(slots, walk, alphas, load_alphas);
-            softmax.leave(shared.stretches[warp], shared.outputs[warp]);
-            sync();
-            for (int h = 0; h < unit.head_count(); h++)
-            {
-                float factor[warps];
-                const Stretch all = join<warps>(&shared.stretches[0][h], HEADS, factor);
-                uint2 *part = exchange->parts + ((unit.first_head() + h) * SPLITS + unit.split) * part_words;
-                for (int d = threadIdx.x; d < HEAD_SIZE; d += threads)
+                for (int h = 0; h < HEADS; h++)
                 {
-                    float x = 0;
-#pragma unroll
-                    for (int w = 0; w < warps; w++) x = fmaf(factor[w], shared.outputs[w][h][d], x);
-                    publish(part + d, __float_as_uint(x), tag);
+                    double total;
+                    before[h] = sum_before(natural_age > 0 && natural_age < cursor.y ? (double)alphas[h] : 0.0, total);
+                    if (lane == 0) shared.alphas[warp][h] = total;
                 }
-                if ((int)threadIdx.x != threads - 1) continue;
-                const unsigned long long decay = __double_as_longlong(all.decay);
-                publish(part + HEAD_SIZE, (unsigned)decay, tag);
-                publish(part + HEAD_SIZE + 1, (unsigned)(decay >> 32), tag);
-                publish(part + HEAD_SIZE + 2, __float_as_uint(all.highest), tag);
-                publish(part + HEAD_SIZE + 3, __float_as_uint(all.sum), tag);
+                sync();
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+                {
+                    for (int w = 0; w < warps; w++)
+                    {
+                        if (w < warp) before[h] += shared.alphas[w][h];
+                        unit_decay[h] += shared.alphas[w][h];
+                    }
+                    decay[h] = __shfl_sync(all_lanes, (float)(before[h] * log2_e), age_in_tile);
+                }
+            }
+#endif
+            barrier_wait(&shared.full[attention], parity);
+
+            // The words that the unit wants: all queries, for their norm's sake; for the slot also all keys, its value and the mixes.
+            const auto await_projections = [&](auto with_slot) {
+                constexpr int first_value = query_width + key_width;
+                constexpr int pairs = (with_slot.value ? first_value + HEAD_SIZE + mixes : query_width) / 2, loads = quotient(pairs, threads);
+                const uint4 *sources[loads];
+                uint2 words[loads];
+                int index[loads];
+#pragma unroll
+                for (int i = 0; i < loads; i++)
+                {
+                    const int p = min(i * threads + (int)threadIdx.x, pairs - 1) * 2;
+                    index[i] = p < first_value ? p
+                        : p < first_value + HEAD_SIZE ? p + unit.key_head * HEAD_SIZE
+                                                      : p - HEAD_SIZE + key_width;
+                    sources[i] = reinterpret_cast<const uint4 *>(exchange->projections + index[i]);
+                }
+                await_pairs(sources, tag, words);
+                float squares = 0;
+#pragma unroll
+                for (int i = 0; i < loads; i++)
+                {
+                    const float2 values = make_float2(__uint_as_float(words[i].x), __uint_as_float(words[i].y));
+                    *reinterpret_cast<float2 *>(shared.projections + index[i]) = values;
+                    if (i * threads + (int)threadIdx.x < query_width / 2) squares += values.x * values.x + values.y * values.y;
+                }
+                if (NORM) squares = warp_sum(squares);
+                if (NORM && lane == 0) shared.query_squares[warp] = squares;
+            };
+            if (unit.has_slot()) await_projections(Constant<true>());
+            else await_projections(Constant<false>());
+            sync();
+
+            const float *queries = shared.projections + first_head * HEAD_SIZE, *all_keys = shared.projections + query_width;
+            const float *own_key = all_keys + unit.key_head * HEAD_SIZE, *own_value = own_key + key_width;
+            const float *key_mix = all_keys + 2 * key_width, *value_mix = key_mix + KEY_HEADS;
+            const ELEMENT *previous_keys = reinterpret_cast<const ELEMENT *>(room + previous_keys_at);
+            const ELEMENT *previous_value = reinterpret_cast<const ELEMENT *>(room + previous_value_at);
+            const auto shifted = [&](float x, float before, float mix) {
+                const float share = fast_sigmoid(mix);
+                return share * x + (1.f - share) * before;
+            };
+            if (NORM && unit.has_slot())
+            {
+                float squares = 0;
+#pragma unroll 4
+                for (int i = threadIdx.x; i < key_width; i += threads)
+                {
+                    float key = all_keys[i];
+                    if (SHIFTED) key = shifted(key, to_float(previous_keys[i]), key_mix[i / HEAD_SIZE]);
+                    squares += key * key;
+                }
+                squares = warp_sum(squares);
+                if (lane == 0) shared.key_squares[warp] = squares;
+                sync();
+            }
+            const auto factor_of = [&](const float *squares, int features) {
+                float sum = 0;
+#pragma unroll
+                for (int w = 0; w < warps; w++) sum += squares[w];
+                return rsqrtf(sum / features + epsilon);
+            };
+            // Each of these is a thread's: pairs of the queries, of the key, of the value, and the decays.
+            for (int i = threadIdx.x; i < (head_count + (unit.has_slot() ? 2 : 0)) * half + (GATED && unit.has_slot() ? head_count : 0);
+                 i += threads)
+            {
+                const int kind = i / half, pair = i % half, other = pair + half;
+                const Pair angle = ROTARY ? Pair{shared.angles[pair], shared.angles[other]} : Pair{1, 0};
+                if (kind < head_count)
+                {
+                    Pair query = {queries[kind * HEAD_SIZE + pair], queries[kind * HEAD_SIZE + other]};
+                    const float *factors = reinterpret_cast<const float *>(room + query_norm_at) + kind * HEAD_SIZE;
+                    if (NORM) query.scale(factor_of(shared.query_squares, query_width), {factors[pair], factors[other]});
+                    if (ROTARY) query.turn(angle);
+                    shared.query[kind][pair] = query.first * scale_log2;
+                    shared.query[kind][other] = query.second * scale_log2;
+                }
+                else if (kind == head_count)
+                {
+                    Pair key = {own_key[pair], own_key[other]};
+                    if (SHIFTED)
+                    {
+                        const ELEMENT *previous = previous_keys + unit.key_head * HEAD_SIZE;
+                        const float mix = key_mix[unit.key_head];
+                        key = {shifted(key.first, to_float(previous[pair]), mix), shifted(key.second, to_float(previous[other]), mix)};
+                    }
+                    const float *factors = reinterpret_cast<const float *>(room + key_norm_at);
+                    if (NORM) key.scale(factor_of(shared.key_squares, key_width), {factors[pair], factors[other]});
+                    if (ROTARY) key.turn(angle);
+                    key.store(newest_key, pair);
+                    key.store(layer.keys + ((long long)unit.key_head * capacity + newest_slot) * HEAD_SIZE, pair);
+                }
+                else if (kind == head_count + 1)
+                {
+                    Pair value = {own_value[pair], own_value[other]};
+                    if (SHIFTED)
+                    {
+                        const float mix = value_mix[unit.key_head];
+                        value = {shifted(value.first, to_float(previous_value[pair]), mix),
+                                 shifted(value.second, to_float(previous_value[other]), mix)};
+                    }
+                    value.store(newest_value, pair);
+                    value.store(layer.values + ((long long)unit.key_head * capacity + newest_slot) * HEAD_SIZE, pair);
+                }
+                else
+                {
+                    // As decay_gate.cu has it.
+                    const int h = i - (head_count + 2) * half;
+                    const float *of_head = shared.projections + projected + first_head + h;
+                    const float a = of_head[QUERY_HEADS], beta = a >= 0 ? 1 + a : expf(a), x = -beta * (of_head[0] + shared.bias[h]);
+                    const float softplus = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))), newest = softplus / (beta + decay_epsilon);
+                    layer.alpha[(long long)(first_head + h) * capacity + newest_slot] = newest;
+                    shared.newest_alpha[h] = newest;
+                }
+            }
+            fence_shared_async();   // The copy engine comes after what was written to the room.
+            sync();
+
+            const int feature = part * pack;
+            const bool has_feature = feature < HEAD_SIZE;
+            const ELEMENT *newest_of_tile = newest_key - (warp * tile_keys + key_in_read) * HEAD_SIZE + (has_feature ? feature : 0);
+            float score[HEADS];
+            {
+                float products[HEADS][reads];
+#pragma unroll
+                for (int r = 0; r < reads; r++)
+                {
+                    float k[pack];
+                    Pack16<ELEMENT>::load(newest_of_tile - r * keys_per_read * HEAD_SIZE, k);
+#pragma unroll
+                    for (int h = 0; h < HEADS; h++)
+                    {
+                        float q[pack], product = 0;
+                        load(shared.query[h] + (has_feature ? feature : 0), q);
+#pragma unroll
+                        for (int i = 0; i < pack; i++) product = fmaf(q[i], k[i], product);
+                        products[h][r] = has_feature ? product : 0.0f;
+                    }
+                }
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+                {
+                    score[h] = sums_of_lanes(products[h]) - decay[h];
+                    if (GATED && unit.has_slot() && age > 0) score[h] -= shared.newest_alpha[min(h, head_count - 1)] * (float)log2_e;
+                    if (age >= cursor.y) score[h] = minus_infinity();
+                    const float highest = warp_max(score[h]);
+                    score[h] = weight_of(score[h], highest);
+                    const float weight = warp_sum(score[h]);
+                    if (lane == 0)
+                    {
+                        shared.highest[warp][h] = highest;
+                        shared.weight[warp][h] = weight;
+                    }
+                }
+            }
+            float sums[HEADS][pack] = {};
+#pragma unroll
+            for (int r = 0; r < reads; r++)
+            {
+                float v[pack];
+                Pack16<ELEMENT>::load(newest_of_tile + (keys - r * keys_per_read) * HEAD_SIZE, v);
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+                {
+                    const float weight = __shfl_sync(all_lanes, score[h], key_in_read * key_lanes + r);
+#pragma unroll
+                    for (int i = 0; i < pack; i++) sums[h][i] = fmaf(weight, v[i], sums[h][i]);
+                }
+            }
+#pragma unroll
+            for (int h = 0; h < HEADS; h++)
+#pragma unroll
+                for (int i = 0; i < pack; i++)
+                {
+#pragma unroll
+                    for (int step = key_lanes; step < 32; step <<= 1) sums[h][i] += __shfl_xor_sync(all_lanes, sums[h][i], step);
+                    if (key_in_read == 0 && has_feature) shared.outputs[warp][h][feature + i] = sums[h][i];
+                }
+            sync();
+
+            for (int i = threadIdx.x; i < head_count * part_words; i += threads)
+            {
+                const int h = i / part_words, d = i % part_words;
+                float highest = minus_infinity(), sum = 0, factor[warps];
+#pragma unroll
+                for (int w = 0; w < warps; w++) highest = fmaxf(highest, shared.highest[w][h]);
+#pragma unroll
+                for (int w = 0; w < warps; w++)
+                {
+                    factor[w] = weight_of(shared.highest[w][h], highest);
+                    sum = fmaf(factor[w], d < HEAD_SIZE ? shared.outputs[w][h][d] : shared.weight[w][h], sum);
+                }
+                if (d == HEAD_SIZE) sum = highest;
+                if (d == HEAD_SIZE + 1)
+                {
+                    double all = 0;
+                    for (int w = 0; GATED && w < warps; w++) all += shared.alphas[w][h];
+                    sum = (float)(all * log2_e) + (GATED && unit.has_slot() ? shared.newest_alpha[h] * (float)log2_e : 0.0f);
+                }
+                publish_copies(exchange->parts, ((first_head + h) * SPLITS + unit.split) * part_words + d, __float_as_uint(sum), tag);
             }
             release(attention);
         }
 
         // ---- Output ----
         {
-            await_words<all_part_words>(exchange->parts, tag, shared.parts);
-            sync();
+            const int from_head = slice.first * step_features / HEAD_SIZE;
+            constexpr int head_words = SPLITS * part_words;
+            await_words<slice_heads * head_words>(exchange->parts[copy] + from_head * head_words,
+                                                  slice.count == 0 ? 0 : min(slice_heads, QUERY_HEADS - from_head) * head_words, tag,
+                                                  shared.parts[warp]);
             Factors<WIDTH> factors;
 #pragma unroll
             for (int s = 0; s < Slice<WIDTH>::most; s++)
             {
-                const int feature = slice.existing(s);
-                const float *parts = shared.parts + feature / HEAD_SIZE * SPLITS * part_words;
-                Stretch weights[SPLITS];
-                float factor[SPLITS], joined[lane_features_of_step] = {};
+                const int feature = slice.exists(s) ? slice.feature(s) : slice.first * step_features;
+                const float *parts = shared.parts[warp] + (feature / HEAD_SIZE - from_head) * head_words;
+                float joined[lane_features_of_step] = {};
+                if (slice.exists(s))
+                {
+                    float factor[SPLITS], highest = minus_infinity(), decay = 0, all = 0;
 #pragma unroll
-                for (int i = 0; i < SPLITS; i++)
-                    weights[i] = *reinterpret_cast<const Stretch *>(parts + i * part_words + HEAD_SIZE);
-                const float sum = join<SPLITS>(weights, 1, factor).sum, share = slice.exists(s) ? 1.f / sum : 0.0f;
+                    for (int i = 0; i < SPLITS; i++)
+                    {
+                        factor[i] = parts[i * part_words + HEAD_SIZE] - decay;
+                        decay += parts[i * part_words + HEAD_SIZE + 1];
+                        highest = fmaxf(highest, factor[i]);
+                    }
 #pragma unroll
-                for (int i = 0; i < SPLITS; i++)
+                    for (int i = 0; i < SPLITS; i++)
+                    {
+                        factor[i] = weight_of(factor[i], highest);
+                        all = fmaf(factor[i], parts[i * part_words + HEAD_SIZE + 2], all);
+                    }
+                    const float share = __fdividef(1.f, all);
 #pragma unroll
-                    for (int j = 0; j < lane_features_of_step; j++)
-                        joined[j] = fmaf(factor[i] * share, parts[i * part_words + feature % HEAD_SIZE + j], joined[j]);
+                    for (int i = 0; i < SPLITS; i++)
+                    {
+                        float values[lane_features_of_step];
+                        load(parts + i * part_words + feature % HEAD_SIZE, values);
+#pragma unroll
+                        for (int j = 0; j < lane_features_of_step; j++) joined[j] = fmaf(factor[i] * share, values[j], joined[j]);
+                    }
+                }
                 factors.set(s, joined);
             }
             barrier_wait(&shared.full[output], parity);
@@ -555,7 +766,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             if (has_stream)
             {
                 own += sum_of(threadIdx.x);
-                publish(&exchange->middle[place<lane_features_of_step>(stream_feature)], __float_as_uint(own), tag);
+                publish_copies(exchange->middle, stream_feature, __float_as_uint(own), tag);
             }
             release(output);
             // All units have read the token before: this one takes its place.
@@ -572,7 +783,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         // ---- Gate ----
         {
             float x[Slice<WIDTH>::most][lane_features_of_step];
-            await_stream(exchange->middle, tag, x);
+            await_stream(exchange->middle[copy], tag, x);
             barrier_wait(&shared.full[gate], parity);
             const auto factors = normed(x, reinterpret_cast<const float *>(rooms + ROOM_GATE + gate_norm_at), [](int, const auto &) {});
             multiply<2 * hidden_rows, WIDTH>(rooms + ROOM_GATE, 2 * hidden_rows, slice, factors, shared.sums[turn][warp]);
@@ -586,10 +797,9 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                 {
                     const int row = 2 * threadIdx.x + i;
                     const float gated = sum_of(row) * scale;
-                    values[i] = gated / (1.f + expf(-gated)) * (sum_of(hidden_rows + row) * scale);
+                    values[i] = gated * fast_sigmoid(gated) * (sum_of(hidden_rows + row) * scale);
                 }
-                publish(&exchange->hidden[place<lane_features_of_step / 2>(pair_share.first + threadIdx.x)], pack2<ELEMENT>(values[0], values[1]),
-                        tag);
+                publish_copies(exchange->hidden, pair_share.first + threadIdx.x, pack2<ELEMENT>(values[0], values[1]), tag);
             }
             release(gate);
             turn ^= 1;
@@ -598,14 +808,15 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         // ---- Value ----
         {
             const Slice<HIDDEN> hidden_slice;
-            unsigned words[Slice<HIDDEN>::most][lane_features_of_step / 2];
-            await_vector<HIDDEN, lane_features_of_step / 2>(exchange->hidden, tag, hidden_slice, words);
+            const int first = hidden_slice.first * step_features / 2;
+            await_words<Slice<HIDDEN>::most * step_features / 2>(
+                exchange->hidden[copy] + first, min(hidden_slice.count * step_features / 2, hidden_pairs - first), tag, vector);
             Factors<HIDDEN> factors;
 #pragma unroll
             for (int s = 0; s < Slice<HIDDEN>::most; s++)
             {
-                const bool mine = lane < 4 && hidden_slice.exists(s);
-                factors.words[s] = mine ? make_uint4(words[s][0], words[s][1], words[s][2], words[s][3]) : make_uint4(0, 0, 0, 0);
+                const uint4 words = *reinterpret_cast<const uint4 *>(vector + (s * step_features + t * lane_features_of_step) / 2);
+                factors.words[s] = lane < 4 && hidden_slice.exists(s) ? words : make_uint4(0, 0, 0, 0);
             }
             barrier_wait(&shared.full[value], parity);
             multiply<stream_rows, HIDDEN>(rooms + ROOM_VALUE, stream_share.count, hidden_slice, factors, shared.sums[turn][warp]);
@@ -613,7 +824,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             if (has_stream)
             {
                 own += sum_of(threadIdx.x);
-                publish(&exchange->stream[place<lane_features_of_step>(stream_feature)], __float_as_uint(own), tag);
+                publish_copies(exchange->stream, stream_feature, __float_as_uint(own), tag);
             }
             release(value);
             turn ^= 1;
@@ -622,7 +833,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
 
     // ---- Scores ----
     float x[Slice<WIDTH>::most][lane_features_of_step];
-    await_stream(exchange->stream, first_tag + layers - 1, x);
+    await_stream(exchange->stream[copy], first_tag + layers - 1, x);
     const auto factors = normed(x, norm, [](int, const auto &) {});
     sync();
     const float scale = norm_scale();

@@ -104,13 +104,12 @@ struct Token
     }
 
     // The queries of some heads to shared memory and, where a block needs it, the token's slot of its key head's ring, which is left in
-    // shared memory as well; `keys`, `values` and `alpha` begin at the slot, alpha's heads are `capacity` apart, or one after the other in
-    // `newest_alpha`, if that is wanted. `scratch` [2, warps].
-    template <int threads, class Sync>
+    // shared memory as well; `keys`, `values` and `alpha` begin at the slot, alpha's heads are `capacity` apart. `scratch` [2, warps].
+    template <int threads>
     __device__ __forceinline__ void prepare(const Parameters<threads> &own, int row, int key_head, int first_head, int head_count,
                                             bool with_slot, float (*query)[HEAD_SIZE], ELEMENT *newest_key, ELEMENT *newest_value,
-                                            ELEMENT *keys, ELEMENT *values, float *alpha, int capacity, float *newest_alpha,
-                                            float (*scratch)[threads / 32], Sync sync) const
+                                            ELEMENT *keys, ELEMENT *values, float *alpha, int capacity,
+                                            float (*scratch)[threads / 32]) const
     {
         const float *q = projections + (long long)row * stride, *k = q + query_width, *v = k + key_width;
         const float *key_mix = v + key_width, *value_mix = key_mix + (SHIFTED ? KEY_HEADS : 0);
@@ -183,7 +182,7 @@ struct Token
             squares[i] = warp_sum(squares[i]);
             if (threadIdx.x % 32 == 0) scratch[i][threadIdx.x / 32] = squares[i];
         }
-        sync();
+        __syncthreads();
 #pragma unroll
         for (int i = 0; i < 2; i++)
         {
@@ -225,12 +224,10 @@ struct Token
                 // As decay_gate.cu has it.
                 const float a = decays[1], beta = a >= 0 ? 1 + a : expf(a), x = -beta * (decays[0] + own.bias);
                 const float softplus = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)));
-                const float newest = softplus / (beta + decay_epsilon);
-                alpha[(long long)threadIdx.x * capacity] = newest;
-                if (newest_alpha) newest_alpha[threadIdx.x] = newest;
+                alpha[(long long)threadIdx.x * capacity] = softplus / (beta + decay_epsilon);
             }
 #endif
         }
-        sync();
+        __syncthreads();
     }
 };
