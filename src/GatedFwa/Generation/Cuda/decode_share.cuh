@@ -64,30 +64,41 @@ template <int features> struct Factors
     }
 };
 
-// sums[row] of the warp's features, for rows in shared memory; what is past `rows` is anything.
+// sums[row] of the warp's features, for rows in shared memory; what is past `rows` is anything. A product waits for the one before it that
+// adds to the same sums: all tiles' are under way together, and those of a tile in `chains`.
 template <int most_rows, int features, int pitch = pitch_of(features)>
 __device__ __forceinline__ void multiply(const unsigned char *matrix, int rows, const Slice<features> &slice, const Factors<features> &x,
                                          float *sums)
 {
-    const int g = threadIdx.x % 32 / 4;
+    constexpr int tiles = quotient(most_rows, tile_rows), products = 2 * Slice<features>::most;
+    constexpr int wanted = quotient(4, tiles), chains = products < wanted ? products : wanted;
+    const int g = threadIdx.x % 32 / 4, last = max(rows - 1, 0);
+    float d[tiles][chains][4] = {};
 #pragma unroll
-    for (int tile = 0; tile < quotient(most_rows, tile_rows); tile++)
+    for (int s = 0; s < Slice<features>::most; s++)
     {
-        const int last = max(rows - 1, 0), row = tile * tile_rows + g;
-        const unsigned char *low = matrix + min(row, last) * pitch, *high = matrix + min(row + 8, last) * pitch;
-        float d[4] = {};
+        const int offset = slice.existing(s) * 2;
 #pragma unroll
-        for (int s = 0; s < Slice<features>::most; s++)
+        for (int tile = 0; tile < tiles; tile++)
         {
-            const int offset = slice.existing(s) * 2;
-            const uint4 a = *reinterpret_cast<const uint4 *>(low + offset);
-            const uint4 b = tile * tile_rows + 8 < most_rows ? *reinterpret_cast<const uint4 *>(high + offset) : make_uint4(0, 0, 0, 0);
+            const int row = tile * tile_rows + g;
+            const uint4 a = *reinterpret_cast<const uint4 *>(matrix + min(row, last) * pitch + offset);
+            uint4 b = make_uint4(0, 0, 0, 0);
+            if (tile * tile_rows + 8 < most_rows) b = *reinterpret_cast<const uint4 *>(matrix + min(row + 8, last) * pitch + offset);
             const unsigned first[4] = {a.x, b.x, a.y, b.y}, second[4] = {a.z, b.z, a.w, b.w};
-            mma_16x8x16<ELEMENT>(d, first, x.words[s].x, x.words[s].y);
-            mma_16x8x16<ELEMENT>(d, second, x.words[s].z, x.words[s].w);
+            mma_16x8x16<ELEMENT>(d[tile][2 * s % chains], first, x.words[s].x, x.words[s].y);
+            mma_16x8x16<ELEMENT>(d[tile][(2 * s + 1) % chains], second, x.words[s].z, x.words[s].w);
         }
-        if (threadIdx.x % 4 != 0) continue;
-        sums[row] = d[0];
-        sums[row + 8] = d[2];
     }
+    if (threadIdx.x % 4 != 0) return;
+#pragma unroll
+    for (int tile = 0; tile < tiles; tile++)
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+        {
+            float sum = 0;
+#pragma unroll
+            for (int chain = 0; chain < chains; chain++) sum += d[tile][chain][2 * half];
+            sums[tile * tile_rows + 8 * half + g] = sum;
+        }
 }

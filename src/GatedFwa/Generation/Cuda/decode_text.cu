@@ -79,7 +79,8 @@ struct __align__(16) Shared
     __align__(16) float parts[warps][slice_heads * SPLITS * part_words];
     __align__(16) float projections[projected + decayed];
     __align__(16) float query[HEADS][HEAD_SIZE];
-    float outputs[warps][HEADS][HEAD_SIZE], highest[warps][HEADS], weight[warps][HEADS];
+    __align__(16) float outputs[warps][HEADS][HEAD_SIZE];
+    float highest[warps][HEADS], weight[warps][HEADS];
     double alphas[warps][HEADS];
     float newest_alpha[HEADS], bias[HEADS], angles[HEAD_SIZE], query_squares[warps], key_squares[warps];
     Barrier full[phases], empty[phases], slot_full[SLOTS], slot_empty[SLOTS];
@@ -376,28 +377,31 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         for (int w = 0; w < warps; w++) sum += shared.squares[turn][w];
         return rsqrtf(sum / WIDTH + epsilon);
     };
-    // x with a norm's factors; its squares. `each(s, values)` sees the products.
-    const auto normed = [&](const float (&x)[Slice<WIDTH>::most][lane_features_of_step], const float *factors, auto each) {
+    const auto load_factors = [&](const float *norm_factors, float (&factors)[Slice<WIDTH>::most][lane_features_of_step]) {
+#pragma unroll
+        for (int s = 0; s < Slice<WIDTH>::most; s++) load(norm_factors + slice.existing(s), factors[s]);
+    };
+    // x becomes x with a norm's factors; its squares go to the others.
+    const auto normed = [&](float (&x)[Slice<WIDTH>::most][lane_features_of_step],
+                            const float (&factors)[Slice<WIDTH>::most][lane_features_of_step]) {
         Factors<WIDTH> result;
-        float squares = 0;
+        float squares[2] = {};
 #pragma unroll
         for (int s = 0; s < Slice<WIDTH>::most; s++)
         {
-            float values[lane_features_of_step];
-            load(factors + slice.existing(s), values);
 #pragma unroll
             for (int i = 0; i < lane_features_of_step; i++)
             {
                 const float feature = slice.exists(s) ? x[s][i] : 0.0f;
-                squares = fmaf(feature, feature, squares);
-                values[i] *= feature;
+                squares[i % 2] = fmaf(feature, feature, squares[i % 2]);
+                x[s][i] = feature * factors[s][i];
             }
-            each(s, values);
-            result.set(s, values);
+            result.set(s, x[s]);
         }
-        squares += __shfl_xor_sync(all_lanes, squares, 1);
-        squares += __shfl_xor_sync(all_lanes, squares, 2);
-        if (lane == 0) shared.squares[turn][warp] = squares;
+        float sum = squares[0] + squares[1];
+        sum += __shfl_xor_sync(all_lanes, sum, 1);
+        sum += __shfl_xor_sync(all_lanes, sum, 2);
+        if (lane == 0) shared.squares[turn][warp] = sum;
         return result;
     };
     // A warp's features of a vector of words, `features` a word: then they are in shared.vector[warp], the first at 0.
@@ -423,9 +427,42 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         const Layer &layer = of_layers[index];
         const unsigned tag = first_tag + index, parity = index % 2;
 
+        // ---- What is known of a unit's decays before its token is: those between its newest age and this lane's, but for the newest's own ----
+        const int part = lane % key_lanes, key_in_read = lane / key_lanes;
+        const int age_in_tile = part * keys_per_read + key_in_read;   // Of the key whose score the lane will have.
+        const int age = first_age + warp * tile_keys + age_in_tile;
+        float decay[HEADS] = {};
+#if GATED
+        if (unit.exists)
+        {
+            const int natural_age = first_age + warp * tile_keys + lane;
+            double before[HEADS];
+#pragma unroll
+            for (int h = 0; h < HEADS; h++)
+            {
+                const float alpha = layer.alpha[(long long)(unit.first_head() + min(h, unit.head_count() - 1)) * capacity +
+                                                slot_of_age(natural_age, cursor.x, cursor.y, capacity)];
+                double total;
+                before[h] = sum_before(natural_age > 0 && natural_age < cursor.y ? (double)alpha : 0.0, total);
+                if (lane == 0) shared.alphas[warp][h] = total;
+            }
+            if ((int)threadIdx.x < unit.head_count()) shared.bias[threadIdx.x] = layer.bias[unit.first_head() + threadIdx.x];
+            sync();
+#pragma unroll
+            for (int h = 0; h < HEADS; h++)
+            {
+#pragma unroll
+                for (int w = 0; w < warps; w++) before[h] += w < warp ? shared.alphas[w][h] : 0.0;
+                decay[h] = __shfl_sync(all_lanes, (float)(before[h] * log2_e), age_in_tile);
+            }
+        }
+#endif
+
         // ---- Projections ----
         {
-            float x[Slice<WIDTH>::most][lane_features_of_step];
+            float x[Slice<WIDTH>::most][lane_features_of_step], norm_factors[Slice<WIDTH>::most][lane_features_of_step];
+            barrier_wait(&shared.full[projections], parity);
+            load_factors(reinterpret_cast<const float *>(rooms + projection_norm_at), norm_factors);
             if (index == 0)
             {
 #pragma unroll
@@ -435,22 +472,23 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             }
             else
                 await_stream(exchange->stream[copy], tag - 1, x);
-            barrier_wait(&shared.full[projections], parity);
-            float decay = 0;
-            const int decay_row = lane / 4;
-            const bool has_decay = GATED && unit.has_slot() && decay_row < 2 * unit.head_count();
-            const auto factors = normed(x, reinterpret_cast<const float *>(rooms + projection_norm_at), [&](int s, const float(&values)[lane_features_of_step]) {
-                if (!has_decay) return;
-                float weights[lane_features_of_step];
-                load(reinterpret_cast<const float *>(rooms + decay_rows_at) + decay_row * WIDTH + slice.existing(s), weights);
-#pragma unroll
-                for (int i = 0; i < lane_features_of_step; i++) decay = fmaf(values[i], weights[i], decay);
-            });
-            if (GATED)
+            const auto factors = normed(x, norm_factors);
+            if (GATED && unit.has_slot())
             {
-                decay += __shfl_xor_sync(all_lanes, decay, 1);
-                decay += __shfl_xor_sync(all_lanes, decay, 2);
-                if (has_decay && t == 0) shared.decays[warp][decay_row] = decay;
+                const int row = lane / 4;
+                float sum = 0;
+#pragma unroll
+                for (int s = 0; s < Slice<WIDTH>::most; s++)
+                {
+                    float weights[lane_features_of_step];
+                    load(reinterpret_cast<const float *>(rooms + decay_rows_at) + min(row, 2 * unit.head_count() - 1) * WIDTH + slice.existing(s),
+                         weights);
+#pragma unroll
+                    for (int i = 0; i < lane_features_of_step; i++) sum = fmaf(x[s][i], weights[i], sum);
+                }
+                sum += __shfl_xor_sync(all_lanes, sum, 1);
+                sum += __shfl_xor_sync(all_lanes, sum, 2);
+                if (t == 0) shared.decays[warp][row] = sum;
             }
             multiply<projection_rows, WIDTH>(rooms, projection_share.count, slice, factors, shared.sums[turn][warp]);
             sync();
@@ -477,71 +515,75 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             const int first_head = unit.first_head(), head_count = unit.head_count();
             const int newest_slot = slot_of_age(0, cursor.x, cursor.y, capacity);
 
-            // What is known before the projections are: the decay between the unit's newest age and this lane's, but for the newest's own.
-            const int part = lane % key_lanes, key_in_read = lane / key_lanes;
-            const int age_in_tile = part * keys_per_read + key_in_read;   // Of the key whose score the lane will have.
-            const int age = first_age + warp * tile_keys + age_in_tile;
-            float decay[HEADS] = {};
-            double unit_decay[HEADS] = {};
-#if GATED
-            {
-                const int natural_age = first_age + warp * tile_keys + lane;
-                float alphas[HEADS];
-#pragma unroll
-                for (int h = 0; h < HEADS; h++)
-                    alphas[h] = layer.alpha[(long long)(first_head + min(h, head_count - 1)) * capacity +
-                                            slot_of_age(natural_age, cursor.x, cursor.y, capacity)];
-                if ((int)threadIdx.x < head_count) shared.bias[threadIdx.x] = layer.bias[first_head + threadIdx.x];
-                double before[HEADS];
-#pragma unroll
-                for (int h = 0; h < HEADS; h++)
-                {
-                    double total;
-                    before[h] = sum_before(natural_age > 0 && natural_age < cursor.y ? (double)alphas[h] : 0.0, total);
-                    if (lane == 0) shared.alphas[warp][h] = total;
-                }
-                sync();
-#pragma unroll
-                for (int h = 0; h < HEADS; h++)
-                {
-                    for (int w = 0; w < warps; w++)
-                    {
-                        if (w < warp) before[h] += shared.alphas[w][h];
-                        unit_decay[h] += shared.alphas[w][h];
-                    }
-                    decay[h] = __shfl_sync(all_lanes, (float)(before[h] * log2_e), age_in_tile);
-                }
-            }
-#endif
             barrier_wait(&shared.full[attention], parity);
 
-            // The words that the unit wants: all queries, for their norm's sake; for the slot also all keys, its value and the mixes.
+            const ELEMENT *previous_keys = reinterpret_cast<const ELEMENT *>(room + previous_keys_at);
+            const ELEMENT *previous_value = reinterpret_cast<const ELEMENT *>(room + previous_value_at);
+            const auto shifted = [&](float x, float before, float mix) {
+                const float share = fast_sigmoid(mix);
+                return share * x + (1.f - share) * before;
+            };
+            // The words that the unit wants, two neighbours at a time: all queries, for their norm's sake, and for the slot all keys, each
+            // with its head's mix, its own value and the value's mix.
             const auto await_projections = [&](auto with_slot) {
-                constexpr int first_value = query_width + key_width;
-                constexpr int pairs = (with_slot.value ? first_value + HEAD_SIZE + mixes : query_width) / 2, loads = quotient(pairs, threads);
+                constexpr int query_pairs = query_width / 2, key_pairs = with_slot.value ? key_width / 2 : 0;
+                constexpr int first_value = query_width + key_width, first_mix = first_value + key_width;
+                constexpr int value_pairs = with_slot.value ? (HEAD_SIZE + mixes) / 2 : 0;
+                constexpr int query_loads = quotient(query_pairs, threads), key_loads = quotient(key_pairs, threads);
+                constexpr int mix_loads = SHIFTED && NORM ? key_loads : 0, value_loads = quotient(value_pairs, threads);
+                constexpr int loads = query_loads + key_loads + mix_loads + value_loads;
                 const uint4 *sources[loads];
                 uint2 words[loads];
                 int index[loads];
 #pragma unroll
                 for (int i = 0; i < loads; i++)
                 {
-                    const int p = min(i * threads + (int)threadIdx.x, pairs - 1) * 2;
-                    index[i] = p < first_value ? p
-                        : p < first_value + HEAD_SIZE ? p + unit.key_head * HEAD_SIZE
-                                                      : p - HEAD_SIZE + key_width;
+                    const int thread = threadIdx.x;
+                    if (i < query_loads)
+                        index[i] = 2 * min(i * threads + thread, query_pairs - 1);
+                    else if (i < query_loads + key_loads)
+                        index[i] = query_width + 2 * min((i - query_loads) * threads + thread, key_pairs - 1);
+                    else if (i < query_loads + key_loads + mix_loads)
+                        index[i] = first_mix + (index[i - key_loads] - query_width) / HEAD_SIZE / 2 * 2;
+                    else
+                    {
+                        const int word = 2 * min((i - query_loads - key_loads - mix_loads) * threads + thread, value_pairs - 1);
+                        index[i] = word < HEAD_SIZE ? first_value + unit.key_head * HEAD_SIZE + word : first_mix + word - HEAD_SIZE;
+                    }
                     sources[i] = reinterpret_cast<const uint4 *>(exchange->projections + index[i]);
                 }
                 await_pairs(sources, tag, words);
-                float squares = 0;
+                float query_squares = 0, key_squares = 0;
 #pragma unroll
                 for (int i = 0; i < loads; i++)
                 {
-                    const float2 values = make_float2(__uint_as_float(words[i].x), __uint_as_float(words[i].y));
+                    if (i >= query_loads + key_loads && i < query_loads + key_loads + mix_loads) continue;
+                    float2 values = make_float2(__uint_as_float(words[i].x), __uint_as_float(words[i].y));
                     *reinterpret_cast<float2 *>(shared.projections + index[i]) = values;
-                    if (i * threads + (int)threadIdx.x < query_width / 2) squares += values.x * values.x + values.y * values.y;
+                    if (i < query_loads)
+                    {
+                        const float square = values.x * values.x + values.y * values.y;
+                        query_squares += i * threads + (int)threadIdx.x < query_pairs ? square : 0.0f;
+                    }
+                    else if (i < query_loads + key_loads)
+                    {
+                        if (SHIFTED && NORM)
+                        {
+                            const int key = index[i] - query_width;
+                            const unsigned mix = key / HEAD_SIZE % 2 ? words[(i + key_loads) % loads].y : words[(i + key_loads) % loads].x;
+                            values.x = shifted(values.x, to_float(previous_keys[key]), __uint_as_float(mix));
+                            values.y = shifted(values.y, to_float(previous_keys[key + 1]), __uint_as_float(mix));
+                        }
+                        const float square = values.x * values.x + values.y * values.y;
+                        key_squares += (i - query_loads) * threads + (int)threadIdx.x < key_pairs ? square : 0.0f;
+                    }
                 }
-                if (NORM) squares = warp_sum(squares);
-                if (NORM && lane == 0) shared.query_squares[warp] = squares;
+                if (!NORM) return;
+                query_squares = warp_sum(query_squares);
+                if (with_slot.value) key_squares = warp_sum(key_squares);
+                if (lane != 0) return;
+                shared.query_squares[warp] = query_squares;
+                shared.key_squares[warp] = key_squares;
             };
             if (unit.has_slot()) await_projections(Constant<true>());
             else await_projections(Constant<false>());
@@ -550,26 +592,6 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             const float *queries = shared.projections + first_head * HEAD_SIZE, *all_keys = shared.projections + query_width;
             const float *own_key = all_keys + unit.key_head * HEAD_SIZE, *own_value = own_key + key_width;
             const float *key_mix = all_keys + 2 * key_width, *value_mix = key_mix + KEY_HEADS;
-            const ELEMENT *previous_keys = reinterpret_cast<const ELEMENT *>(room + previous_keys_at);
-            const ELEMENT *previous_value = reinterpret_cast<const ELEMENT *>(room + previous_value_at);
-            const auto shifted = [&](float x, float before, float mix) {
-                const float share = fast_sigmoid(mix);
-                return share * x + (1.f - share) * before;
-            };
-            if (NORM && unit.has_slot())
-            {
-                float squares = 0;
-#pragma unroll 4
-                for (int i = threadIdx.x; i < key_width; i += threads)
-                {
-                    float key = all_keys[i];
-                    if (SHIFTED) key = shifted(key, to_float(previous_keys[i]), key_mix[i / HEAD_SIZE]);
-                    squares += key * key;
-                }
-                squares = warp_sum(squares);
-                if (lane == 0) shared.key_squares[warp] = squares;
-                sync();
-            }
             const auto factor_of = [&](const float *squares, int features) {
                 float sum = 0;
 #pragma unroll
@@ -661,12 +683,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                     if (age >= cursor.y) score[h] = minus_infinity();
                     const float highest = warp_max(score[h]);
                     score[h] = weight_of(score[h], highest);
-                    const float weight = warp_sum(score[h]);
-                    if (lane == 0)
-                    {
-                        shared.highest[warp][h] = highest;
-                        shared.weight[warp][h] = weight;
-                    }
+                    if (lane == 0) shared.highest[warp][h] = highest;
                 }
             }
             float sums[HEADS][pack] = {};
@@ -685,13 +702,15 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
             }
 #pragma unroll
             for (int h = 0; h < HEADS; h++)
+            {
+                const float weight = warp_sum(score[h]);
 #pragma unroll
                 for (int i = 0; i < pack; i++)
-                {
 #pragma unroll
                     for (int step = key_lanes; step < 32; step <<= 1) sums[h][i] += __shfl_xor_sync(all_lanes, sums[h][i], step);
-                    if (key_in_read == 0 && has_feature) shared.outputs[warp][h][feature + i] = sums[h][i];
-                }
+                if (lane == 0) shared.weight[warp][h] = weight;
+                if (key_in_read == 0 && has_feature) store(sums[h], shared.outputs[warp][h] + feature);
+            }
             sync();
 
             for (int i = threadIdx.x; i < head_count * part_words; i += threads)
@@ -720,6 +739,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
 
         // ---- Output ----
         {
+            barrier_wait(&shared.full[output], parity);
             const int from_head = slice.first * step_features / HEAD_SIZE;
             constexpr int head_words = SPLITS * part_words;
             await_words<slice_heads * head_words>(exchange->parts[copy] + from_head * head_words,
@@ -760,7 +780,6 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                 }
                 factors.set(s, joined);
             }
-            barrier_wait(&shared.full[output], parity);
             multiply<stream_rows, WIDTH>(rooms + ROOM_OUTPUT, stream_share.count, slice, factors, shared.sums[turn][warp]);
             sync();
             if (has_stream)
@@ -782,10 +801,11 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
 
         // ---- Gate ----
         {
-            float x[Slice<WIDTH>::most][lane_features_of_step];
-            await_stream(exchange->middle[copy], tag, x);
+            float x[Slice<WIDTH>::most][lane_features_of_step], norm_factors[Slice<WIDTH>::most][lane_features_of_step];
             barrier_wait(&shared.full[gate], parity);
-            const auto factors = normed(x, reinterpret_cast<const float *>(rooms + ROOM_GATE + gate_norm_at), [](int, const auto &) {});
+            load_factors(reinterpret_cast<const float *>(rooms + ROOM_GATE + gate_norm_at), norm_factors);
+            await_stream(exchange->middle[copy], tag, x);
+            const auto factors = normed(x, norm_factors);
             multiply<2 * hidden_rows, WIDTH>(rooms + ROOM_GATE, 2 * hidden_rows, slice, factors, shared.sums[turn][warp]);
             sync();
             if ((int)threadIdx.x < pair_share.count)
@@ -808,6 +828,7 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
         // ---- Value ----
         {
             const Slice<HIDDEN> hidden_slice;
+            barrier_wait(&shared.full[value], parity);
             const int first = hidden_slice.first * step_features / 2;
             await_words<Slice<HIDDEN>::most * step_features / 2>(
                 exchange->hidden[copy] + first, min(hidden_slice.count * step_features / 2, hidden_pairs - first), tag, vector);
@@ -818,7 +839,6 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
                 const uint4 words = *reinterpret_cast<const uint4 *>(vector + (s * step_features + t * lane_features_of_step) / 2);
                 factors.words[s] = lane < 4 && hidden_slice.exists(s) ? words : make_uint4(0, 0, 0, 0);
             }
-            barrier_wait(&shared.full[value], parity);
             multiply<stream_rows, HIDDEN>(rooms + ROOM_VALUE, stream_share.count, hidden_slice, factors, shared.sums[turn][warp]);
             sync();
             if (has_stream)
@@ -832,9 +852,10 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     }
 
     // ---- Scores ----
-    float x[Slice<WIDTH>::most][lane_features_of_step];
+    float x[Slice<WIDTH>::most][lane_features_of_step], norm_factors[Slice<WIDTH>::most][lane_features_of_step];
+    load_factors(norm, norm_factors);
     await_stream(exchange->stream[copy], first_tag + layers - 1, x);
-    const auto factors = normed(x, norm, [](int, const auto &) {});
+    const auto factors = normed(x, norm_factors);
     sync();
     const float scale = norm_scale();
     for (int tile = 0; tile < tiles; tile++)
