@@ -86,7 +86,8 @@ internal sealed class DecodeStep : IDisposable
     /// <exception cref="OperandException">A token that the host can see is out of range.</exception>
     public Tensor Advance(Tape tape, Tensor tokens, bool[]? idle = null)
     {
-        tokens = Embedding.OnDevice(tape, tokens, _embedding);
+        if (_text is null || !tokens.Device.IsCpu) tokens = Embedding.OnDevice(tape, tokens, _embedding);
+        else Embedding.RequireTokens(tokens, _embedding);
         foreach (Parameter parameter in Model.Parameters) parameter.Value.As(_type); // A graph reads the copies where they lie.
         _cursors.Set(_state, idle);
         if (_text is not null)

@@ -55,7 +55,7 @@ internal sealed class DecodeText : IDisposable
     }
 
     /// <summary>Feeds one token.</summary>
-    /// <param name="tokens">I32 [1, 1].</param>
+    /// <param name="token">I32 [1, 1], on the GPU or the CPU: from there it comes with the launch, and nothing is copied ahead.</param>
     /// <param name="embedding">F32 [V, C].</param>
     /// <param name="norm">F32 [C]: the last.</param>
     /// <param name="head">[V, C] in the weights' type.</param>
@@ -64,10 +64,10 @@ internal sealed class DecodeText : IDisposable
     /// <param name="capacity">Slots of a head's ring.</param>
     /// <param name="logits">F32 [1, V].</param>
     public void Launch(
-        Tensor tokens, Tensor embedding, Tensor norm, Tensor head, CudaStorage frequencies, DecodeCursors cursors, int capacity, Tensor logits) =>
+        Tensor token, Tensor embedding, Tensor norm, Tensor head, CudaStorage frequencies, DecodeCursors cursors, int capacity, Tensor logits) =>
         _device.Kernel(Source, "decode_text", _defines).Launch(
             new LaunchShape(_plan.Blocks, Threads + 32, _plan.SharedBytes, Cooperative: true),
-            tokens, embedding, head, _config.VocabularySize, norm, _config.NormEpsilon, DecayGate.DefaultEpsilon,
+            token.Device.IsCpu ? null : token, token.Device.IsCpu ? token.AsIntegerSpan()[0] : 0, embedding, head, _config.VocabularySize, norm, _config.NormEpsilon, DecayGate.DefaultEpsilon,
             (float)Units.Log2E / MathF.Sqrt(_config.HeadSize), _layers, _config.Layers, frequencies, cursors.Positions, cursors.Slots,
             cursors.Idle, capacity, _exchange, logits);
 

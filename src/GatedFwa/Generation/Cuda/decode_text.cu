@@ -185,7 +185,7 @@ static_assert(SLOTS * slot_bytes <= ROOM_END, "slots");
 static_assert(sizeof(Shared) <= ROOM_TABLE - ROOM_END, "what phases share");
 
 extern "C" __global__ void __launch_bounds__(threads + 32, 1)
-decode_text(const int *tokens, const float *table, const ELEMENT *head, int vocabulary, const float *norm, float epsilon,
+decode_text(const int *tokens, int known_token, const float *table, const ELEMENT *head, int vocabulary, const float *norm, float epsilon,
             float decay_epsilon, float scale_log2, const Layer *layer_list, int layers, const double *frequencies, long long *positions,
             int2 *cursors, const int *idle, int capacity, Exchange *exchange, float *y)
 {
@@ -195,7 +195,8 @@ decode_text(const int *tokens, const float *table, const ELEMENT *head, int voca
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4;
 
     // Where the text is once this token has come.
-    const int token = tokens[0];
+    overlap();
+    const int token = tokens ? tokens[0] : known_token;
     const long long position = positions[0];
     const bool is_idle = idle[0] != 0;
     int2 cursor = cursors[0];
