@@ -25,6 +25,7 @@ internal sealed class DecodeText : IDisposable
     private readonly Plan _plan;
     private readonly KernelDefine[] _defines;
     private readonly CudaStorage _layers, _exchange;
+    private bool _fits; // Known once the driver has taken it as a cooperative launch.
 
     private DecodeText(ModelConfig config, CudaDevice device, DType type, Plan plan, ReadOnlySpan<DecodeLayer> layers, DecodeState state)
     {
@@ -64,12 +65,17 @@ internal sealed class DecodeText : IDisposable
     /// <param name="capacity">Slots of a head's ring.</param>
     /// <param name="logits">F32 [1, V].</param>
     public void Launch(
-        Tensor token, Tensor embedding, Tensor norm, Tensor head, CudaStorage frequencies, DecodeCursors cursors, int capacity, Tensor logits) =>
+        Tensor token, Tensor embedding, Tensor norm, Tensor head, CudaStorage frequencies, DecodeCursors cursors, int capacity, Tensor logits)
+    {
+        bool isHere = token.Device.IsCpu;
+        // Blocks wait for one another, so all must run at once: as a cooperative launch the driver checks that. It costs 3 us, once.
         _device.Kernel(Source, "decode_text", _defines).Launch(
-            new LaunchShape(_plan.Blocks, Threads + 32, _plan.SharedBytes, Cooperative: true),
-            token.Device.IsCpu ? null : token, token.Device.IsCpu ? token.AsIntegerSpan()[0] : 0, embedding, head, _config.VocabularySize, norm, _config.NormEpsilon, DecayGate.DefaultEpsilon,
-            (float)Units.Log2E / MathF.Sqrt(_config.HeadSize), _layers, _config.Layers, frequencies, cursors.Positions, cursors.Slots,
-            cursors.Idle, capacity, _exchange, logits);
+            new LaunchShape(_plan.Blocks, Threads + 32, _plan.SharedBytes, Overlaps: _fits, Cooperative: !_fits),
+            isHere ? null : token, isHere ? token.AsIntegerSpan()[0] : 0, embedding, head, _config.VocabularySize, norm, _config.NormEpsilon,
+            DecayGate.DefaultEpsilon, (float)Units.Log2E / MathF.Sqrt(_config.HeadSize), _layers, _config.Layers, frequencies,
+            cursors.Positions, cursors.Slots, cursors.Idle, capacity, _exchange, logits);
+        _fits = true;
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -376,7 +376,7 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
         float sum = 0;
 #pragma unroll
         for (int w = 0; w < warps; w++) sum += shared.squares[turn][w];
-        return rsqrtf(sum / WIDTH + epsilon);
+        return rsqrtf(fmaf(sum, 1.f / WIDTH, epsilon));
     };
     const auto load_factors = [&](const float *norm_factors, float (&factors)[Slice<WIDTH>::most][lane_features_of_step]) {
 #pragma unroll
@@ -423,41 +423,52 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
     const int stream_feature = stream_share.first + threadIdx.x;
     float own = has_stream ? embedded(stream_feature) : 0.0f;
 
+    // What is known of a unit's decays before its token is: those between its newest age and this lane's, but for the newest's own. They are
+    // read while a layer waits for its parts of attention, added up in a warp after that, and over the warps behind a barrier that comes
+    // anyway.
+    const int part = lane % key_lanes, key_in_read = lane / key_lanes;
+    const int age_in_tile = part * keys_per_read + key_in_read;   // Of the key whose score the lane will have.
+    const int natural_age = first_age + warp * tile_keys + lane, age = first_age + warp * tile_keys + age_in_tile;
+    float alphas[HEADS], bias = 0, decay[HEADS] = {};
+    double before[HEADS];
+    const auto read_decays = [&](const Layer &layer) {
+        if (!GATED || !unit.exists) return;
+        const int slot = slot_of_age(natural_age, cursor.x, cursor.y, capacity);
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+            alphas[h] = layer.alpha[(long long)(unit.first_head() + min(h, unit.head_count() - 1)) * capacity + slot];
+        if ((int)threadIdx.x < unit.head_count()) bias = layer.bias[unit.first_head() + threadIdx.x];
+    };
+    const auto add_decays = [&] {
+        if (!GATED || !unit.exists) return;
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+            double total;
+            before[h] = sum_before(natural_age > 0 && natural_age < cursor.y ? (double)alphas[h] : 0.0, total);
+            if (lane == 0) shared.alphas[warp][h] = total;
+        }
+        if ((int)threadIdx.x < unit.head_count()) shared.bias[threadIdx.x] = bias;
+    };
+    const auto join_decays = [&] {
+        if (!GATED || !unit.exists) return;
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+#pragma unroll
+            for (int w = 0; w < warps; w++) before[h] += w < warp ? shared.alphas[w][h] : 0.0;
+            decay[h] = __shfl_sync(all_lanes, (float)(before[h] * log2_e), age_in_tile);
+        }
+    };
+    read_decays(of_layers[0]);
+    add_decays();
+    sync();
+    join_decays();
+
     for (int index = 0; index < layers; index++)
     {
         const Layer &layer = of_layers[index];
         const unsigned tag = first_tag + index, parity = index % 2;
-
-        // ---- What is known of a unit's decays before its token is: those between its newest age and this lane's, but for the newest's own ----
-        const int part = lane % key_lanes, key_in_read = lane / key_lanes;
-        const int age_in_tile = part * keys_per_read + key_in_read;   // Of the key whose score the lane will have.
-        const int age = first_age + warp * tile_keys + age_in_tile;
-        float decay[HEADS] = {};
-#if GATED
-        if (unit.exists)
-        {
-            const int natural_age = first_age + warp * tile_keys + lane;
-            double before[HEADS];
-#pragma unroll
-            for (int h = 0; h < HEADS; h++)
-            {
-                const float alpha = layer.alpha[(long long)(unit.first_head() + min(h, unit.head_count() - 1)) * capacity +
-                                                slot_of_age(natural_age, cursor.x, cursor.y, capacity)];
-                double total;
-                before[h] = sum_before(natural_age > 0 && natural_age < cursor.y ? (double)alpha : 0.0, total);
-                if (lane == 0) shared.alphas[warp][h] = total;
-            }
-            if ((int)threadIdx.x < unit.head_count()) shared.bias[threadIdx.x] = layer.bias[unit.first_head() + threadIdx.x];
-            sync();
-#pragma unroll
-            for (int h = 0; h < HEADS; h++)
-            {
-#pragma unroll
-                for (int w = 0; w < warps; w++) before[h] += w < warp ? shared.alphas[w][h] : 0.0;
-                decay[h] = __shfl_sync(all_lanes, (float)(before[h] * log2_e), age_in_tile);
-            }
-        }
-#endif
 
         // ---- Projections ----
         {
@@ -593,11 +604,11 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
             const float *queries = shared.projections + first_head * HEAD_SIZE, *all_keys = shared.projections + query_width;
             const float *own_key = all_keys + unit.key_head * HEAD_SIZE, *own_value = own_key + key_width;
             const float *key_mix = all_keys + 2 * key_width, *value_mix = key_mix + KEY_HEADS;
-            const auto factor_of = [&](const float *squares, int features) {
+            const auto factor_of = [&](const float *squares, float share) {
                 float sum = 0;
 #pragma unroll
                 for (int w = 0; w < warps; w++) sum += squares[w];
-                return rsqrtf(sum / features + epsilon);
+                return rsqrtf(fmaf(sum, share, epsilon));
             };
             // Each of these is a thread's: pairs of the queries, of the key, of the value, and the decays.
             for (int i = threadIdx.x; i < (head_count + (unit.has_slot() ? 2 : 0)) * half + (GATED && unit.has_slot() ? head_count : 0);
@@ -609,7 +620,7 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
                 {
                     Pair query = {queries[kind * HEAD_SIZE + pair], queries[kind * HEAD_SIZE + other]};
                     const float *factors = reinterpret_cast<const float *>(room + query_norm_at) + kind * HEAD_SIZE;
-                    if (NORM) query.scale(factor_of(shared.query_squares, query_width), {factors[pair], factors[other]});
+                    if (NORM) query.scale(factor_of(shared.query_squares, 1.f / query_width), {factors[pair], factors[other]});
                     if (ROTARY) query.turn(angle);
                     shared.query[kind][pair] = query.first * scale_log2;
                     shared.query[kind][other] = query.second * scale_log2;
@@ -624,7 +635,7 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
                         key = {shifted(key.first, to_float(previous[pair]), mix), shifted(key.second, to_float(previous[other]), mix)};
                     }
                     const float *factors = reinterpret_cast<const float *>(room + key_norm_at);
-                    if (NORM) key.scale(factor_of(shared.key_squares, key_width), {factors[pair], factors[other]});
+                    if (NORM) key.scale(factor_of(shared.key_squares, 1.f / key_width), {factors[pair], factors[other]});
                     if (ROTARY) key.turn(angle);
                     key.store(newest_key, pair);
                     key.store(layer.keys + ((long long)unit.key_head * capacity + newest_slot) * HEAD_SIZE, pair);
@@ -736,6 +747,7 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
                 publish_copies(exchange->parts, ((first_head + h) * SPLITS + unit.split) * part_words + d, __float_as_uint(sum), tag);
             }
             release(attention);
+            if (index + 1 < layers) read_decays(of_layers[index + 1]);
         }
 
         // ---- Output ----
@@ -789,6 +801,7 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
                 publish_copies(exchange->middle, stream_feature, __float_as_uint(own), tag);
             }
             release(output);
+            add_decays();
             // All units have read the token before: this one takes its place.
             if (SHIFTED && unit.has_slot() && unit.slice == 0 && !is_idle && (int)threadIdx.x >= 32)
                 for (int i = threadIdx.x - 32; i < 2 * HEAD_SIZE; i += threads - 32)
@@ -823,6 +836,7 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
                 publish_copies(exchange->hidden, pair_share.first + threadIdx.x, pack2<ELEMENT>(values[0], values[1]), tag);
             }
             release(gate);
+            join_decays();
             turn ^= 1;
         }
 
