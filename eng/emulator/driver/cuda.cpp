@@ -173,7 +173,9 @@ int launch_now_or_in_graph(const Launch &launch, void **arguments)
         });
         return success;
     }
-    Outcome outcome = run_grid(*launch.kernel, launch.grid, launch.block, launch.dynamic_bytes, arguments, launch.is_cooperative);
+    // A grid of no more blocks than multiprocessors runs at once on a device, too, whether it asked for that or not.
+    bool at_once = launch.is_cooperative || uint64_t(launch.grid.x) * launch.grid.y * launch.grid.z <= uint64_t(multiprocessors());
+    Outcome outcome = run_grid(*launch.kernel, launch.grid, launch.block, launch.dynamic_bytes, arguments, at_once);
     return outcome == Outcome::ok ? success : outcome == Outcome::failed ? launch_failed : illegal_address;
 }
 }

@@ -76,7 +76,7 @@ public sealed class Generator(LanguageModel model, ByteTokenizer tokenizer)
     private void Advance(ReadOnlySpan<int> tokens, DecodeState state, float[] logits)
     {
         using var tape = new Tape(recording: false);
-        Tensor input = tape.Own(Tensor.From(tokens, [1, tokens.Length], model.Device));
+        Tensor input = tape.Own(Tensor.From(tokens, [1, tokens.Length]));
         model.Advance(tape, state, input).CopyTo(logits);
     }
 }

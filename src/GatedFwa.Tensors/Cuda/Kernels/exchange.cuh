@@ -28,7 +28,8 @@ __device__ __forceinline__ void poll(const uint4 *source, bool is_missing, unsig
                  : "memory");
 }
 
-// Until all pairs have this tag: the values of sources[i] are values[i]. Every thread waits for its own; what has come is not read again.
+// Until all pairs of a warp's lanes have this tag: the values of sources[i] are values[i]. What has come is not read again. Whole warps call
+// it, and go on together: lanes that wait each for its own get in one another's way.
 template <int N> __device__ __forceinline__ void await_pairs(const uint4 *const (&sources)[N], unsigned tag, uint2 (&values)[N])
 {
     unsigned long long first[N], second[N];
@@ -46,7 +47,7 @@ template <int N> __device__ __forceinline__ void await_pairs(const uint4 *const 
             is_missing[i] = (unsigned)(first[i] >> 32) != tag || (unsigned)(second[i] >> 32) != tag;
             is_any_missing |= is_missing[i];
         }
-    } while (is_any_missing);
+    } while (__any_sync(0xffffffffu, is_any_missing));
 #pragma unroll
     for (int i = 0; i < N; i++) values[i] = make_uint2((unsigned)first[i], (unsigned)second[i]);
 }

@@ -39,10 +39,16 @@ public static class Embedding
     /// <summary>Tokens where their table is; checked while the host can see them.</summary>
     internal static Tensor OnDevice(Tape tape, Tensor tokens, Tensor table)
     {
+        RequireTokens(tokens, table);
+        if (!tokens.Device.IsCpu) Operands.RequireOneDevice(nameof(Embedding), tokens, table);
+        return tokens.Device == table.Device ? tokens : tape.Own(Tensor.From(tokens.AsIntegerSpan(), tokens.Shape, table.Device));
+    }
+
+    /// <summary>Refuses what is no token of a table, as far as the host can see.</summary>
+    internal static void RequireTokens(Tensor tokens, Tensor table)
+    {
         if (tokens.Type != DType.I32) throw new OperandException(nameof(Embedding), $"tokens of {DType.I32}", $"{tokens.Type}");
         if (tokens.Device.IsCpu) RequireRange(tokens.AsIntegerSpan(), table.Shape[0]);
-        else Operands.RequireOneDevice(nameof(Embedding), tokens, table);
-        return tokens.Device == table.Device ? tokens : tape.Own(Tensor.From(tokens.AsIntegerSpan(), tokens.Shape, table.Device));
     }
 
     private static void RequireRange(ReadOnlySpan<int> tokens, int vocabulary)

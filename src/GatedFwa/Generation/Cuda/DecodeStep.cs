@@ -31,6 +31,7 @@ internal sealed class DecodeStep : IDisposable
     private readonly RingDecodeCuda.Plan[] _attention;
     private readonly Tensor _x, _projections, _attended, _hidden;
     private readonly DecodeProduct.NormedStream? _normed;
+    private readonly DecodeText? _text;
     private CudaGraph? _graph;
     private bool _ranBefore;
 
@@ -65,6 +66,7 @@ internal sealed class DecodeStep : IDisposable
         _frequencies = _device.Memory.Rent(frequencies.Length * sizeof(double));
         _frequencies.CopyFromHost(MemoryMarshal.AsBytes(frequencies.AsSpan()), 0);
         _angles = _device.Memory.Rent((long)batch * _config.HeadSize * sizeof(float));
+        _text = DecodeText.For(_config, _device, _type, _layers, state);
     }
 
     /// <summary>The model whose weights it reads.</summary>
@@ -84,26 +86,41 @@ internal sealed class DecodeStep : IDisposable
     /// <exception cref="OperandException">A token that the host can see is out of range.</exception>
     public Tensor Advance(Tape tape, Tensor tokens, bool[]? idle = null)
     {
-        tokens = Embedding.OnDevice(tape, tokens, _embedding);
+        if (_text is null || !tokens.Device.IsCpu) tokens = Embedding.OnDevice(tape, tokens, _embedding);
+        else Embedding.RequireTokens(tokens, _embedding);
         foreach (Parameter parameter in Model.Parameters) parameter.Value.As(_type); // A graph reads the copies where they lie.
         _cursors.Set(_state, idle);
+        if (_text is not null)
+        {
+            Tensor logits = tape.Allocate([1, _config.VocabularySize], DType.F32, Model.Device);
+            _text.Launch(
+                tokens, _embedding, _norm, _head.Value.As(_type), _frequencies, _cursors, _state.Layers[0].Ring.Keys.Capacity, logits);
+            MoveOn(idle);
+            return logits;
+        }
+
         Begin(tokens);
         if (_graph is null && _ranBefore) _graph = CudaGraph.Capture(_device, RunLayers);
         if (_graph is null) RunLayers();
         else _graph.Launch();
         _ranBefore = true;
+        MoveOn(idle);
+        return Scores(tape);
+    }
 
+    private void MoveOn(bool[]? idle)
+    {
         int capacity = _state.Layers[0].Ring.Keys.Capacity;
         foreach (LayerState layer in _state.Layers) layer.Ring.Cursors.MoveOn(1, capacity, idle);
         _state.MoveOn(1, idle);
         _cursors.MovedOn(capacity);
-        return Scores(tape);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _graph?.Dispose();
+        _text?.Dispose();
         _cursors.Dispose();
         _frequencies.Dispose();
         _angles.Dispose();

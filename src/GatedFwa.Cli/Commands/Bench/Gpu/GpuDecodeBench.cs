@@ -45,6 +45,6 @@ internal sealed class GpuDecodeBench : IGpuBenchmark
     {
         using var tape = new Tape(recording: false);
         int[] tokens = GpuModel.Tokens(state.Batch * count, state.Positions[0]);
-        model.Advance(tape, state, tape.Own(Tensor.From(tokens, [state.Batch, count], model.Device)));
+        model.Advance(tape, state, tape.Own(Tensor.From(tokens, [state.Batch, count])));
     }
 }
