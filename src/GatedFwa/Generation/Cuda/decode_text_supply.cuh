@@ -91,7 +91,8 @@ private:
         const int count = max(age_count - makes, 0), bytes = HEAD_SIZE * 2, heads = unit.head_count();
         const SlotRun run = slots_of_ages(first_age + makes, count, place.cursor.x, place.capacity);
         unsigned char *room = rooms + ROOM_RING;
-        const int norm_bytes = NORM ? (heads + makes) * HEAD_SIZE * 4 : 0, previous_bytes = SHIFTED && makes ? (key_width + HEAD_SIZE) * 2 : 0;
+        const int norm_bytes = NORM ? (heads + makes) * HEAD_SIZE * 4 : 0;
+        const int previous_bytes = SHIFTED && makes ? (key_width + HEAD_SIZE) * 2 : 0;
         expect(attention, count * 2 * bytes + norm_bytes + previous_bytes);
         if (lane < 4 && count > 0)
         {
