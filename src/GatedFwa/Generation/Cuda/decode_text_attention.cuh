@@ -1,6 +1,6 @@
 // A unit of attention in decode_text.cu: some query heads of a key head over a part of the window, a tile of 32 keys a warp.
 //
-// Best read from the end, as `attend` goes: the room, the projections, what a token makes of them, scores and sums by warps, joined.
+// `attend` is the way: the room, the projections, what a token makes of them, scores and sums by warps, joined.
 #pragma once
 #include "decode_text_decays.cuh"
 
@@ -21,6 +21,9 @@ template <int lanes> __device__ __forceinline__ float sums_of_lanes(float (&valu
     return values[0];
 }
 
+// Where projections of a token begin, behind queries and keys.
+constexpr int first_value = query_width + key_width, first_mix = first_value + key_width;
+
 struct Attention : Decays
 {
     const float decay_epsilon, scale_log2;
@@ -38,15 +41,16 @@ struct Attention : Decays
     {
     }
 
-    // What the room begins with, and what does not change from layer to layer, by all threads or those that compute.
+    // What lies past a text's oldest key weighs nothing, but must be numbers. By all threads of the block.
     __device__ __forceinline__ void clear_room() const
     {
-        // What lies past a text's oldest key weighs nothing, but must be numbers.
         if (!unit.exists || age_count >= keys) return;
         for (int i = threadIdx.x; i < query_norm_at / 16; i += threads + 32)
             reinterpret_cast<uint4 *>(rooms + ROOM_RING)[i] = make_uint4(0, 0, 0, 0);
         fence_shared_async();
     }
+
+    // Of the token's position, by those that compute; seen behind begin's sync.
     __device__ __forceinline__ void make_angles(const double *frequencies) const
     {
         if (!unit.exists || !ROTARY) return;
@@ -59,6 +63,7 @@ struct Attention : Decays
         }
     }
 
+    // The first layer's decays, which no layer ahead has read.
     __device__ __forceinline__ void begin()
     {
         read_decays(of_layers[0]);
@@ -109,7 +114,6 @@ private:
     template <bool with_slot> __device__ __forceinline__ void await_projections(unsigned tag) const
     {
         constexpr int query_pairs = query_width / 2, key_pairs = with_slot ? key_width / 2 : 0;
-        constexpr int first_value = query_width + key_width, first_mix = first_value + key_width;
         constexpr int value_pairs = with_slot ? (HEAD_SIZE + mixes) / 2 : 0;
         constexpr int query_loads = quotient(query_pairs, threads), key_loads = quotient(key_pairs, threads);
         constexpr int mix_loads = SHIFTED && NORM ? key_loads : 0, value_loads = quotient(value_pairs, threads);
@@ -176,115 +180,141 @@ private:
         return rsqrtf(fmaf(sum, share, epsilon));
     }
 
-    // From projections to queries in shared memory and, where the unit makes it, the ring's newest slot, there and in the room.
+    // From projections to queries in shared memory and, where the unit makes it, the ring's newest slot, there and in the room. Pairs of
+    // the queries, of the key, of the value, and the decays are a thread's each.
     __device__ __forceinline__ void make_token(const Layer &layer) const
     {
-        const unsigned char *room = rooms + ROOM_RING;
-        const int newest_slot = slot_of_age(0, place.cursor.x, place.cursor.y, place.capacity);
-        const float *queries = shared.projections + first_head * HEAD_SIZE, *all_keys = shared.projections + query_width;
-        const float *own_key = all_keys + unit.key_head * HEAD_SIZE, *own_value = own_key + key_width;
-        const float *key_mix = all_keys + 2 * key_width, *value_mix = key_mix + KEY_HEADS;
-        // Each of these is a thread's: pairs of the queries, of the key, of the value, and the decays.
-        for (int i = threadIdx.x; i < (head_count + (unit.has_slot() ? 2 : 0)) * half + (GATED && unit.has_slot() ? head_count : 0);
-             i += threads)
+        const int slot_pairs = unit.has_slot() ? 2 * half : 0, decays = GATED && unit.has_slot() ? head_count : 0;
+        for (int i = threadIdx.x; i < head_count * half + slot_pairs + decays; i += threads)
         {
-            const int kind = i / half, pair = i % half, other = pair + half;
-            const Pair angle = ROTARY ? Pair{shared.angles[pair], shared.angles[other]} : Pair{1, 0};
-            if (kind < head_count)
-            {
-                Pair query = {queries[kind * HEAD_SIZE + pair], queries[kind * HEAD_SIZE + other]};
-                const float *factors = reinterpret_cast<const float *>(room + query_norm_at) + kind * HEAD_SIZE;
-                if (NORM) query.scale(norm_factor(shared.query_squares, 1.f / query_width), {factors[pair], factors[other]});
-                if (ROTARY) query.turn(angle);
-                shared.query[kind][pair] = query.first * scale_log2;
-                shared.query[kind][other] = query.second * scale_log2;
-            }
-            else if (kind == head_count)
-            {
-                Pair key = {own_key[pair], own_key[other]};
-                if (SHIFTED)
-                {
-                    const ELEMENT *previous = previous_keys + unit.key_head * HEAD_SIZE;
-                    const float mix = key_mix[unit.key_head];
-                    key = {shifted(key.first, to_float(previous[pair]), mix), shifted(key.second, to_float(previous[other]), mix)};
-                }
-                const float *factors = reinterpret_cast<const float *>(room + key_norm_at);
-                if (NORM) key.scale(norm_factor(shared.key_squares, 1.f / key_width), {factors[pair], factors[other]});
-                if (ROTARY) key.turn(angle);
-                key.store(newest_key, pair);
-                key.store(layer.keys + ((long long)unit.key_head * place.capacity + newest_slot) * HEAD_SIZE, pair);
-            }
-            else if (kind == head_count + 1)
-            {
-                Pair value = {own_value[pair], own_value[other]};
-                if (SHIFTED)
-                {
-                    const float mix = value_mix[unit.key_head];
-                    value = {shifted(value.first, to_float(previous_value[pair]), mix),
-                             shifted(value.second, to_float(previous_value[other]), mix)};
-                }
-                value.store(newest_value, pair);
-                value.store(layer.values + ((long long)unit.key_head * place.capacity + newest_slot) * HEAD_SIZE, pair);
-            }
-            else
-            {
-                // As decay_gate.cu has it.
-                const int h = i - (head_count + 2) * half;
-                const float *of_head = shared.projections + projected + first_head + h;
-                const float a = of_head[QUERY_HEADS], beta = a >= 0 ? 1 + a : expf(a), x = -beta * (of_head[0] + shared.bias[h]);
-                const float softplus = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))), newest = softplus / (beta + decay_epsilon);
-                layer.alpha[(long long)(first_head + h) * place.capacity + newest_slot] = newest;
-                shared.newest_alpha[h] = newest;
-            }
+            const int kind = i / half, pair = i % half;
+            if (kind < head_count) make_query(kind, pair);
+            else if (kind == head_count) make_key(layer, pair);
+            else if (kind == head_count + 1) make_value(layer, pair);
+            else make_decay(layer, i - (head_count + 2) * half);
         }
+    }
+
+    __device__ __forceinline__ void make_query(int h, int pair) const
+    {
+        const int other = pair + half;
+        const float *own = shared.projections + (first_head + h) * HEAD_SIZE;
+        const float *factors = reinterpret_cast<const float *>(rooms + ROOM_RING + query_norm_at) + h * HEAD_SIZE;
+        Pair query = {own[pair], own[other]};
+        if (NORM) query.scale(norm_factor(shared.query_squares, 1.f / query_width), {factors[pair], factors[other]});
+        if (ROTARY) query.turn({shared.angles[pair], shared.angles[other]});
+        shared.query[h][pair] = query.first * scale_log2;
+        shared.query[h][other] = query.second * scale_log2;
+    }
+
+    __device__ __forceinline__ void make_key(const Layer &layer, int pair) const
+    {
+        const int other = pair + half;
+        const float *own = shared.projections + query_width + unit.key_head * HEAD_SIZE;
+        const float *factors = reinterpret_cast<const float *>(rooms + ROOM_RING + key_norm_at);
+        Pair key = {own[pair], own[other]};
+        if (SHIFTED)
+        {
+            const ELEMENT *previous = previous_keys + unit.key_head * HEAD_SIZE;
+            const float mix = shared.projections[first_mix + unit.key_head];
+            key = {shifted(key.first, to_float(previous[pair]), mix), shifted(key.second, to_float(previous[other]), mix)};
+        }
+        if (NORM) key.scale(norm_factor(shared.key_squares, 1.f / key_width), {factors[pair], factors[other]});
+        if (ROTARY) key.turn({shared.angles[pair], shared.angles[other]});
+        key.store(newest_key, pair);
+        key.store(layer.keys + ((long long)unit.key_head * place.capacity + newest_slot()) * HEAD_SIZE, pair);
+    }
+
+    __device__ __forceinline__ void make_value(const Layer &layer, int pair) const
+    {
+        const int other = pair + half;
+        const float *own = shared.projections + first_value + unit.key_head * HEAD_SIZE;
+        Pair value = {own[pair], own[other]};
+        if (SHIFTED)
+        {
+            const float mix = shared.projections[first_mix + KEY_HEADS + unit.key_head];
+            value = {shifted(value.first, to_float(previous_value[pair]), mix),
+                     shifted(value.second, to_float(previous_value[other]), mix)};
+        }
+        value.store(newest_value, pair);
+        value.store(layer.values + ((long long)unit.key_head * place.capacity + newest_slot()) * HEAD_SIZE, pair);
+    }
+
+    // As decay_gate.cu has it.
+    __device__ __forceinline__ void make_decay(const Layer &layer, int h) const
+    {
+        const float *own = shared.projections + projected + first_head + h;
+        const float a = own[QUERY_HEADS], beta = a >= 0 ? 1 + a : expf(a), x = -beta * (own[0] + shared.bias[h]);
+        const float softplus = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))), newest = softplus / (beta + decay_epsilon);
+        layer.alpha[(long long)(first_head + h) * place.capacity + newest_slot()] = newest;
+        shared.newest_alpha[h] = newest;
+    }
+
+    __device__ __forceinline__ int newest_slot() const
+    {
+        return slot_of_age(0, place.cursor.x, place.cursor.y, place.capacity);
+    }
+
+    // The lane's pack of features of the newest key that it reads; others are keys_per_read apart.
+    __device__ __forceinline__ bool has_feature() const { return part * pack < HEAD_SIZE; }
+    __device__ __forceinline__ int feature() const { return has_feature() ? part * pack : 0; }
+    __device__ __forceinline__ const ELEMENT *newest_of_tile() const
+    {
+        return newest_key - (warp * tile_keys + key_in_read) * HEAD_SIZE + feature();
     }
 
     // The warp's tile: scores, their highest, and values times weights. A lane has a pack of features of several keys at once; the lanes
     // that share a key then have a score each.
     __device__ __forceinline__ void gather() const
     {
-        const int feature = part * pack;
-        const bool has_feature = feature < HEAD_SIZE;
-        const ELEMENT *newest_of_tile = newest_key - (warp * tile_keys + key_in_read) * HEAD_SIZE + (has_feature ? feature : 0);
-        float score[HEADS];
+        float weights[HEADS];
+        weigh(weights);
+        add_values(weights);
+    }
+
+    // Of the lane's key: its weight relative to the tile's highest.
+    __device__ __forceinline__ void weigh(float (&score)[HEADS]) const
+    {
+        float products[HEADS][reads];
+#pragma unroll
+        for (int r = 0; r < reads; r++)
         {
-            float products[HEADS][reads];
-#pragma unroll
-            for (int r = 0; r < reads; r++)
-            {
-                float k[pack];
-                Pack16<ELEMENT>::load(newest_of_tile - r * keys_per_read * HEAD_SIZE, k);
-#pragma unroll
-                for (int h = 0; h < HEADS; h++)
-                {
-                    float q[pack], product = 0;
-                    load(shared.query[h] + (has_feature ? feature : 0), q);
-#pragma unroll
-                    for (int i = 0; i < pack; i++) product = fmaf(q[i], k[i], product);
-                    products[h][r] = has_feature ? product : 0.0f;
-                }
-            }
+            float k[pack];
+            Pack16<ELEMENT>::load(newest_of_tile() - r * keys_per_read * HEAD_SIZE, k);
 #pragma unroll
             for (int h = 0; h < HEADS; h++)
             {
-                score[h] = sums_of_lanes(products[h]) - decay[h];
-                if (GATED && unit.has_slot() && age > 0) score[h] -= shared.newest_alpha[min(h, head_count - 1)] * (float)log2_e;
-                if (age >= place.cursor.y) score[h] = minus_infinity();
-                const float highest = warp_max(score[h]);
-                score[h] = weight_of(score[h], highest);
-                if (lane == 0) shared.highest[warp][h] = highest;
+                float q[pack], product = 0;
+                load(shared.query[h] + feature(), q);
+#pragma unroll
+                for (int i = 0; i < pack; i++) product = fmaf(q[i], k[i], product);
+                products[h][r] = has_feature() ? product : 0.0f;
             }
         }
+#pragma unroll
+        for (int h = 0; h < HEADS; h++)
+        {
+            score[h] = sums_of_lanes(products[h]) - decay[h];
+            if (GATED && unit.has_slot() && age > 0) score[h] -= shared.newest_alpha[min(h, head_count - 1)] * (float)log2_e;
+            if (age >= place.cursor.y) score[h] = minus_infinity();
+            const float highest = warp_max(score[h]);
+            score[h] = weight_of(score[h], highest);
+            if (lane == 0) shared.highest[warp][h] = highest;
+        }
+    }
+
+    __device__ __forceinline__ void add_values(const float (&weights)[HEADS]) const
+    {
         float sums[HEADS][pack] = {};
 #pragma unroll
         for (int r = 0; r < reads; r++)
         {
             float v[pack];
-            Pack16<ELEMENT>::load(newest_of_tile + (keys - r * keys_per_read) * HEAD_SIZE, v);
+            Pack16<ELEMENT>::load(newest_of_tile() + (keys - r * keys_per_read) * HEAD_SIZE, v);
 #pragma unroll
             for (int h = 0; h < HEADS; h++)
             {
-                const float weight = __shfl_sync(all_lanes, score[h], key_in_read * key_lanes + r);
+                const float weight = __shfl_sync(all_lanes, weights[h], key_in_read * key_lanes + r);
 #pragma unroll
                 for (int i = 0; i < pack; i++) sums[h][i] = fmaf(weight, v[i], sums[h][i]);
             }
@@ -292,17 +322,17 @@ private:
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
         {
-            const float weight = warp_sum(score[h]);
+            const float weight = warp_sum(weights[h]);
 #pragma unroll
             for (int i = 0; i < pack; i++)
 #pragma unroll
                 for (int step = key_lanes; step < 32; step <<= 1) sums[h][i] += __shfl_xor_sync(all_lanes, sums[h][i], step);
             if (lane == 0) shared.weight[warp][h] = weight;
-            if (key_in_read == 0 && has_feature) store(sums[h], shared.outputs[warp][h] + feature);
+            if (key_in_read == 0 && has_feature()) store(sums[h], shared.outputs[warp][h] + feature());
         }
     }
 
-    // Joins the warps' tiles: what a unit leaves of its heads.
+    // Joins the warps' tiles: what a unit leaves of its heads, [part_words] each, a word a thread.
     __device__ __forceinline__ void publish_parts(unsigned tag) const
     {
         for (int i = threadIdx.x; i < head_count * part_words; i += threads)

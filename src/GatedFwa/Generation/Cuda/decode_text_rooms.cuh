@@ -29,6 +29,7 @@ constexpr int keys = warps * tile_keys;   // Of a unit.
 // What a unit leaves of a head: HEAD_SIZE sums, the highest score, the decay of all its keys, the weight; in log2's units.
 constexpr int highest_at = HEAD_SIZE, decay_at = HEAD_SIZE + 1, weight_at = HEAD_SIZE + 2, part_words = HEAD_SIZE + PART_WORDS;
 static_assert(weight_at < part_words, "part");
+
 constexpr int hidden_pairs = HIDDEN / 2;   // Two elements of the feed-forward are a word.
 
 // Rows of a block, at most.
@@ -51,7 +52,6 @@ struct Layer
     float *alpha;                              // [QUERY_HEADS, capacity]
     ELEMENT *previous_keys, *previous_values;  // [key_width]
 };
-
 static_assert(sizeof(Layer) == LAYER_POINTERS * sizeof(void *), "layer");
 
 // What blocks tell one another: (word, tag) pairs. A tag is of a step and a layer, so that what lies there from before is not taken for
