@@ -13,7 +13,7 @@
 //   output       joins the parts, multiplies, adds to x.
 //   gate         x, its norm, SwiGLU.
 //   value        multiplies, adds to x.
-// The text is where its cursor says; the last block to be done moves it on.
+// The text is where its cursor says; block 0 moves it on once all have read it.
 //
 // What limits it is the way through the second-level cache: on an H200 a word takes up to 690 clocks one way, and an exchange of all with
 // all about 1,400, of which a layer has five. Hence a word carries its tag, what all read there are copies of, a norm's scale is a factor

@@ -67,7 +67,7 @@ struct Block
     __device__ __forceinline__ int vocabulary_tiles() const { return quotient(vocabulary_share.count, tile_rows); }
     __device__ __forceinline__ int copy() const { return blockIdx.x % copies; }   // Of what all blocks read.
 
-    // Of the warps that compute.
+    // Of the eight warps that compute: the ninth has gone its way.
     __device__ __forceinline__ void sync() const { group_sync(1, threads); }
 
     // A room holds what a phase reads of a layer; all have read it, behind a sync.
@@ -95,6 +95,7 @@ template <int most> __device__ __forceinline__ void await_words(const uint2 *pai
     __syncwarp();
 }
 
+// A word for all blocks.
 template <int size> __device__ __forceinline__ void publish_copies(uint2 (*pairs)[size], int index, unsigned word, unsigned tag)
 {
 #pragma unroll

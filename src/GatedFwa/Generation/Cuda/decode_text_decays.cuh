@@ -44,6 +44,7 @@ struct Decays : Block
         for (int h = 0; h < HEADS; h++) decay[h] = 0;
     }
 
+    // From the layer's ring, and the bias that the newest's alpha wants.
     __device__ __forceinline__ void read_decays(const Layer &layer)
     {
         if (!GATED || !unit.exists) return;
@@ -54,6 +55,7 @@ struct Decays : Block
         if ((int)threadIdx.x < unit.head_count()) bias = layer.bias[unit.first_head() + threadIdx.x];
     }
 
+    // Over the newer keys of the warp.
     __device__ __forceinline__ void add_decays()
     {
         if (!GATED || !unit.exists) return;
@@ -67,6 +69,7 @@ struct Decays : Block
         if ((int)threadIdx.x < unit.head_count()) shared.bias[threadIdx.x] = bias;
     }
 
+    // And over the warps of newer keys, behind a sync.
     __device__ __forceinline__ void join_decays()
     {
         if (!GATED || !unit.exists) return;

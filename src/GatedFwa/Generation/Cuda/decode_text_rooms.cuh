@@ -26,9 +26,10 @@ constexpr int mixes = SHIFTED ? 2 * KEY_HEADS : 0, projected = query_width + 2 *
 constexpr int group = QUERY_HEADS / KEY_HEADS, slices = quotient(group, HEADS), units = KEY_HEADS * slices * SPLITS;
 constexpr int keys = warps * tile_keys;   // Of a unit.
 
-// What a unit leaves of a head: HEAD_SIZE sums, the highest score, the decay of all its keys, the weight; in log2's units.
+// What a unit leaves of a head: HEAD_SIZE sums, the highest score, the decay of all its keys, both in log2's units, the weight; and a word
+// that keeps what follows aligned to 16 bytes.
 constexpr int highest_at = HEAD_SIZE, decay_at = HEAD_SIZE + 1, weight_at = HEAD_SIZE + 2, part_words = HEAD_SIZE + PART_WORDS;
-static_assert(weight_at < part_words, "part");
+static_assert(weight_at < part_words && part_words % 4 == 0, "part");
 
 constexpr int hidden_pairs = HIDDEN / 2;   // Two elements of the feed-forward are a word.
 
@@ -55,7 +56,8 @@ struct Layer
 static_assert(sizeof(Layer) == LAYER_POINTERS * sizeof(void *), "layer");
 
 // What blocks tell one another: (word, tag) pairs. A tag is of a step and a layer, so that what lies there from before is not taken for
-// what is to come. What all blocks read there are copies of, each for some of them: a line of memory can be asked only so often.
+// what is to come; why nobody writes what another has still to read, decode_text.cu says. What all blocks read there are copies of, each
+// for some of them: a line of memory can be asked only so often.
 constexpr int copies = COPIES;
 struct Exchange
 {
@@ -64,7 +66,7 @@ struct Exchange
     uint2 middle[copies][WIDTH];                              // x after attention.
     uint2 hidden[copies][hidden_pairs];                       // SwiGLU's result, two elements a word.
     uint2 stream[copies][WIDTH];                              // x after a layer.
-    unsigned step;
+    unsigned step;                                            // Of the text's: block 0 counts them.
 };
 static_assert(sizeof(Exchange) <= EXCHANGE_BYTES, "exchange");
 
