@@ -13,8 +13,13 @@ namespace GatedFwa.Generation;
 /// </summary>
 internal sealed class DecodeText : IDisposable
 {
-    private const int Warps = 8, Threads = 32 * Warps, StepFeatures = 32, TileRows = 16, TileKeys = 32;
-    private const int ElementBytes = 2, RoomAlignment = 128, PartWords = 4, Copies = 4, BarrierBytes = 8, PointersOfLayer = 21;
+    // As decode_share.cuh and ring_walk.cuh have them; where rooms made of other numbers are too small, the kernel does not compile.
+    private const int Warps = 8, Threads = 32 * Warps, StepFeatures = 32, TileRows = 16, TileKeys = 32, Phases = 5;
+    private const int ElementBytes = 2, RoomAlignment = 128, BarrierBytes = 8;
+
+    // Of which the kernel hears: words of a part beside its sums, how often lies what all blocks read, and pointers of a layer.
+    private const int PartWords = 4, Copies = 4, LayerPointers = 21;
+
     private const int MostHeads = 4, MostSplits = 8, MostSlots = 8;
     private const int Architecture = 90; // The first with a copy engine.
 
@@ -30,7 +35,7 @@ internal sealed class DecodeText : IDisposable
     private DecodeText(ModelConfig config, CudaDevice device, DType type, Plan plan, ReadOnlySpan<DecodeLayer> layers, DecodeState state)
     {
         (_config, _device, _plan) = (config, device, plan);
-        _layers = device.Memory.Rent((long)layers.Length * PointersOfLayer * sizeof(long));
+        _layers = device.Memory.Rent((long)layers.Length * LayerPointers * sizeof(long));
         var pointers = new List<long>();
         for (int i = 0; i < layers.Length; i++) pointers.AddRange(Pointers(layers[i], state.Layers[i], type));
         _layers.CopyFromHost(MemoryMarshal.AsBytes(CollectionsMarshal.AsSpan(pointers)), 0);
@@ -40,10 +45,11 @@ internal sealed class DecodeText : IDisposable
         [
             KernelDefine.Element(type), ("BLOCKS", plan.Blocks), ("WIDTH", config.Width), ("HIDDEN", config.FeedForwardWidth),
             ("QUERY_HEADS", config.Heads), ("KEY_HEADS", config.KeyHeads), ("HEAD_SIZE", config.HeadSize), ("HEADS", plan.Heads),
-            ("SPLITS", plan.Splits), ("SHIFTED", config.TokenShift), ("NORM", config.QkNorm),
-            ("ROTARY", config.Rotary), ("GATED", config.Gate), ("SLOTS", plan.Slots), ("ROOM_RING", plan.Ring),
-            ("ROOM_OUTPUT", plan.Output), ("ROOM_GATE", plan.Gate), ("ROOM_VALUE", plan.Value), ("ROOM_END", plan.End),
-            ("ROOM_TABLE", plan.Table),
+            ("SPLITS", plan.Splits), ("SHIFTED", config.TokenShift), ("NORM", config.QkNorm), ("ROTARY", config.Rotary),
+            ("GATED", config.Gate), ("SLOTS", plan.Slots), ("COPIES", Copies), ("PART_WORDS", PartWords),
+            ("LAYER_POINTERS", LayerPointers), ("EXCHANGE_BYTES", checked((int)plan.ExchangeBytes)), ("ROOM_RING", plan.Rooms.Ring),
+            ("ROOM_OUTPUT", plan.Rooms.Output), ("ROOM_GATE", plan.Rooms.Gate), ("ROOM_VALUE", plan.Rooms.Value),
+            ("ROOM_END", plan.Rooms.End), ("ROOM_TABLE", plan.Table),
         ];
     }
 
@@ -65,15 +71,22 @@ internal sealed class DecodeText : IDisposable
     /// <param name="capacity">Slots of a head's ring.</param>
     /// <param name="logits">F32 [1, V].</param>
     public void Launch(
-        Tensor token, Tensor embedding, Tensor norm, Tensor head, CudaStorage frequencies, DecodeCursors cursors, int capacity, Tensor logits)
+        Tensor token,
+        Tensor embedding,
+        Tensor norm,
+        Tensor head,
+        CudaStorage frequencies,
+        DecodeCursors cursors,
+        int capacity,
+        Tensor logits)
     {
         bool isHere = token.Device.IsCpu;
         // Blocks wait for one another, so all must run at once: as a cooperative launch the driver checks that. It costs 3 us, once.
         _device.Kernel(Source, "decode_text", _defines).Launch(
             new LaunchShape(_plan.Blocks, Threads + 32, _plan.SharedBytes, Overlaps: _fits, Cooperative: !_fits),
-            isHere ? null : token, isHere ? token.AsIntegerSpan()[0] : 0, embedding, head, _config.VocabularySize, norm, _config.NormEpsilon,
-            DecayGate.DefaultEpsilon, (float)Units.Log2E / MathF.Sqrt(_config.HeadSize), _layers, _config.Layers, frequencies,
-            cursors.Positions, cursors.Slots, cursors.Idle, capacity, _exchange, logits);
+            isHere ? null : token, isHere ? token.AsIntegerSpan()[0] : 0, embedding, head, _config.VocabularySize, norm,
+            _config.NormEpsilon, DecayGate.DefaultEpsilon, (float)Units.Log2E / MathF.Sqrt(_config.HeadSize), _layers, _config.Layers,
+            frequencies, cursors.Positions, cursors.Slots, cursors.Idle, capacity, _exchange, logits);
         _fits = true;
     }
 
@@ -84,6 +97,7 @@ internal sealed class DecodeText : IDisposable
         _exchange.Dispose();
     }
 
+    /// <summary>A layer as <c>Layer</c> in decode_text_rooms.cuh has it.</summary>
     private static long[] Pointers(DecodeLayer layer, LayerState state, DType type)
     {
         long Of(Tensor? tensor) => tensor is null ? 0 : tensor.Address;
@@ -92,7 +106,8 @@ internal sealed class DecodeText : IDisposable
         return
         [
             Of(layer.AttentionNorm), Projection(0), Projection(1), Projection(2), Projection(3), Projection(4),
-            Of(layer.Decay?.Gate), Of(layer.Decay?.Amplitude), Of(layer.GateBias?.Value), Of(layer.QueryNorm?.Value), Of(layer.KeyNorm?.Value),
+            Of(layer.Decay?.Gate), Of(layer.Decay?.Amplitude), Of(layer.GateBias?.Value),
+            Of(layer.QueryNorm?.Value), Of(layer.KeyNorm?.Value),
             Typed(layer.Output), Of(layer.FeedForwardNorm), Typed(layer.FeedForwardGate), Typed(layer.FeedForwardValue),
             Typed(layer.FeedForwardOutput), state.Ring.Keys.Slots.Address, state.Ring.Values.Slots.Address,
             Of(state.Ring.Alpha?.Slots), Of(state.PreviousKey), Of(state.PreviousValue),
@@ -100,52 +115,121 @@ internal sealed class DecodeText : IDisposable
     }
 
     /// <summary>How a model is dealt to blocks, and where a block's shared memory has what.</summary>
-    private readonly record struct Plan(
-        int Blocks, int Heads, int Splits, int Ring, int Output, int Gate, int Value, int End, int Table, int SharedBytes, int Slots,
-        long ExchangeBytes)
+    private readonly record struct Plan
     {
+        /// <summary>One a multiprocessor, as long as each has rows of the feed-forward's gate.</summary>
+        public required int Blocks { get; init; }
+
+        /// <summary>Query heads of a unit of attention, which has a slice of a key head's.</summary>
+        public required int Heads { get; init; }
+
+        /// <summary>Parts of a window, each a unit's.</summary>
+        public required int Splits { get; init; }
+
+        /// <summary>Where shared memory has what, in bytes: the projections begin at 0.</summary>
+        public required Rooms Rooms { get; init; }
+
+        /// <summary>Where the table of layers lies in shared memory, behind what phases share.</summary>
+        public required int Table { get; init; }
+
+        /// <summary>Tiles of the vocabulary that find a place in the rooms.</summary>
+        public required int Slots { get; init; }
+
+        /// <summary>Of a block, with the table of layers.</summary>
+        public required int SharedBytes { get; init; }
+
+        /// <summary>What blocks tell one another.</summary>
+        public required long ExchangeBytes { get; init; }
+
         public static Plan? For(ModelConfig config, CudaDevice device)
         {
             int width = config.Width, hidden = config.FeedForwardWidth, size = config.HeadSize;
             int blocks = Math.Min(device.Multiprocessors, hidden / 2);
-            int group = config.Heads / config.KeyHeads, slices = RowLaunch.Quotient(group, MostHeads), heads = RowLaunch.Quotient(group, slices);
-            int tiles = RowLaunch.Quotient(config.Window!.Value, TileKeys);
-            int splits = RowLaunch.Quotient(tiles, Warps);
+            int group = config.Heads / config.KeyHeads, slices = RowLaunch.Quotient(group, MostHeads);
+            int heads = RowLaunch.Quotient(group, slices);
+            int splits = RowLaunch.Quotient(RowLaunch.Quotient(config.Window!.Value, TileKeys), Warps);
             if (splits > MostSplits || config.KeyHeads * slices * splits > blocks) return null;
 
-            int keyWidth = config.KeyHeads * size;
-            int projected = width + (2 * keyWidth) + (config.TokenShift ? 2 * config.KeyHeads : 0);
-            int projectionRows = RowLaunch.Quotient(projected, blocks), streamRows = RowLaunch.Quotient(width, blocks);
-            int hiddenRows = 2 * RowLaunch.Quotient(hidden / 2, blocks);
-            if (Math.Max(Math.Max(projectionRows, streamRows), hiddenRows) > Threads) return null;
-
-            int Rounded(long bytes) => checked((int)(RowLaunch.Quotient(bytes, RoomAlignment) * RoomAlignment));
-            int norm = width * sizeof(float), partWords = config.Heads * splits * (size + PartWords);
-            int ring = Rounded((projectionRows * Pitch(width)) + norm + (config.Gate ? 2L * heads * norm : 0));
-            int output = ring + Rounded((2L * Warps * TileKeys * size * ElementBytes) + ((heads + 1L) * size * sizeof(float)) + ((keyWidth + size) * ElementBytes));
-            int gate = output + Rounded(streamRows * Pitch(width));
-            int value = gate + Rounded((2L * hiddenRows * Pitch(width)) + norm);
-            int end = value + Rounded(streamRows * Pitch(hidden));
-            long slot = TileRows * width * ElementBytes;
-            int slots = (int)Math.Min(MostSlots, end / slot);
-            int mostRows = RowLaunch.Quotient(Math.Max(Math.Max(projectionRows, streamRows), 2 * hiddenRows), TileRows) * TileRows;
-            int sliceSteps = RowLaunch.Quotient(Steps(width), Warps), hiddenSteps = RowLaunch.Quotient(Steps(hidden), Warps);
-            int sliceHeads = RowLaunch.Quotient((sliceSteps * StepFeatures) - 1, size) + 1;
-            int words = (2 * Warps * (mostRows + 1)) + (8 * Warps) + (Warps * Math.Max(sliceSteps, hiddenSteps / 2 + 1) * StepFeatures) +
-                (Warps * sliceHeads * splits * (size + PartWords)) + projected + (2 * config.Heads) +
-                (heads * ((size * (1 + Warps)) + (4 * Warps) + 2)) + size + (2 * Warps);
-            int table = end + Rounded((words * sizeof(float)) + (2 * (5 + slots) * BarrierBytes) + RoomAlignment);
-            long shared = table + ((long)config.Layers * PointersOfLayer * sizeof(long));
+            var rows = Rows.Of(config, blocks);
+            if (rows.Most > Threads) return null; // A thread adds up a row's sums.
+            var rooms = Rooms.Of(config, rows, heads);
+            int slots = (int)Math.Min(MostSlots, rooms.End / ((long)TileRows * width * ElementBytes));
+            int table = rooms.End + Rooms.Rounded((SharedWords(config, rows, heads, splits) * sizeof(float)) +
+                (2L * (Phases + slots) * BarrierBytes) + RoomAlignment);
+            long shared = table + ((long)config.Layers * LayerPointers * sizeof(long));
             if (slots < 2 || shared > device.MaxSharedBytes) return null;
 
-            long pairs = projected + 1 + (Copies * (partWords + (2 * width) + (hidden / 2L))) + 1;
-            return new Plan(
-                blocks, heads, splits, ring, output, gate, value, end, table, (int)shared, slots, pairs * 2 * sizeof(int));
+            long partWords = (long)config.Heads * splits * (size + PartWords);
+            long pairs = rows.Projected + 1 + (Copies * (partWords + (2 * width) + (hidden / 2L))) + 1;
+            return new Plan
+            {
+                Blocks = blocks,
+                Heads = heads,
+                Splits = splits,
+                Rooms = rooms,
+                Table = table,
+                Slots = slots,
+                SharedBytes = (int)shared,
+                ExchangeBytes = pairs * 2 * sizeof(int),
+            };
         }
 
-        private static int Steps(int features) => RowLaunch.Quotient(features, StepFeatures);
+        /// <summary>Words that phases share (<c>Shared</c> in decode_text_rooms.cuh), in the order in which they lie there.</summary>
+        private static long SharedWords(ModelConfig config, Rows rows, int heads, int splits)
+        {
+            int size = config.HeadSize;
+            int widthSteps = RowLaunch.Quotient(Steps(config.Width), Warps);
+            int hiddenSteps = RowLaunch.Quotient(Steps(config.FeedForwardWidth), Warps);
+            int sliceHeads = RowLaunch.Quotient((widthSteps * StepFeatures) - 1, size) + 1;
+            int mostRows = RowLaunch.Quotient(Math.Max(rows.Most, 2 * rows.Hidden), TileRows) * TileRows;
 
-        /// <summary>Bytes from row to row: an odd number of 64, so that eight rows lie in different banks.</summary>
-        private static long Pitch(int features) => (Steps(features) | 1) * StepFeatures * ElementBytes;
+            long sums = 2L * Warps * mostRows, squares = 2 * Warps, decays = 8 * Warps;
+            long vectors = (long)Warps * Math.Max(widthSteps, (hiddenSteps / 2) + 1) * StepFeatures;
+            long parts = (long)Warps * sliceHeads * splits * (size + PartWords);
+            long projections = rows.Projected + (2 * config.Heads);
+            long query = heads * size, outputs = (long)Warps * heads * size, statistics = 4L * Warps * heads; // Highest, weight, a double.
+            long token = (2 * heads) + size + (2 * Warps); // Newest alpha, bias; angles; squares of queries and keys.
+            return sums + squares + decays + vectors + parts + projections + query + outputs + statistics + token;
+        }
     }
+
+    /// <summary>Rows that a block has of each matrix, at most.</summary>
+    private readonly record struct Rows(int Projected, int Projections, int Stream, int Hidden)
+    {
+        public int Most => Math.Max(Math.Max(Projections, Stream), Hidden);
+
+        public static Rows Of(ModelConfig config, int blocks)
+        {
+            int projected = config.Width + (2 * config.KeyHeads * config.HeadSize) + (config.TokenShift ? 2 * config.KeyHeads : 0);
+            return new Rows(
+                projected,
+                RowLaunch.Quotient(projected, blocks),
+                RowLaunch.Quotient(config.Width, blocks),
+                2 * RowLaunch.Quotient(config.FeedForwardWidth / 2, blocks));
+        }
+    }
+
+    /// <summary>Where the rooms of a block's shared memory begin, in bytes (decode_text_rooms.cuh says what lies in each).</summary>
+    private readonly record struct Rooms(int Ring, int Output, int Gate, int Value, int End)
+    {
+        public static Rooms Of(ModelConfig config, Rows rows, int heads)
+        {
+            long norm = config.Width * sizeof(float), head = config.HeadSize * ElementBytes, headFactors = config.HeadSize * sizeof(float);
+            long keys = Warps * TileKeys;
+            int projections = Rounded((rows.Projections * Pitch(config.Width)) + norm + (config.Gate ? 2 * heads * norm : 0));
+            int ring = Rounded((2 * keys * head) + ((heads + 1) * headFactors) + ((config.KeyHeads + 1) * head));
+            int output = Rounded(rows.Stream * Pitch(config.Width));
+            int gate = Rounded((2 * rows.Hidden * Pitch(config.Width)) + norm);
+            int value = Rounded(rows.Stream * Pitch(config.FeedForwardWidth));
+            int atOutput = projections + ring, atGate = atOutput + output, atValue = atGate + gate;
+            return new Rooms(projections, atOutput, atGate, atValue, atValue + value);
+        }
+
+        public static int Rounded(long bytes) => checked((int)(RowLaunch.Quotient(bytes, RoomAlignment) * RoomAlignment));
+    }
+
+    private static int Steps(int features) => RowLaunch.Quotient(features, StepFeatures);
+
+    /// <summary>Bytes from row to row: an odd number of 64, so that eight rows lie in different banks.</summary>
+    private static long Pitch(int features) => (Steps(features) | 1) * StepFeatures * ElementBytes;
 }

@@ -45,7 +45,10 @@ template <int features> struct Slice
     __device__ __forceinline__ bool exists(int s) const { return is_even || (s < count && feature(s) < features); }
 
     // What does not exist reads something else, so that loads have no branches around them.
-    __device__ __forceinline__ int existing(int s) const { return is_even ? feature(s) : min(feature(s), features - lane_features_of_step); }
+    __device__ __forceinline__ int existing(int s) const
+    {
+        return is_even ? feature(s) : min(feature(s), features - lane_features_of_step);
+    }
 };
 
 // A vector as the tensor cores take it. Sums do not mind the order of features: a lane's eight neighbours stand where two products of 16
