@@ -42,6 +42,9 @@ internal sealed class DecodeStep : IDisposable
     /// <summary>The model whose weights it reads.</summary>
     public LanguageModel Model { get; }
 
+    /// <summary>Whether a step is one launch (<see cref="DecodeText"/>).</summary>
+    public bool IsOneLaunch => _text is not null;
+
     /// <summary>Whether a model's states of so many texts advance by this: on a GPU, few texts, memory that a window
     /// bounds (that of a text must not move), feed-forwards and widths that are read 16 bytes at a time.</summary>
     public static bool Serves(LanguageModel model, int batch) =>

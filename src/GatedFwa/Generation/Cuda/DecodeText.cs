@@ -144,7 +144,7 @@ internal sealed class DecodeText : IDisposable
         public static Plan? For(ModelConfig config, CudaDevice device)
         {
             int width = config.Width, hidden = config.FeedForwardWidth, size = config.HeadSize;
-            int blocks = Math.Min(device.Multiprocessors, hidden / 2);
+            int blocks = Math.Min(device.Multiprocessors, Math.Min(Rows.ProjectedBy(config), hidden / 2)); // All publish both.
             int group = config.Heads / config.KeyHeads, slices = RowLaunch.Quotient(group, MostHeads);
             int heads = RowLaunch.Quotient(group, slices);
             int splits = RowLaunch.Quotient(RowLaunch.Quotient(config.Window!.Value, TileKeys), Warps);
@@ -198,9 +198,13 @@ internal sealed class DecodeText : IDisposable
     {
         public int Most => Math.Max(Math.Max(Projections, Stream), Hidden);
 
+        /// <summary>Rows of query, key, value and the shifts' mixes.</summary>
+        public static int ProjectedBy(ModelConfig config) =>
+            config.Width + (2 * config.KeyHeads * config.HeadSize) + (config.TokenShift ? 2 * config.KeyHeads : 0);
+
         public static Rows Of(ModelConfig config, int blocks)
         {
-            int projected = config.Width + (2 * config.KeyHeads * config.HeadSize) + (config.TokenShift ? 2 * config.KeyHeads : 0);
+            int projected = ProjectedBy(config);
             return new Rows(
                 projected,
                 RowLaunch.Quotient(projected, blocks),

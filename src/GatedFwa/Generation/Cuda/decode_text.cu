@@ -69,7 +69,7 @@ decode_text(const int *tokens, int known_token, const float *table, const ELEMEN
     __syncthreads();
     if (block.warp == warps)
     {
-        Supply(block).bring(head);
+        if (block.lane == 0) Supply(block).bring(head);
         return;
     }
 

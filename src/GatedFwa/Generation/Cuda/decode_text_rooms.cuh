@@ -58,6 +58,7 @@ static_assert(sizeof(Layer) == LAYER_POINTERS * sizeof(void *), "layer");
 // What blocks tell one another: (word, tag) pairs. A tag is of a step and a layer, so that what lies there from before is not taken for
 // what is to come; why nobody writes what another has still to read, decode_text.cu says. What all blocks read there are copies of, each
 // for some of them: a line of memory can be asked only so often.
+static_assert(BLOCKS <= projected && BLOCKS <= hidden_pairs, "every block has rows of projections and of the gate");
 constexpr int copies = COPIES;
 struct Exchange
 {

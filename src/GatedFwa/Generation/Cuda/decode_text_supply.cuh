@@ -1,5 +1,6 @@
 // What the ninth warp of decode_text.cu sends for, by the copy engine: the rooms of each layer's phases, as soon as those of the layer
-// before have been read, then the block's rows of the vocabulary.
+// before have been read, then the block's rows of the vocabulary. One thread does it all: copies that several lanes ask for at once are
+// issued one by one, with a vote around each, and take longer.
 #pragma once
 #include "decode_text_block.cuh"
 
@@ -39,19 +40,15 @@ private:
         }
     }
 
-    __device__ __forceinline__ void expect(Phase phase, int bytes) const
-    {
-        if (lane == 0) barrier_arrive_expect(&shared.full[phase], bytes);
-        __syncwarp();
-    }
+    __device__ __forceinline__ void expect(Phase phase, int bytes) const { barrier_arrive_expect(&shared.full[phase], bytes); }
 
-    // Rows of a matrix […, features], a lane each.
+    // Rows of a matrix […, features].
     __device__ __forceinline__ void send_rows(Phase phase, unsigned char *room, const ELEMENT *matrix, int features, int first,
                                               int rows) const
     {
         const int pitch = pitch_of(features);
         matrix += (long long)first * features;
-        for (int i = lane; i < rows; i += 32)
+        for (int i = 0; i < rows; i++)
             copy_bytes_once(room + i * pitch, matrix + (long long)i * features, features * 2, &shared.full[phase]);
     }
 
@@ -61,7 +58,7 @@ private:
         Barrier *full = &shared.full[projections];
         const int heads = GATED && unit.has_slot() ? unit.head_count() : 0;
         expect(projections, projection_share.count * WIDTH * 2 + WIDTH * 4 + heads * 2 * WIDTH * 4);
-        for (int i = lane; i < projection_share.count; i += 32)
+        for (int i = 0; i < projection_share.count; i++)
         {
             int row = projection_share.first + i, matrix = 0;
             const int rows[5] = {query_width, key_width, key_width, KEY_HEADS, KEY_HEADS};
@@ -74,8 +71,8 @@ private:
             }
             copy_bytes_once(rooms + i * width_pitch, layer.projections[matrix] + (long long)row * WIDTH, WIDTH * 2, full);
         }
-        if (lane == 0) copy_bytes_once(rooms + projection_norm_at, layer.attention_norm, WIDTH * 4, full);
-        for (int i = lane; i < 2 * heads; i += 32)
+        copy_bytes_once(rooms + projection_norm_at, layer.attention_norm, WIDTH * 4, full);
+        for (int i = 0; i < 2 * heads; i++)
         {
             const float *weights = i < heads ? layer.decay_gate : layer.decay_amplitude;
             weights += (long long)(unit.first_head() + i % heads) * WIDTH;
@@ -94,19 +91,20 @@ private:
         const int norm_bytes = NORM ? (heads + makes) * HEAD_SIZE * 4 : 0;
         const int previous_bytes = SHIFTED && makes ? (key_width + HEAD_SIZE) * 2 : 0;
         expect(attention, count * 2 * bytes + norm_bytes + previous_bytes);
-        if (lane < 4 && count > 0)
+        const int rest = count - run.count;
+#pragma unroll
+        for (int i = 0; i < 2; i++)
         {
-            const ELEMENT *source = (lane % 2 == 0 ? layer.keys : layer.values) + (long long)unit.key_head * place.capacity * HEAD_SIZE;
-            unsigned char *target = room + lane % 2 * values_at + (keys - age_count) * bytes;
-            if (lane < 2) copy_bytes(target, source + (long long)run.first * HEAD_SIZE, run.count * bytes, full);
-            else if (count > run.count) copy_bytes(target + run.count * bytes, source, (count - run.count) * bytes, full);
+            const ELEMENT *source = (i == 0 ? layer.keys : layer.values) + (long long)unit.key_head * place.capacity * HEAD_SIZE;
+            unsigned char *target = room + i * values_at + (keys - age_count) * bytes;
+            if (count > 0) copy_bytes(target, source + (long long)run.first * HEAD_SIZE, run.count * bytes, full);
+            if (rest > 0) copy_bytes(target + run.count * bytes, source, rest * bytes, full);
         }
-        if (NORM && lane == 4)
-            copy_bytes(room + query_norm_at, layer.query_norm + unit.first_head() * HEAD_SIZE, heads * HEAD_SIZE * 4, full);
-        if (NORM && makes && lane == 5) copy_bytes(room + key_norm_at, layer.key_norm + unit.key_head * HEAD_SIZE, HEAD_SIZE * 4, full);
-        if (SHIFTED && makes && lane == 6)
+        if (NORM) copy_bytes(room + query_norm_at, layer.query_norm + unit.first_head() * HEAD_SIZE, heads * HEAD_SIZE * 4, full);
+        if (NORM && makes) copy_bytes(room + key_norm_at, layer.key_norm + unit.key_head * HEAD_SIZE, HEAD_SIZE * 4, full);
+        if (SHIFTED && makes)
             copy_bytes(room + previous_value_at, layer.previous_values + unit.key_head * HEAD_SIZE, HEAD_SIZE * 2, full);
-        if (SHIFTED && makes && lane == 7) copy_bytes(room + previous_keys_at, layer.previous_keys, key_width * 2, full);
+        if (SHIFTED && makes) copy_bytes(room + previous_keys_at, layer.previous_keys, key_width * 2, full);
     }
 
     __device__ __forceinline__ void send_gate(const Layer &layer) const
@@ -115,7 +113,7 @@ private:
         expect(gate, 2 * rows * WIDTH * 2 + WIDTH * 4);
         send_rows(gate, rooms + ROOM_GATE, layer.gate, WIDTH, first, rows);
         send_rows(gate, rooms + ROOM_GATE + hidden_rows * width_pitch, layer.value, WIDTH, first, rows);
-        if (lane == 0) copy_bytes_once(rooms + ROOM_GATE + gate_norm_at, layer.feed_forward_norm, WIDTH * 4, &shared.full[gate]);
+        copy_bytes_once(rooms + ROOM_GATE + gate_norm_at, layer.feed_forward_norm, WIDTH * 4, &shared.full[gate]);
     }
 
     // Tiles of [V, WIDTH], by turns of the slots. The first go where the last layer's phases have read their rooms.
@@ -130,7 +128,6 @@ private:
             if (tile >= SLOTS) barrier_wait(&shared.slot_empty[slot], (tile / SLOTS - 1) % 2);
             for (; free < phases && rooms_at[free] < (slot + 1) * slot_bytes; free++)
                 if (free != attention || unit.exists) barrier_wait(&shared.empty[free], (layers - 1) % 2);
-            if (lane != 0) continue;
             barrier_arrive_expect(&shared.slot_full[slot], bytes);
             copy_bytes_once(rooms + slot * slot_bytes, head + (vocabulary_share.first + (long long)first) * WIDTH, bytes,
                             &shared.slot_full[slot]);
