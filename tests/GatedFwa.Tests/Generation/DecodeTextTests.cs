@@ -69,7 +69,9 @@ public sealed class DecodeTextCudaBFloat16Tests() : TensorTest(TestBackend.CudaB
     [InlineData(1541)]
     [InlineData(52_001)] // Slots are filled for the second and third time, on however many multiprocessors.
     public void A_vocabulary_may_be_smaller_than_the_blocks_or_outgrow_their_slots(int vocabulary) => RequireAlike(
-        TinyModels.GatedFwa with { VocabularySize = vocabulary, Width = 16, Heads = 2, KeyHeads = 1, Layers = 1 }, prompt: 4, MayBeOneLaunch(1));
+        TinyModels.GatedFwa with { VocabularySize = vocabulary, Width = 16, Heads = 2, KeyHeads = 1, Layers = 1 },
+        prompt: 4,
+        MayBeOneLaunch(1));
 
     [Theory]
     [InlineData(2100, 1, 1, 8)] // More parts of a window than are joined.
@@ -137,7 +139,8 @@ public sealed class DecodeTextCudaBFloat16Tests() : TensorTest(TestBackend.CudaB
         }
     }
 
-    private static float[] Advance(LanguageModel model, DecodeState state, params int[] tokens) => Advance(model, state, Device.Cpu, tokens);
+    private static float[] Advance(LanguageModel model, DecodeState state, params int[] tokens) =>
+        Advance(model, state, Device.Cpu, tokens);
 
     private static float[] Advance(LanguageModel model, DecodeState state, Device device, params int[] tokens)
     {

@@ -245,7 +245,7 @@ internal static class GatedWindowHopper
                 problem.Window,
                 tilesPerSequence,
                 LightTiles(problem, groups * GroupRows, tilesPerSequence),
-                StripTiles(problem, groups * GroupRows, tilesPerSequence),
+                StripTiles(problem, BackwardGroups(panels, rowsAreKeys: false) * GroupRows, tilesPerSequence), // As many for keys, too.
                 tiles);
         }
 
