@@ -18,21 +18,6 @@ constexpr int warps = WARPS;
 constexpr int join_warps = 4;
 constexpr int least_blocks = warps == 4 && HEADS == 1 && packs_per_lane == 1 ? 6 : 1;   // Of a multiprocessor.
 
-// For lane i: the sum over the lanes before it, and over all in `total`. Infinity stays infinity: nothing is subtracted.
-__device__ __forceinline__ double sum_before(double x, double &total)
-{
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int step = 1; step < 32; step <<= 1)
-    {
-        const double other = __shfl_up_sync(all_lanes, x, step);
-        if (lane >= step) x += other;
-    }
-    total = __shfl_sync(all_lanes, x, 31);
-    x = __shfl_up_sync(all_lanes, x, 1);
-    return lane == 0 ? 0 : x;
-}
-
 // q and o [B, 1, heads, HEAD_SIZE]; keys, values [B, key heads, capacity, HEAD_SIZE]; alpha [B, heads, capacity]. `next` and `count`
 // hold for all rows unless `cursors` gives each its own (next, count). Several splits: partial_o [B * heads, splits, HEAD_SIZE] and
 // stretches [B * heads, splits], newest first, which whoever reads them joins; one: o. Blocks: split, slice of a group's heads, row

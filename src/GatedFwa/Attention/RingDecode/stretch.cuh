@@ -1,6 +1,7 @@
 // A softmax of a part of the keys, and how parts become one: those of a block's warps, and those of blocks.
 #pragma once
 #include "elements.cuh"
+#include "warp.cuh"
 
 constexpr double log2_e = 1.4426950408889634;
 
@@ -18,6 +19,21 @@ __device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff8
 __device__ __forceinline__ float weight_of(float score, float highest)
 {
     return highest == minus_infinity() ? 0.0f : exp2_fast(score - highest);
+}
+
+// For lane i: the sum over the lanes before it, and over all in `total`. Infinity stays infinity: nothing is subtracted.
+__device__ __forceinline__ double sum_before(double x, double &total)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int step = 1; step < 32; step <<= 1)
+    {
+        const double other = __shfl_up_sync(all_lanes, x, step);
+        if (lane >= step) x += other;
+    }
+    total = __shfl_sync(all_lanes, x, 31);
+    x = __shfl_up_sync(all_lanes, x, 1);
+    return lane == 0 ? 0 : x;
 }
 
 // Stretches that follow one another, newest first and `distance` apart, as one; factor[i] is what i's sums of values are multiplied by.

@@ -13,21 +13,6 @@ constexpr int power_of_two(int at_least)
 }
 constexpr int pack = 8, key_lanes = power_of_two(HEAD_SIZE / pack), keys_per_read = 32 / key_lanes, reads = key_lanes;
 
-// For lane i: the sum over the lanes before it, and over all in `total`.
-__device__ __forceinline__ double sum_before(double x, double &total)
-{
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int step = 1; step < 32; step <<= 1)
-    {
-        const double other = __shfl_up_sync(all_lanes, x, step);
-        if (lane >= step) x += other;
-    }
-    total = __shfl_sync(all_lanes, x, 31);
-    x = __shfl_up_sync(all_lanes, x, 1);
-    return lane == 0 ? 0 : x;
-}
-
 struct Decays : Block
 {
     // A warp has 32 keys. The lane's feature in the products is part * pack; the score that it will have is the key's of age_in_tile, and
