@@ -180,7 +180,6 @@ int launch_now_or_in_graph(const Launch &launch, void **arguments)
 }
 }
 
-
 extern "C"
 {
 int cuInit(unsigned) { return success; }

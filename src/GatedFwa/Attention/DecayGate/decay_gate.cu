@@ -7,6 +7,7 @@
 // Defines: ELEMENT (of the gradient of the projections), PARTS (1 or 2), LANES (heads that are one access of a thread: 4, or 1 where
 // their number is no multiple of it), MOST_DECAY.
 #include "decay_chunk.cuh"
+#include "gate_decay.cuh"
 #include "packs.cuh"
 #include "programmatic.cuh"
 
@@ -31,11 +32,6 @@ template <class E> __device__ __forceinline__ void store_heads(const float (&val
         store(values, target);
 }
 
-// The amplitude 1 + ELU(a), without the detour over e^a - 1: small ones keep their relative precision.
-__device__ __forceinline__ float amplitude(float a) { return a >= 0 ? 1 + a : expf(a); }
-
-__device__ __forceinline__ float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
-
 // alpha [B, positions, heads]; local [2, B, heads, positions], totals [2, B, heads, chunks] (decay_chunk.cuh), both null where nobody
 // asks. Blocks: chunk, 16 heads, batch.
 extern "C" __global__ void __launch_bounds__(tile_threads)
@@ -58,8 +54,7 @@ decay_gate_forward(const float *projections, const float *bias, float epsilon, f
 #pragma unroll
         for (int lane = 0; lane < LANES; lane++)
         {
-            const float beta = amplitude(a[lane]);
-            decay[lane] = softplus(-beta * (h[lane] + b[lane])) / (beta + epsilon);
+            decay[lane] = gate_decay(h[lane] + b[lane], a[lane], epsilon);
             tile[head + lane][t] = decay_in_sum(decay[lane]);
         }
         store(decay, alpha + token * heads + chunk.first_head + head);

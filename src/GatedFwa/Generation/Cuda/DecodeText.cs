@@ -117,7 +117,7 @@ internal sealed class DecodeText : IDisposable
     /// <summary>How a model is dealt to blocks, and where a block's shared memory has what.</summary>
     private readonly record struct Plan
     {
-        /// <summary>One a multiprocessor, as long as each has rows of the feed-forward's gate.</summary>
+        /// <summary>One a multiprocessor, as long as each has rows of the projections and of the feed-forward's gate.</summary>
         public required int Blocks { get; init; }
 
         /// <summary>Query heads of a unit of attention, which has a slice of a key head's.</summary>

@@ -240,12 +240,10 @@ private:
         value.store(layer.values + ((long long)unit.key_head * place.capacity + newest_slot()) * HEAD_SIZE, pair);
     }
 
-    // As decay_gate.cu has it.
     __device__ __forceinline__ void make_decay(const Layer &layer, int h) const
     {
         const float *own = shared.projections + projected + first_head + h;
-        const float a = own[QUERY_HEADS], beta = a >= 0 ? 1 + a : expf(a), x = -beta * (own[0] + shared.bias[h]);
-        const float softplus = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))), newest = softplus / (beta + decay_epsilon);
+        const float newest = gate_decay(own[0] + shared.bias[h], own[QUERY_HEADS], decay_epsilon);
         layer.alpha[(long long)(first_head + h) * place.capacity + newest_slot()] = newest;
         shared.newest_alpha[h] = newest;
     }

@@ -3,15 +3,9 @@
 // behind its output, and over the warps behind its gate, each time behind a barrier that comes anyway.
 #pragma once
 #include "decode_text_block.cuh"
+#include "ring_lanes.cuh"
 
-// How a warp reads its keys: 16 bytes a lane, of several keys at once, as many reads as lanes share a key.
-constexpr int power_of_two(int at_least)
-{
-    int power = 1;
-    while (power < at_least) power *= 2;
-    return power;
-}
-constexpr int pack = 8, key_lanes = power_of_two(HEAD_SIZE / pack), keys_per_read = 32 / key_lanes, reads = key_lanes;
+static_assert(reads == key_lanes && packs_per_lane == 1, "lanes that share a key have a score each");
 
 struct Decays : Block
 {

@@ -2,6 +2,7 @@
 // has it. Each block of ring_decode.cu does as much of it as it needs; that all of them compute the norms' sums costs less than a kernel.
 #pragma once
 #include "elements.cuh"
+#include "gate_decay.cuh"
 #include "programmatic.cuh"
 #include "warp.cuh"
 
@@ -220,12 +221,7 @@ struct Token
             }
 #if GATED
             if (threadIdx.x < head_count)
-            {
-                // As decay_gate.cu has it.
-                const float a = decays[1], beta = a >= 0 ? 1 + a : expf(a), x = -beta * (decays[0] + own.bias);
-                const float softplus = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)));
-                alpha[(long long)threadIdx.x * capacity] = softplus / (beta + decay_epsilon);
-            }
+                alpha[(long long)threadIdx.x * capacity] = gate_decay(decays[0] + own.bias, decays[1], decay_epsilon);
 #endif
         }
         __syncthreads();
